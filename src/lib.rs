@@ -1,0 +1,1 @@
+#![doc = "Runs Open Application Model `Application`s on wasmCloud lattices."]
