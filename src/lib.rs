@@ -1,1 +1,5 @@
-#![doc = "Runs Open Application Model `Application`s on wasmCloud lattices."]
+//! Trellis runs Open Application Model `Application`s on wasmCloud lattices.
+//!
+//! `ARCHITECTURE.md` has the picture, the promises and which module may use which.
+
+pub mod model;
