@@ -2,4 +2,6 @@
 //!
 //! `ARCHITECTURE.md` has the picture, the promises and which module may use which.
 
+pub mod api;
+pub mod cli;
 pub mod model;

@@ -1,1 +1,3 @@
-fn main() {}
+fn main() {
+    print!("{}", trellis::cli::crds::render().unwrap());
+}
