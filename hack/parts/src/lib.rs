@@ -17,6 +17,10 @@
 
 pub mod cache;
 mod clock;
+mod cluster;
+mod kubectl;
+mod nats;
+mod pki;
 mod process;
 pub mod programs;
 mod progress;
@@ -25,6 +29,17 @@ pub mod toolchain;
 mod watchdog;
 
 pub use clock::poll;
+pub use cluster::{Cluster, ClusterOptions, Error as ClusterError, free_ports};
+pub use kubectl::{Error as KubectlError, Kubectl};
+pub use nats::{Auth, Client as NatsClient, Error as NatsError, Nats, NatsOptions};
+pub use pki::{Error as PkiError, Identity};
 pub use process::{Error as ProcessError, Process, Program};
 pub use programs::prepare;
 pub use scratch::Scratch;
+
+/// `error` and all that caused it, on one line. Errors here name their own step only.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}
