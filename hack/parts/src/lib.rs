@@ -18,23 +18,29 @@
 pub mod cache;
 mod clock;
 mod cluster;
+pub mod components;
+mod host;
+pub mod http;
 mod kubectl;
 mod nats;
 mod pki;
 mod process;
 pub mod programs;
 mod progress;
+mod registry;
 mod scratch;
 pub mod toolchain;
 mod watchdog;
 
 pub use clock::poll;
 pub use cluster::{Cluster, ClusterOptions, Error as ClusterError, free_ports};
+pub use host::{Error as HostError, Feature, Host, HostOptions};
 pub use kubectl::{Error as KubectlError, Kubectl};
 pub use nats::{Auth, Client as NatsClient, Error as NatsError, Nats, NatsOptions};
 pub use pki::{Error as PkiError, Identity};
 pub use process::{Error as ProcessError, Process, Program};
 pub use programs::prepare;
+pub use registry::{Error as RegistryError, Registry};
 pub use scratch::Scratch;
 
 /// `error` and all that caused it, on one line. Errors here name their own step only.
