@@ -21,7 +21,7 @@ pub const REVISION: &str = "lattice.oam.dev/revision";
 pub const UID: &str = "lattice.oam.dev/uid";
 
 /// Whose a thing is: which Trellis, and which Application of its.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner {
     pub installation: Arc<str>,
     pub application: ApplicationKey,

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeMap, fmt, sync::Arc};
 
 use super::{ConfigName, HostId, Link, LinkKey, WorkloadId};
 
@@ -43,12 +43,46 @@ pub enum Command {
 
 /// What a command must have to itself until it is resolved, because hosts work after they have
 /// answered, in any order.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Lanes are ordered by what they are about: the links of an id, the same id on each host, then
+/// the next id; so all that goes on about one id is one range of a map.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Lane {
     Workload(HostId, WorkloadId),
     /// Links are kept by source, and written without compare-and-swap.
     Links(WorkloadId),
     Config(ConfigName),
+}
+
+impl Lane {
+    /// The id that it is about; `None` for config.
+    #[must_use]
+    pub fn workload(&self) -> Option<&WorkloadId> {
+        match self {
+            Self::Workload(_, id) | Self::Links(id) => Some(id),
+            Self::Config(_) => None,
+        }
+    }
+
+    fn sort_key(&self) -> (Option<&ConfigName>, Option<&WorkloadId>, Option<&HostId>) {
+        match self {
+            Self::Links(id) => (None, Some(id), None),
+            Self::Workload(host, id) => (None, Some(id), Some(host)),
+            Self::Config(name) => (Some(name), None, None),
+        }
+    }
+}
+
+impl Ord for Lane {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.sort_key().cmp(&other.sort_key())
+    }
+}
+
+impl PartialOrd for Lane {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Command {

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Command, Lane, Moment};
+use super::{Command, Lane, Moment, WorkloadId};
 
 /// Commands that were sent and whose outcome hasn't been seen, and what the last ones failed with.
 ///
@@ -10,6 +10,29 @@ use super::{Command, Lane, Moment};
 pub struct InFlight {
     pub pending: BTreeMap<Lane, Pending>,
     pub failures: BTreeMap<Lane, Failure>,
+}
+
+impl InFlight {
+    /// What is under way about `id`: its links, and itself on any host.
+    pub fn pending_of(&self, id: &WorkloadId) -> impl Iterator<Item = (&Lane, &Pending)> {
+        about(&self.pending, id)
+    }
+
+    /// What failed last about `id`: its links, and itself on any host.
+    pub fn failures_of(&self, id: &WorkloadId) -> impl Iterator<Item = (&Lane, &Failure)> {
+        about(&self.failures, id)
+    }
+}
+
+fn about<'a, T>(
+    lanes: &'a BTreeMap<Lane, T>,
+    id: &WorkloadId,
+) -> impl Iterator<Item = (&'a Lane, &'a T)> {
+    let first = Lane::Links(id.clone());
+    lanes.range(first..).take_while({
+        let id = id.clone();
+        move |(lane, _)| lane.workload() == Some(&id)
+    })
 }
 
 /// A command without an outcome yet.
@@ -37,4 +60,28 @@ pub struct Failure {
     pub count: u32,
     /// Nothing is tried again in this lane before.
     pub retry_at: Moment,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_goes_on_about_an_id_is_found_together() {
+        let failure = |id: &str| {
+            let (id, host) = (id.parse().unwrap(), "h".parse().unwrap());
+            let command = Command::StopProvider { host, id };
+            Failure { command, error: "no".into(), count: 1, retry_at: Moment::default() }
+        };
+        let lane =
+            |host: &str, id: &str| Lane::Workload(host.parse().unwrap(), id.parse().unwrap());
+        let links = |id: &str| Lane::Links(id.parse().unwrap());
+        let config = Lane::Config("b".parse().unwrap());
+        let lanes = [lane("y", "b"), lane("x", "c"), lane("x", "b"), lane("z", "a"), links("b")];
+        let failures = lanes.into_iter().chain([config]).map(|lane| (lane, failure("b"))).collect();
+        let in_flight = InFlight { failures, ..InFlight::default() };
+        let found: Vec<_> =
+            in_flight.failures_of(&"b".parse().unwrap()).map(|(lane, _)| lane.clone()).collect();
+        assert_eq!(found, [links("b"), lane("x", "b"), lane("y", "b")]);
+    }
 }

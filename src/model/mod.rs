@@ -18,6 +18,7 @@ mod moment;
 mod name;
 mod observed;
 mod plan;
+mod runs;
 
 pub use annotation::{
     APPLICATION, APPSPEC, AskHash, COMPONENT, HASH, INSTALLATION, MANAGED_BY, Owner, REVISION, UID,
@@ -33,3 +34,4 @@ pub use observed::{
     Gate, Host, HostState, Inventory, Links, Observed, RunningComponent, RunningProvider,
 };
 pub use plan::{Blocked, HostProgress, Later, Plan, Planned, Progress, Reason, Subject, WaitsFor};
+pub use runs::Runs;

@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{ConfigName, HostId, InFlight, LatticeName, Link, LinkKey, Moment, WorkloadId};
+use super::{ConfigName, HostId, InFlight, LatticeName, Link, LinkKey, Moment, Runs, WorkloadId};
 
 /// What one lattice showed last. Cheap to clone: hosts are shared.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,8 +13,15 @@ pub struct Observed {
     /// Grows with each change that a plan could depend on.
     pub version: u64,
     pub gate: Gate,
+    /// Read it freely; change it through [`Observed::put_host`], [`Observed::set_inventory`],
+    /// [`Observed::remove_host`] and, for all that is no inventory, [`Observed::host_mut`], which
+    /// keep [`Observed::runs`] in step.
     pub hosts: BTreeMap<HostId, Arc<Host>>,
+    runs: Runs,
     pub links: Links,
+    /// When a link of this source was last put or deleted by us: a provider that starts right
+    /// after could miss it. Entries older than a few seconds may be dropped.
+    pub links_written: BTreeMap<WorkloadId, Moment>,
     /// Three states: no entry, not read yet; `None`, surely absent; `Some`, its values.
     pub configs: BTreeMap<ConfigName, Option<Arc<BTreeMap<String, String>>>>,
     pub in_flight: InFlight,
@@ -31,11 +38,52 @@ impl Observed {
             version: 0,
             gate: Gate::Disconnected { why: "not connected yet".into() },
             hosts: BTreeMap::new(),
+            runs: Runs::default(),
             links: Links::Unread,
+            links_written: BTreeMap::new(),
             configs: BTreeMap::new(),
             in_flight: InFlight::default(),
             unseen_until: Moment::default(),
         }
+    }
+
+    /// Who runs what, by id and by owner.
+    #[must_use]
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    /// Takes `host` into the picture, in place of what was known under its id.
+    pub fn put_host(&mut self, id: HostId, host: Host) {
+        let old = self.hosts.get(&id).and_then(|known| known.inventory.as_ref());
+        self.runs.replace(&id, old, host.inventory.as_ref());
+        self.hosts.insert(id, Arc::new(host));
+    }
+
+    /// Takes note of what a known host says it runs; `None` if what it said before is void. A host
+    /// that isn't known stays so.
+    pub fn set_inventory(&mut self, id: &HostId, inventory: Option<Inventory>, at: Moment) {
+        let Some(host) = self.hosts.get_mut(id) else { return };
+        self.runs.replace(id, host.inventory.as_ref(), inventory.as_ref());
+        let host = Arc::make_mut(host);
+        host.inventory_at = at;
+        host.inventory = inventory;
+    }
+
+    /// Takes a host out of the picture, with all that it ran.
+    pub fn remove_host(&mut self, id: &HostId) {
+        if let Some(host) = self.hosts.remove(id) {
+            self.runs.replace(id, host.inventory.as_ref(), None);
+        }
+    }
+
+    /// Changes what is known of a host, but for its inventory, which stays as it is.
+    pub fn host_mut(&mut self, id: &HostId, change: impl FnOnce(&mut Host)) {
+        let Some(host) = self.hosts.get_mut(id) else { return };
+        let host = Arc::make_mut(host);
+        let inventory = host.inventory.take();
+        change(host);
+        host.inventory = inventory;
     }
 }
 
@@ -151,6 +199,24 @@ pub struct Inventory {
     pub providers: BTreeMap<WorkloadId, RunningProvider>,
 }
 
+impl Inventory {
+    /// The annotations of all that runs under `id`: of nothing, of one thing, or of a component
+    /// and a provider that got the same id.
+    pub fn annotations(
+        &self,
+        id: &WorkloadId,
+    ) -> impl Iterator<Item = &BTreeMap<String, String>> + use<'_> {
+        let component = self.components.get(id).map(|running| &running.annotations);
+        component.into_iter().chain(self.providers.get(id).map(|running| &running.annotations))
+    }
+
+    /// All that runs, with its annotations.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&WorkloadId, &BTreeMap<String, String>)> {
+        let components = self.components.iter().map(|(id, running)| (id, &running.annotations));
+        components.chain(self.providers.iter().map(|(id, running)| (id, &running.annotations)))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunningComponent {
     pub image: Arc<str>,
@@ -164,4 +230,76 @@ pub struct RunningProvider {
     /// As the host repeats it: builtin and file references have lost their scheme.
     pub image: Arc<str>,
     pub annotations: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{APPLICATION, INSTALLATION, Owner};
+
+    fn host() -> Host {
+        Host {
+            friendly_name: "one".into(),
+            version: "1.9.2".into(),
+            labels: BTreeMap::new(),
+            state: HostState::Ready,
+            joined: Moment::default(),
+            inventory_at: Moment::default(),
+            inventory: None,
+        }
+    }
+
+    fn inventory(things: &[(&str, &str)]) -> Inventory {
+        let mut inventory = Inventory::default();
+        for (id, application) in things {
+            let annotations = BTreeMap::from([
+                (INSTALLATION.to_owned(), "trellis".to_owned()),
+                (APPLICATION.to_owned(), (*application).to_owned()),
+            ]);
+            let running = RunningComponent { image: "img".into(), annotations, instances: 1 };
+            inventory.components.insert(id.parse().unwrap(), running);
+        }
+        inventory
+    }
+
+    fn owned(observed: &Observed, application: &str) -> String {
+        let annotations = inventory(&[("x", application)]);
+        let owner = Owner::of(annotations.annotations(&"x".parse().unwrap()).next().unwrap());
+        let things = observed.runs().owned(owner.as_ref().unwrap());
+        things.map(|(id, host)| format!("{id}@{host}")).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn who_runs_what_follows_the_inventories() {
+        let mut observed = Observed::unknown("l".parse().unwrap());
+        let (a, b): (HostId, HostId) = ("a".parse().unwrap(), "b".parse().unwrap());
+        observed
+            .put_host(a.clone(), Host { inventory: Some(inventory(&[("w", "n/x")])), ..host() });
+        observed.put_host(b.clone(), host());
+        assert_eq!(owned(&observed, "n/x"), "w@a");
+
+        let at = Moment::default();
+        observed.set_inventory(&b, Some(inventory(&[("w", "n/x"), ("v", "n/y")])), at);
+        assert_eq!(owned(&observed, "n/x"), "w@a w@b");
+        assert_eq!(observed.runs().hosts(&"w".parse().unwrap()).count(), 2);
+
+        observed.set_inventory(&a, Some(inventory(&[("w", "n/y")])), at);
+        assert_eq!(owned(&observed, "n/x"), "w@b", "another owner took it on a");
+        assert_eq!(observed.runs().hosts(&"w".parse().unwrap()).count(), 2);
+
+        observed.remove_host(&b);
+        observed.set_inventory(&a, None, at);
+        assert_eq!(*observed.runs(), Runs::default(), "nothing is left behind");
+    }
+
+    #[test]
+    fn a_change_of_a_host_leaves_its_inventory_alone() {
+        let mut observed = Observed::unknown("l".parse().unwrap());
+        let a: HostId = "a".parse().unwrap();
+        observed
+            .put_host(a.clone(), Host { inventory: Some(inventory(&[("w", "n/x")])), ..host() });
+        observed.host_mut(&a, |host| *host = Host { state: HostState::Mute, ..self::host() });
+        assert_eq!(observed.hosts[&a].state, HostState::Mute);
+        assert_eq!(owned(&observed, "n/x"), "w@a");
+    }
 }

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use super::{Command, ConfigName, HostId, LinkKey, WorkloadId, WorkloadKind};
+use super::{Command, ConfigName, HostId, LinkKey, Moment, WorkloadId, WorkloadKind};
 
 /// What to do, what follows, and what can't be done: one value for the executor, the status and
 /// `trellis plan`.
@@ -14,13 +14,19 @@ pub struct Plan {
     pub blocked: Vec<Blocked>,
     /// How far each wanted workload is.
     pub progress: BTreeMap<WorkloadId, Progress>,
+    /// The earliest moment at which time alone would change this plan: a retry, a deadline, a
+    /// move to a new host, the end of what can't be seen. `None` if it waits for the lattice only.
+    pub wake_at: Option<Moment>,
+    /// Whether something that an earlier process asked for, and nobody wants any more, may still
+    /// show up; then nothing may be taken for gone yet.
+    pub unseen: bool,
 }
 
 impl Plan {
     /// Whether the lattice shows exactly what is wanted.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.now.is_empty() && self.later.is_empty() && self.blocked.is_empty()
+        self.now.is_empty() && self.later.is_empty() && self.blocked.is_empty() && !self.unseen
     }
 }
 
@@ -129,6 +135,8 @@ pub enum Reason {
     TooFewHosts,
     /// A builtin provider reaches only components on its own host.
     NotColocated,
+    /// The only host that may run it has to stop it for a change.
+    UnavoidableGap,
     /// Another Application has the id, the config name or the link.
     IdConflict,
     /// It runs, and isn't ours.
@@ -149,6 +157,7 @@ impl Reason {
             Self::NoEligibleHosts => "NoEligibleHosts",
             Self::TooFewHosts => "TooFewHosts",
             Self::NotColocated => "NotColocated",
+            Self::UnavoidableGap => "UnavoidableGap",
             Self::IdConflict => "IdConflict",
             Self::NotOwned => "NotOwned",
             Self::ConfigMissing => "ConfigMissing",
@@ -165,6 +174,7 @@ impl Reason {
             Self::NoEligibleHosts
             | Self::TooFewHosts
             | Self::NotColocated
+            | Self::UnavoidableGap
             | Self::ConfigMissing
             | Self::Failing
             | Self::HostUnreachable => false,
