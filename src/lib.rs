@@ -3,5 +3,7 @@
 //! `ARCHITECTURE.md` has the picture, the promises and which module may use which.
 
 pub mod api;
+pub mod appfile;
 pub mod cli;
 pub mod model;
+pub mod workflow;
