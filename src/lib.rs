@@ -2,4 +2,5 @@
 //!
 //! `ARCHITECTURE.md` has the picture, the promises and which module may use which.
 
+pub mod lattice;
 pub mod model;
