@@ -89,9 +89,10 @@ async fn carry_out(cx: &Cx, ask: &Scale, update_after: bool) {
     };
     let starts =
         ask.count > 0 && !cx.host.with(|state| state.components.contains_key(&ask.component_id));
-    let struck = match starts {
-        true => cx.start_faults(&ask.component_id, Verb::ComponentScale).await,
-        false => Ok(()),
+    let struck = if starts {
+        cx.start_faults(&ask.component_id, Verb::ComponentScale).await
+    } else {
+        Ok(())
     };
     match rescale(cx, ask, &annotations, struck.and(pulled)).await {
         Ok(scaled) => cx.emit("component_scaled", scaled).await,
@@ -234,8 +235,8 @@ async fn replace(cx: &Cx, id: &str, image: &str, host: &str, annotations: Map) {
             let old = component.loaded.clone();
             state.leftovers.entry(id.to_owned()).or_default().push(old);
         }
-        component.image_ref = image.to_owned();
-        component.loaded = image.to_owned();
+        image.clone_into(&mut component.image_ref);
+        image.clone_into(&mut component.loaded);
         component.annotations = annotations;
         component.serving = false;
     });

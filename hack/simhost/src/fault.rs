@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_fault_strikes_as_often_as_it_was_told_to() {
-        let mut faults = Faults::new(Rng::new(1));
+        let mut faults = Faults::new(Rng::fork(1, "test"));
         faults.inject(Fault::refuse("no").times(2));
         let struck: Vec<bool> = (0..3).map(|_| refusals(&mut faults, "a")).collect();
         assert_eq!(struck, [true, true, false]);
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_fault_strikes_only_where_it_was_told_to() {
-        let mut faults = Faults::new(Rng::new(1));
+        let mut faults = Faults::new(Rng::fork(1, "test"));
         faults.inject(Fault::refuse("no").at("a").on(Verb::LinkPut));
         assert!(refusals(&mut faults, "a"));
         assert!(!refusals(&mut faults, "b"));

@@ -45,6 +45,7 @@ mod wire;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use census::Moment;
+pub use dispatch::round_trip;
 pub use event::Event;
 pub use fault::Fault;
 pub use handle::HostHandle;

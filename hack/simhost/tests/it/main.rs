@@ -3,4 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod components;
+mod faults;
+mod hosts;
+mod links;
+mod providers;
 mod support;
