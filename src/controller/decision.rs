@@ -9,9 +9,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
+    appfile::Target,
     model::{Command, Desired, LatticeName, Links, Moment, Observed, Plan, WaitsFor, WorkloadId},
     placement::{self, Claims, Inputs, Removal},
-    workflow::{Step, StepTarget},
+    workflow::{Step, StepKind},
 };
 
 /// Everything that was read before deciding.
@@ -66,7 +67,7 @@ pub struct Decision {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepProgress {
     pub name: String,
-    pub type_: String,
+    pub kind: StepKind,
     pub succeeded: bool,
     /// What it waits for; empty once it succeeded.
     pub message: String,
@@ -112,8 +113,8 @@ fn progress(step: &Step, world: &World, plans: &BTreeMap<LatticeName, Plan>) -> 
         waits_for(&Scope { step, target, desired }, plan)
     });
     StepProgress {
-        name: step.name.clone(),
-        type_: step.type_.clone(),
+        name: step.name.to_string(),
+        kind: step.kind,
         succeeded: unfinished.is_none(),
         message: unfinished.unwrap_or_default(),
     }
@@ -122,14 +123,13 @@ fn progress(step: &Step, world: &World, plans: &BTreeMap<LatticeName, Plan>) -> 
 /// What of a plan belongs to one step on one target.
 struct Scope<'a> {
     step: &'a Step,
-    target: &'a StepTarget,
+    target: &'a Target,
     desired: &'a Desired,
 }
 
 impl Scope<'_> {
-    /// Whether the step applies this component; an empty list means all.
     fn applies(&self, component: &str) -> bool {
-        self.step.components.is_empty() || self.step.components.iter().any(|c| c == component)
+        self.step.components.iter().any(|c| **c == *component)
     }
 
     fn covers(&self, namespace: &str, command: &Command) -> bool {

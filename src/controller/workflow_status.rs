@@ -1,5 +1,8 @@
 //! The workflow's part of a status. Pure.
-use crate::api::{StepStatus, WorkflowStatus};
+use crate::{
+    api::{StepStatus, WorkflowStatus},
+    workflow,
+};
 
 use super::decision::{Decision, StepProgress};
 
@@ -17,7 +20,7 @@ pub fn compute(
     let waiting = decision.steps.iter().find(|step| !step.succeeded && !decision.finished);
     WorkflowStatus {
         app_revision: revision.into(),
-        mode: "DAG-DAG".into(),
+        mode: workflow::MODE.into(),
         status: Some(if decision.finished { "succeeded" } else { "executing" }.into()),
         message: waiting.map(|step| format!("{}: {}", step.name, step.message)),
         suspend: false,
@@ -52,7 +55,7 @@ fn step(
     StepStatus {
         id: progress.name.clone(),
         name: progress.name.clone(),
-        type_: progress.type_.clone(),
+        type_: progress.kind.to_string(),
         phase: phase.into(),
         reason: (!succeeded).then(|| "Wait".into()),
         message: Some(progress.message.clone()).filter(|m| !succeeded && !m.is_empty()),
