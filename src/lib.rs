@@ -3,3 +3,4 @@
 //! `ARCHITECTURE.md` has the picture, the promises and which module may use which.
 
 pub mod model;
+pub mod placement;
