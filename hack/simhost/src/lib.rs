@@ -48,7 +48,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use census::Moment;
 pub use dispatch::round_trip;
 pub use event::Event;
-pub use fault::Fault;
+pub use fault::{ANY_EVENT, Fault};
 pub use handle::HostHandle;
 pub use host::{ComponentView, EffectiveLink, HostOptions, ProviderHealth, ProviderView, Told};
 pub use image::Images;
