@@ -171,16 +171,8 @@ async fn start(cx: &Cx, ask: &Scale, annotations: &Map, config: Vec<String>) -> 
     cx.lattice.images.compile(image).await?;
     let scaled = wire::scaled(&cx.host.id, id, image, ask.count, annotations);
     cx.emit("component_scaled", scaled).await;
-    let component = ComponentView {
-        image_ref: image.clone(),
-        annotations: annotations.clone(),
-        max_instances: ask.count,
-        config,
-        limits: ask.component_limits.clone(),
-        loaded: image.clone(),
-        serving: true,
-        restarts: 0,
-    };
+    let limits = ask.component_limits.clone();
+    let component = ComponentView::started(image, ask.count, annotations.clone(), config, limits);
     cx.change(id, |state| {
         state.components.insert(id.clone(), component);
     });

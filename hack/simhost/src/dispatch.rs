@@ -108,7 +108,7 @@ pub(crate) async fn serve_host(cx: &Cx) -> Result<(), SimError> {
 /// is how NATS comes to say that a lattice has no host.
 pub(crate) async fn serve_shared(lattice: &Arc<Lattice>) -> Result<(), SimError> {
     let mut shared = lattice.shared.lock().await;
-    let wanted = lattice.all_hosts().iter().any(|host| host.looks_subscribed());
+    let wanted = lock(&lattice.hosts).values().any(|host| host.looks_subscribed());
     if !wanted {
         if let Some(served) = shared.take() {
             served.withdraw(&lattice.nats).await;

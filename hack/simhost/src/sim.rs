@@ -227,34 +227,42 @@ impl SimLattice {
     /// How much of `id` ran on all hosts together, at each change.
     #[must_use]
     pub fn moments(&self, id: &str) -> Vec<Moment> {
-        lock(&self.inner.census).moments(id)
+        self.with_moments(id, <[Moment]>::to_vec)
+    }
+
+    fn with_moments<T>(&self, id: &str, look: impl FnOnce(&[Moment]) -> T) -> T {
+        look(lock(&self.inner.census).moments(id))
     }
 
     /// How much of `id` runs on all hosts together.
     #[must_use]
     pub fn instances(&self, id: &str) -> u32 {
-        self.moments(id).last().map_or(0, |moment| moment.instances)
+        self.with_moments(id, |moments| moments.last().map_or(0, |moment| moment.instances))
     }
 
     /// The most of `id` that ever ran at once on all hosts together.
     #[must_use]
     pub fn most_instances(&self, id: &str) -> u32 {
-        self.moments(id).iter().map(|moment| moment.instances).max().unwrap_or(0)
+        let instances = |moments: &[Moment]| moments.iter().map(|moment| moment.instances).max();
+        self.with_moments(id, instances).unwrap_or(0)
     }
 
     /// The most hosts that ever ran `id` at once.
     #[must_use]
     pub fn most_hosts(&self, id: &str) -> usize {
-        self.moments(id).iter().map(|moment| moment.hosts).max().unwrap_or(0)
+        let hosts = |moments: &[Moment]| moments.iter().map(|moment| moment.hosts).max();
+        self.with_moments(id, hosts).unwrap_or(0)
     }
 
     /// The least of `id` that ran at any moment since `since`, on all hosts together.
     #[must_use]
     pub fn fewest_instances(&self, id: &str, since: Duration) -> u32 {
-        let moments = self.moments(id);
-        let split = moments.partition_point(|moment| moment.at <= since);
-        let at_start = split.checked_sub(1).map_or(0, |last| moments[last].instances);
-        moments[split..].iter().map(|moment| moment.instances).fold(at_start, u32::min)
+        self.with_moments(id, |moments| {
+            let (before, after) =
+                moments.split_at(moments.partition_point(|moment| moment.at <= since));
+            let at_start = before.last().map_or(0, |moment| moment.instances);
+            after.iter().map(|moment| moment.instances).fold(at_start, u32::min)
+        })
     }
 
     /// The inventory of a host as it would tell it now; `Null` if it is gone.

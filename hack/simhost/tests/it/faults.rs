@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use simhost::{Fault, Verb};
+use simhost::{ANY_EVENT, Fault, Verb};
 
 use crate::support::{SOON, scale, world};
 
@@ -105,4 +105,36 @@ async fn what_is_waited_for_in_vain_tells_what_had_arrived() {
     w.ask("host.ping", NOTHING).await;
     let error = w.lattice.wait_until(Duration::from_millis(10), |_| false).await.unwrap_err();
     assert!(error.to_string().contains("HostPing: 1"), "{error}");
+}
+
+#[tokio::test]
+async fn all_events_can_be_lost_with_heartbeats_kept() {
+    let mut w = world().await;
+    w.lattice.inject(Fault::lose_event(ANY_EVENT));
+    w.scale("a", "img:1", 1, NOTHING).await;
+    w.lattice.wait_until(SOON, |l| l.instances("a") == 1).await.unwrap();
+    w.host.beat().await;
+    assert_eq!(w.events(1).await, ["host_heartbeat"]);
+}
+
+#[tokio::test]
+async fn the_same_seed_loses_the_same_events() {
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let mut w = world().await;
+        w.lattice.inject(Fault::lose_event("config_set").percent(50));
+        for number in 0..12 {
+            w.ask(&format!("config.put.c{number}"), json!({})).await;
+        }
+        w.ask("config.del.end", NOTHING).await;
+        let mut came = Vec::new();
+        while let (name, data) = w.event().await
+            && name == "config_set"
+        {
+            came.push(data["config_name"].clone());
+        }
+        assert!((1..12).contains(&came.len()), "{came:?}");
+        runs.push(came);
+    }
+    assert_eq!(runs[0], runs[1]);
 }

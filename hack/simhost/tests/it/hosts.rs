@@ -184,3 +184,25 @@ async fn subjects_and_prefixes_are_those_that_were_set() {
     w.scale("a", "img:1", 1, NOTHING).await;
     assert_eq!(w.events(2).await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_host_that_is_cut_off_has_no_subjects_works_on_and_comes_back() {
+    let w = world().await;
+    w.host.seed_component("a", "img:1", 2, [("owner".to_owned(), "us".to_owned())].into());
+    w.host.cut_off().await;
+    assert_eq!(w.ask_host("host.get", NOTHING).await, GONE);
+    assert_eq!((w.ask("host.ping", NOTHING).await, w.lattice.instances("a")), (json!(GONE), 2));
+    w.host.reconnect().await.unwrap();
+    assert_eq!(w.ask_host("host.get", NOTHING).await["response"]["components"][0]["id"], "a");
+}
+
+#[tokio::test]
+async fn what_was_seeded_runs_without_a_word() {
+    let mut w = world().await;
+    w.host.seed_component("a", "img:1", 2, simhost::Map::new());
+    w.host.seed_provider("p", "file:///p.par.gz", simhost::Map::new());
+    let inventory = w.host.inventory();
+    assert_eq!(inventory["components"][0]["max_instances"], 2);
+    assert_eq!(inventory["providers"][0]["image_ref"], "/p.par.gz");
+    assert!(w.quiet().await);
+}

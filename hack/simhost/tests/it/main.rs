@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod components;
+mod conformance;
+mod crowd;
 mod faults;
 mod hosts;
 mod links;

@@ -129,7 +129,7 @@ async fn a_provider_is_given_at_start_the_links_whose_configs_are_there() {
 
 #[tokio::test]
 async fn a_link_that_arrives_while_a_provider_boots_is_lost_on_it() {
-    let boot = HostOptions { provider_boot: Duration::from_secs(60), ..HostOptions::default() };
+    let boot = HostOptions { provider_boot: Duration::from_mins(1), ..HostOptions::default() };
     let mut w = world_of(LatticeOptions::default(), boot).await;
     started(&mut w, "p", "reg/p:1", json!([])).await;
     w.put_link("p", "c", NOTHING).await;
