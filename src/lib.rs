@@ -5,5 +5,6 @@
 pub mod api;
 pub mod appfile;
 pub mod cli;
+pub mod lattice;
 pub mod model;
 pub mod workflow;

@@ -1,0 +1,139 @@
+//! A NATS server with JetStream, in any of the ways it can ask who connects.
+
+mod auth;
+mod jwt;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub use auth::{Auth, Client};
+
+use crate::{Process, Program, Scratch, pki, process, programs};
+
+/// An idle machine takes 20 ms.
+const START: Duration = Duration::from_secs(20);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("could not get nats-server")]
+    Program(#[from] programs::Error),
+
+    #[error("could not write the server's files")]
+    Files(#[from] io::Error),
+
+    #[error("could not make the server's certificates")]
+    Pki(#[from] pki::Error),
+
+    #[error("could not make the server's keys")]
+    Keys(#[from] nkeys::error::Error),
+
+    #[error(transparent)]
+    Process(#[from] process::Error),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NatsOptions {
+    pub auth: Auth,
+    /// The longest message in bytes; the server's own default is 1 MiB.
+    pub max_payload: Option<u32>,
+}
+
+/// A running server. Its port and its store stay the same over [`Nats::restart`].
+#[derive(Debug)]
+pub struct Nats {
+    process: Process,
+    program: PathBuf,
+    config: PathBuf,
+    port: u16,
+    client: Client,
+    scratch: Scratch,
+}
+
+impl Nats {
+    /// Starts a server on a free port of the loopback interface and waits until it listens.
+    pub fn start(options: NatsOptions) -> Result<Self, Error> {
+        let program = programs::nats_server()?;
+        let scratch = Scratch::new("nats")?;
+        let (mut config, client) = options.auth.set_up(&scratch)?;
+        config += &format!("jetstream {{ store_dir: {:?} }}\n", scratch.folder("jetstream")?);
+        if let Some(bytes) = options.max_payload {
+            config += &format!("max_payload: {bytes}\n");
+        }
+        let config = scratch.write("nats.conf", config)?;
+        // -1 lets the server choose.
+        let (process, port) = launch(&program, &config, &scratch, "-1")?;
+        let client = Client { url: format!("nats://127.0.0.1:{port}"), ..client };
+        Ok(Self { process, program, config, port, client, scratch })
+    }
+
+    /// Where the server is, without anything that proves who connects.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.client.url
+    }
+
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What a client needs to be let in.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Ends the server; its store and its port are kept for [`Nats::restart`].
+    pub fn stop(&mut self) -> Result<(), Error> {
+        self.process.stop()?;
+        Ok(())
+    }
+
+    /// Starts the server again on its port and store, after ending it if it still runs.
+    pub fn restart(&mut self) -> Result<(), Error> {
+        self.stop()?;
+        let port = self.port.to_string();
+        (self.process, _) = launch(&self.program, &self.config, &self.scratch, &port)?;
+        Ok(())
+    }
+
+    /// The server hangs: connections stay open and nothing arrives, until [`Nats::resume`].
+    pub fn pause(&self) -> Result<(), Error> {
+        Ok(self.process.pause()?)
+    }
+
+    pub fn resume(&self) -> Result<(), Error> {
+        Ok(self.process.resume()?)
+    }
+
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+fn launch(
+    program: &Path,
+    config: &Path,
+    scratch: &Scratch,
+    port: &str,
+) -> Result<(Process, u16), Error> {
+    let ports = scratch.folder("ports")?;
+    let program = Program::new("nats-server", program)
+        .arg("--config")
+        .arg(config)
+        .args(["--addr", "127.0.0.1", "--port", port])
+        .arg("--ports_file_dir")
+        .arg(&ports);
+    let mut process = Process::spawn(&program, &scratch.path().join("nats.log"))?;
+    let file = ports.join(format!("nats-server_{}.ports", process.id()));
+    let port = process.wait_for("it listened", START, |_| {
+        let text = fs::read_to_string(&file).ok()?;
+        let ports: serde_json::Value = serde_json::from_str(&text).ok()?;
+        ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
+    })?;
+    Ok((process, port))
+}

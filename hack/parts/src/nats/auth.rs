@@ -1,0 +1,101 @@
+//! The ways in which a server can ask who connects, set up on both sides.
+
+use std::path::PathBuf;
+
+use nkeys::KeyPair;
+
+use super::{Error, jwt};
+use crate::{
+    Scratch,
+    pki::{Authority, Identity},
+};
+
+/// How the server knows its clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// Everybody may connect.
+    #[default]
+    None,
+    /// One user with a password.
+    Password,
+    /// One token that all share.
+    Token,
+    /// One user who proves to have a key.
+    NKey,
+    /// An operator with one account, whose users have a token signed by it.
+    Jwt,
+    /// Everybody may connect, encrypted; the server's certificate is of an authority of its own.
+    Tls,
+    /// As [`Auth::Tls`], for clients with a certificate of the same authority.
+    MutualTls,
+}
+
+/// What a client needs to be let in. `None` where the server doesn't ask for it.
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    pub url: String,
+    pub user: Option<String>,
+    pub password: Option<String>,
+    pub token: Option<String>,
+    /// The seed of the user's key, `SU…`.
+    pub nkey_seed: Option<String>,
+    /// A file with the user's token and seed, as `nsc` writes it.
+    pub credentials: Option<PathBuf>,
+    /// The certificate of the authority that signed the server's.
+    pub authority: Option<PathBuf>,
+    pub identity: Option<Identity>,
+}
+
+impl Auth {
+    /// The server's part as lines of its configuration, and the client's; files go to `scratch`.
+    pub(super) fn set_up(self, scratch: &Scratch) -> Result<(String, Client), Error> {
+        let nobody = Client::default();
+        Ok(match self {
+            Self::None => (String::new(), nobody),
+            Self::Password => {
+                let (user, password) = ("trellis", "a password");
+                let config =
+                    format!("authorization {{ user: {user:?}, password: {password:?} }}\n");
+                let (user, password) = (Some(user.to_owned()), Some(password.to_owned()));
+                (config, Client { user, password, ..nobody })
+            }
+            Self::Token => {
+                let token = "a-token".to_owned();
+                let config = format!("authorization {{ token: {token:?} }}\n");
+                (config, Client { token: Some(token), ..nobody })
+            }
+            Self::NKey => {
+                let user = KeyPair::new_user();
+                let config =
+                    format!("authorization {{ users: [ {{ nkey: {} }} ] }}\n", user.public_key());
+                (config, Client { nkey_seed: Some(user.seed()?), ..nobody })
+            }
+            Self::Jwt => {
+                let trust = jwt::Trust::new()?;
+                let credentials = scratch.write("user.creds", &trust.credentials)?;
+                (trust.server, Client { credentials: Some(credentials), ..nobody })
+            }
+            Self::Tls => {
+                let (config, authority) = encrypt(scratch, false)?;
+                (config, Client { authority: Some(authority.certificate), ..nobody })
+            }
+            Self::MutualTls => {
+                let (config, authority) = encrypt(scratch, true)?;
+                let identity = authority.client(scratch, "client", "trellis")?;
+                let authority = Some(authority.certificate);
+                (config, Client { authority, identity: Some(identity), ..nobody })
+            }
+        })
+    }
+}
+
+fn encrypt(scratch: &Scratch, verify_clients: bool) -> Result<(String, Authority), Error> {
+    let authority = Authority::new(scratch)?;
+    let Identity { certificate, key } = authority.server(scratch, "server")?;
+    let ca = &authority.certificate;
+    let config = format!(
+        "tls {{ cert_file: {certificate:?}, key_file: {key:?}, ca_file: {ca:?}, \
+         verify: {verify_clients} }}\n"
+    );
+    Ok((config, authority))
+}

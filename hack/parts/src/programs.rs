@@ -1,0 +1,105 @@
+//! Where each program is: the user's own, or built into the cache from pinned sources.
+
+mod go;
+mod rust;
+
+use std::{env, path::PathBuf, thread};
+
+use crate::{cache, toolchain};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Cache(#[from] cache::Error),
+
+    #[error(transparent)]
+    Toolchain(#[from] toolchain::Error),
+
+    #[error("{module} does not require {package}")]
+    NotPinned { module: PathBuf, package: &'static str },
+
+    #[error("{variable} is set, but there is no {path}")]
+    NotThere { variable: &'static str, path: PathBuf },
+}
+
+/// A folder with the user's own `kube-apiserver`, `etcd` and `kubectl`, as envtest lays it out.
+const KUBERNETES: &str = "KUBEBUILDER_ASSETS";
+/// The path of the user's own `nats-server`.
+const NATS: &str = "NATS_SERVER";
+
+pub fn kube_apiserver() -> Result<PathBuf, Error> {
+    match users_folder(KUBERNETES, "kube-apiserver")? {
+        Some(program) => Ok(program),
+        None => go::KUBE_APISERVER.build(),
+    }
+}
+
+pub fn etcd() -> Result<PathBuf, Error> {
+    match users_folder(KUBERNETES, "etcd")? {
+        Some(program) => Ok(program),
+        None => go::ETCD.build(),
+    }
+}
+
+/// Any `kubectl` on the `PATH` does: what we ask of it has not changed for years.
+pub fn kubectl() -> Result<PathBuf, Error> {
+    let users = users_folder(KUBERNETES, "kubectl")?.or_else(|| toolchain::find("kubectl"));
+    match users {
+        Some(program) => Ok(program),
+        None => go::KUBECTL.build(),
+    }
+}
+
+pub fn kube_controller_manager() -> Result<PathBuf, Error> {
+    go::KUBE_CONTROLLER_MANAGER.build()
+}
+
+pub fn nats_server() -> Result<PathBuf, Error> {
+    match env::var_os(NATS).map(PathBuf::from) {
+        Some(path) if path.is_file() => Ok(path),
+        Some(path) => Err(Error::NotThere { variable: NATS, path }),
+        None => go::NATS_SERVER.build(),
+    }
+}
+
+pub fn registry() -> Result<PathBuf, Error> {
+    go::REGISTRY.build()
+}
+
+/// A real wasmCloud host: `hack/host`.
+pub fn host() -> Result<PathBuf, Error> {
+    rust::host()
+}
+
+/// The HTTP server provider as an archive for a registry: `hack/http-provider`.
+pub fn http_provider() -> Result<PathBuf, Error> {
+    rust::http_provider()
+}
+
+/// Builds everything that is not there yet, so that tests need not wait for compilers.
+pub fn prepare() -> Result<(), Error> {
+    // Two at a time: the Go tools on one side, Rust on the other. More would only share the cores.
+    thread::scope(|scope| {
+        let rust = scope.spawn(|| {
+            host()?;
+            http_provider()?;
+            Ok(())
+        });
+        let go = [nats_server, etcd, kube_apiserver, kubectl, kube_controller_manager, registry];
+        let go = go.iter().try_for_each(|program| program().map(drop));
+        let rust = rust.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        go.and(rust)
+    })
+}
+
+/// `name` in the folder that `variable` names. `None` when it is not set or has no such program.
+fn users_folder(variable: &'static str, name: &str) -> Result<Option<PathBuf>, Error> {
+    let Some(folder) = env::var_os(variable).filter(|folder| !folder.is_empty()) else {
+        return Ok(None);
+    };
+    let path = PathBuf::from(folder);
+    if !path.is_dir() {
+        return Err(Error::NotThere { variable, path });
+    }
+    Ok(Some(path.join(name)).filter(|program| program.is_file()))
+}

@@ -1,0 +1,6 @@
+//! What the simulated host promises: one test a trap, a fault, or a line of the wire's tables.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod components;
+mod support;
