@@ -121,7 +121,11 @@ fn check_size(spec: &At) -> bool {
     let size = bytes(spec.value);
     if size > MAX_BYTES {
         spec.problem(
-            format!("is {} KiB large, and at most {} are read", size.div_ceil(1024), MAX_BYTES / 1024),
+            format!(
+                "is {} KiB large, and at most {} are read",
+                size.div_ceil(1024),
+                MAX_BYTES / 1024
+            ),
             "split it into several Applications",
         );
     }
