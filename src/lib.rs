@@ -7,4 +7,5 @@ pub mod appfile;
 pub mod cli;
 pub mod lattice;
 pub mod model;
+pub mod placement;
 pub mod workflow;
