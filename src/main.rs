@@ -1,3 +1,5 @@
-fn main() {
-    print!("{}", trellis::cli::crds::render().unwrap());
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trellis::cli::main()
 }

@@ -226,7 +226,8 @@ impl<'a> Fields<'a> {
 pub(super) fn join(path: &str, key: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !key.is_empty() && key.len() <= 64 && key.chars().all(plain) {
-        return format!("{path}.{key}");
+        let dot = if path.is_empty() { "" } else { "." };
+        return format!("{path}{dot}{key}");
     }
     format!("{path}[{}]", quote(key).trim_matches('"'))
 }

@@ -14,6 +14,7 @@ mod component;
 mod config;
 mod cursor;
 mod desired;
+mod document;
 mod hash;
 mod image;
 mod link;
@@ -30,7 +31,7 @@ mod wit;
 
 pub use desired::Stamp;
 pub use hash::revision_hash;
-pub use parse::{MAX_BYTES, MAX_DEPTH, Manifest, parse};
+pub use parse::{MAX_BYTES, MAX_DEPTH, Manifest, parse, parse_document};
 pub use problem::{Problem, Problems};
 pub use targets::{LatticeFacts, NamespaceFacts, Target, TargetFacts};
 pub use types::{Appfile, Component, Config, LatticeChoice, LinkTrait, Topology};

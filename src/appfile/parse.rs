@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::{
     Appfile, Problem, Problems, check, component,
     cursor::{At, Fields, Shape, is_empty},
-    metadata, policy,
-    problem::Findings,
+    document, metadata, policy,
+    problem::{Findings, INVALID},
 };
 use crate::model::ApplicationKey;
 
@@ -42,9 +42,44 @@ const SPEC: Shape = Shape {
 /// All that is wrong with it, up to a hundred problems.
 pub fn parse(manifest: &Manifest) -> Result<Appfile, Problems> {
     let findings = Findings::default();
-    check_size(manifest.spec)?;
-    metadata::check(manifest, &findings);
-    let at = At::root(manifest.spec, "spec", &findings);
+    let parsed = read(manifest, &findings);
+    finish(parsed, findings)
+}
+
+/// Reads and checks an Application that is a document of its own, outside Kubernetes: with
+/// `apiVersion` and `kind`, and perhaps with a status, which is left aside. Where it names no
+/// namespace it is in `namespace`.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_document(document: &Value, namespace: &str) -> Result<Appfile, Problems> {
+    let findings = Findings::default();
+    let parsed = document::read(&At::root(document, "", &findings), namespace)
+        .and_then(|document| read(&document.manifest(), &findings));
+    finish(parsed, findings)
+}
+
+fn finish(parsed: Option<Appfile>, findings: Findings) -> Result<Appfile, Problems> {
+    let warnings = findings.finish()?;
+    // Nothing was found wrong, so everything was read.
+    parsed.map(|app| Appfile { warnings, ..app }).ok_or_else(|| {
+        Problems::from(Problem {
+            path: "spec".into(),
+            wrong: "could not be read".into(),
+            todo: "check it against the documentation".into(),
+            reason: INVALID,
+        })
+    })
+}
+
+/// `None` if it is too large or too deep to be walked through.
+fn read(manifest: &Manifest, findings: &Findings) -> Option<Appfile> {
+    metadata::check(manifest, findings);
+    let at = At::root(manifest.spec, "spec", findings);
+    if !check_size(&at) {
+        return None;
+    }
     let (mut components, mut topologies) = (Vec::new(), Vec::new());
     if let Some(spec) = at.object(&SPEC) {
         components = parse_components(&spec);
@@ -55,13 +90,12 @@ pub fn parse(manifest: &Manifest) -> Result<Appfile, Problems> {
                 "remove it; each topology, or else each component, is a step of its own",
             );
         }
-        check::names(&spec, &findings);
-        check::links(&spec, &components, &findings);
-        check::configs(&components, &findings);
+        check::names(&spec, findings);
+        check::links(&spec, &components, findings);
+        check::configs(&components, findings);
     }
-    let warnings = findings.finish()?;
     let key = ApplicationKey::new(manifest.namespace, manifest.name);
-    Ok(Appfile { key, components, topologies, warnings })
+    Some(Appfile { key, components, topologies, warnings: Vec::new() })
 }
 
 fn parse_components(spec: &Fields) -> Vec<super::Component> {
@@ -76,25 +110,26 @@ fn parse_components(spec: &Fields) -> Vec<super::Component> {
 }
 
 /// Bounds what the rest has to walk through.
-fn check_size(spec: &Value) -> Result<(), Problems> {
-    let refuse = |wrong: String, todo: &str| {
-        Err(Problems::from(Problem {
-            path: "spec".into(),
-            wrong,
-            todo: todo.into(),
-            reason: super::problem::INVALID,
-        }))
-    };
-    if is_deeper(spec, MAX_DEPTH) {
-        return refuse(format!("is nested more than {MAX_DEPTH} levels deep"), "write it flatter");
+fn check_size(spec: &At) -> bool {
+    if is_deeper(spec.value, MAX_DEPTH) {
+        spec.problem(
+            format!("is nested more than {MAX_DEPTH} levels deep"),
+            "an Application needs no more than ten",
+        );
+        return false;
     }
-    match bytes(spec) {
-        bytes if bytes <= MAX_BYTES => Ok(()),
-        bytes => refuse(
-            format!("is {} KiB large, of at most {}", bytes.div_ceil(1024), MAX_BYTES / 1024),
+    let size = bytes(spec.value);
+    if size > MAX_BYTES {
+        spec.problem(
+            format!(
+                "is {} KiB large, and at most {} are read",
+                size.div_ceil(1024),
+                MAX_BYTES / 1024
+            ),
             "split it into several Applications",
-        ),
+        );
     }
+    size <= MAX_BYTES
 }
 
 /// Whether `value` has more than `levels` levels; looks no deeper than that.
