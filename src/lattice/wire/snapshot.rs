@@ -41,16 +41,45 @@ impl Snapshot {
                 inventory_at: now,
                 inventory: Some(host.inventory),
             };
-            (host.id, Arc::new(observed))
+            (host.id, observed)
         };
-        let configs = self.config.into_iter().map(|(name, map)| (name, Some(Arc::new(map))));
-        Observed {
-            version: 1,
-            gate: Gate::Open,
-            hosts: self.hosts.into_iter().map(host).collect(),
-            links: Links::Read(Arc::new(by_key(self.links))),
-            configs: configs.collect(),
-            ..Observed::unknown(lattice)
+        let mut observed = Observed::unknown(lattice);
+        for (id, host) in self.hosts.into_iter().map(host) {
+            observed.put_host(id, host);
         }
+        let configs = self.config.into_iter().map(|(name, map)| (name, Some(Arc::new(map))));
+        observed.configs = configs.collect();
+        observed.links = Links::Read(Arc::new(by_key(self.links)));
+        observed.gate = Gate::Open;
+        observed.version = 1;
+        observed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_a_whole_lattice() {
+        let text = br#"{
+            "hosts":[{"host_id":"N1","components":[{"id":"a","image_ref":"r","max_instances":2}]}],
+            "links":[{"source_id":"a","target":"b","name":"default","wit_namespace":"wasi",
+                      "wit_package":"http","interfaces":["incoming-handler"]}],
+            "config":{"c":{"k":"v"}}}"#;
+        let snapshot = Snapshot::parse(text).unwrap();
+        let observed = snapshot.into_observed("l".parse().unwrap(), Moment::default());
+        assert!(observed.gate.may_remove());
+        assert_eq!(observed.runs().hosts(&"a".parse().unwrap()).count(), 1);
+        assert!(matches!(&observed.links, Links::Read(links) if links.len() == 1));
+        assert!(observed.configs[&"c".parse().unwrap()].is_some());
+    }
+
+    #[test]
+    fn a_mistake_in_a_file_is_named_with_its_place() {
+        let error = Snapshot::parse(br#"{"hosts":[{"host_id":7}]}"#).unwrap_err();
+        assert_eq!(error.path, "hosts[0].host_id");
+        let error = Snapshot::parse(br#"{"configs":{}}"#).unwrap_err();
+        assert!(error.reason.starts_with("unknown field `configs`"), "{error}");
     }
 }
