@@ -7,6 +7,8 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
 };
 
+use crate::model::NameError;
+
 /// Where, and as whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
@@ -204,12 +206,11 @@ pub enum AccessError {
     NoAddress,
     #[error("the credentials cannot be used")]
     Credentials(#[source] CredentialsError),
-    #[error("{}", said(.url, .source))]
-    Connect {
-        url: String,
-        #[source]
-        source: ConnectError,
-    },
+    #[error("the lattice's name or prefix cannot stand in a subject")]
+    Subject(#[source] NameError),
+    /// Says it all in one line, its cause included.
+    #[error("{}", said(.url, .error))]
+    Connect { url: String, error: ConnectError },
     #[error("{url}: could not subscribe")]
     Subscribe {
         url: String,
@@ -233,7 +234,8 @@ fn said(url: &str, error: &ConnectError) -> String {
     format!("{url}: {reason}")
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -280,7 +282,7 @@ impl Access {
         let connect = options.connect(self.urls.clone());
         connect
             .await
-            .map_err(|source| AccessError::Connect { url: self.urls.join(","), source })
+            .map_err(|error| AccessError::Connect { url: self.urls.join(","), error })
     }
 }
 

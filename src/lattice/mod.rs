@@ -21,4 +21,5 @@ pub mod client;
 pub mod clock;
 pub mod in_flight;
 pub mod inventory;
+pub mod watch;
 pub mod wire;
