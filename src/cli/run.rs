@@ -1,5 +1,5 @@
 //! `trellis run`: the controller.
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
 use tokio::{
@@ -8,13 +8,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::Failure;
 use crate::{
-    controller::{self, Metrics},
+    controller::{self, LatticeMetrics, Metrics, chain},
     telemetry::{self, Health, LogFormat},
 };
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct RunArgs {
     /// Where /healthz, /readyz and /metrics are served
     #[arg(long, env = "TRELLIS_HTTP_BIND", default_value = "0.0.0.0:8080")]
     http_bind: SocketAddr,
@@ -27,6 +28,10 @@ pub struct Args {
     /// without it, on those that have no such annotation
     #[arg(long, env = "TRELLIS_CONTROLLER_CLASS")]
     controller_class: Option<String>,
+
+    /// How long a start may take on a host, the pull of its image included
+    #[arg(long, env = "TRELLIS_START_DEADLINE", default_value = "60s", value_parser = duration)]
+    start_deadline: Duration,
 
     /// This process's name in events
     #[arg(long, env = "POD_NAME")]
@@ -57,8 +62,27 @@ pub enum Error {
     Controller(#[source] controller::RunError),
 }
 
-/// Runs until SIGTERM or SIGINT.
-pub async fn run(args: Args) -> Result<(), Error> {
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration: jiff::SignedDuration = text.parse().map_err(|e: jiff::Error| e.to_string())?;
+    Duration::try_from(duration).map_err(|error| error.to_string())
+}
+
+/// Runs the operator until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// What keeps it from starting, or what ended it.
+pub fn run(args: &RunArgs) -> Result<(), Failure> {
+    // Whichever TLS user comes first would choose one otherwise; failing means that one is chosen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::because("could not start", error))?;
+    runtime.block_on(serve(args)).map_err(|error| Failure::Failed(chain(&error)))
+}
+
+async fn serve(args: &RunArgs) -> Result<(), Error> {
     telemetry::init(args.log_format, args.log.as_deref());
     let config = kube::Config::infer().await.map_err(Error::Kubeconfig)?;
     let kube = kube::Client::try_from(config).map_err(Error::Client)?;
@@ -67,7 +91,8 @@ pub async fn run(args: Args) -> Result<(), Error> {
     let metrics = Metrics::default();
     let mut registry = Registry::with_prefix("trellis");
     metrics.register(&mut registry);
-    crate::lattice::metrics::register(&mut registry);
+    let (lattices, changes) = controller::lattices();
+    registry.register_collector(Box::new(LatticeMetrics::new(&lattices)));
     let (ready, readiness) = tokio::sync::watch::channel(false);
     let listener = TcpListener::bind(args.http_bind)
         .await
@@ -80,9 +105,12 @@ pub async fn run(args: Args) -> Result<(), Error> {
     let controller = controller::run(controller::Options {
         kube,
         metrics,
-        namespace: args.namespace,
-        class: args.controller_class,
-        instance: args.instance,
+        lattices,
+        changes,
+        start_deadline: args.start_deadline,
+        namespace: args.namespace.clone(),
+        class: args.controller_class.clone(),
+        instance: args.instance.clone(),
         ready,
         stop,
     });

@@ -44,12 +44,7 @@ pub fn shorten(text: &str, most: usize) -> String {
 }
 
 /// Puts `verdict` into `conditions`; the transition time moves only if the status does.
-pub fn set(
-    conditions: &mut Vec<Condition>,
-    verdict: &Verdict,
-    generation: Option<i64>,
-    now: &str,
-) {
+pub fn set(conditions: &mut Vec<Condition>, verdict: &Verdict, generation: Option<i64>, now: &str) {
     let old = conditions.iter().position(|c| c.type_ == verdict.condition);
     let since = old
         .and_then(|old| conditions.get(old))

@@ -2,6 +2,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
 };
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -13,12 +14,16 @@ use tokio::sync::{Notify, OnceCell};
 
 use super::{
     application::{CLASS, claim_released},
-    claims::ClaimTables, index::Index, lattices::Lattices, metrics::Metrics, release::Memory,
-    revisions::Revisions, touched::Touched,
+    claims::ClaimTables,
+    index::Index,
+    lattices::Lattices,
+    metrics::Metrics,
+    release::Memory,
+    revisions::Revisions,
+    touched::Touched,
 };
 use crate::{api::Application, model::ApplicationKey};
 
-#[derive(Debug)]
 pub struct Context {
     pub kube: Client,
     pub recorder: Recorder,
@@ -34,6 +39,8 @@ pub struct Context {
     /// Has all Applications looked at again.
     pub everything: Arc<Notify>,
     pub metrics: Metrics,
+    /// How long a start may take, the pull of its image included.
+    pub start_deadline: Duration,
     /// The operator's own, where Secrets are.
     pub namespace: String,
     /// Which installation's objects are ours; `None`: those that name none.

@@ -79,8 +79,7 @@ pub fn decide(world: &World) -> Decision {
     let first = plan_all(world, removal);
     let steps: Vec<_> = world.steps.iter().map(|step| progress(step, world, &first)).collect();
     let finished = world.finished || steps.iter().all(|step| step.succeeded);
-    let plans =
-        if finished && !world.finished { plan_all(world, Removal::Allowed) } else { first };
+    let plans = if finished && !world.finished { plan_all(world, Removal::Allowed) } else { first };
     let settled = finished
         && world.sights.values().all(Sight::is_certain)
         && plans.values().all(Plan::is_settled);
@@ -159,7 +158,8 @@ fn waits_for(scope: &Scope, plan: &Plan) -> Option<String> {
         return Some(next.command.to_string());
     }
     let later = plan.later.iter().find(|l| {
-        scope.covers(&l.namespace, &l.command) && l.waits_for.iter().any(|w| *w != WaitsFor::Rollout)
+        scope.covers(&l.namespace, &l.command)
+            && l.waits_for.iter().any(|w| *w != WaitsFor::Rollout)
     });
     if let Some(later) = later {
         let waits: Vec<_> = later.waits_for.iter().map(ToString::to_string).collect();

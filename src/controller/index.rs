@@ -119,6 +119,8 @@ mod tests {
 
         index.remove(&app);
         assert_eq!(index.of_lattice(&lattice).count(), 0);
-        assert!(index.workloads.is_empty() && index.configs.is_empty() && index.lattices.is_empty());
+        assert!(
+            index.workloads.is_empty() && index.configs.is_empty() && index.lattices.is_empty()
+        );
     }
 }

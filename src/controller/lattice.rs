@@ -22,11 +22,7 @@ use super::{
     report::now,
     settings::{self, SettingsError},
 };
-use crate::{
-    api::Lattice,
-    lattice::{clock, watch::Settings},
-    model::LatticeName,
-};
+use crate::{api::Lattice, lattice::watch::Settings, model::LatticeName};
 
 /// Kept while an Application may have something there.
 const FINALIZER: &str = "lattice.oam.dev/in-use";
@@ -78,14 +74,14 @@ async fn apply(lattice: &Arc<Lattice>, ctx: &Context) -> Result<Action, Error> {
 
 async fn read(lattice: &Lattice, ctx: &Context) -> Result<Result<Settings, SettingsError>, Error> {
     let Some(secret) = &lattice.spec.nats.credentials_secret else {
-        return Ok(settings::build(lattice, None));
+        return Ok(settings::build(lattice, None, ctx.start_deadline));
     };
     let api = Api::<Secret>::namespaced(ctx.kube.clone(), &ctx.namespace);
     let found = within(api.get_opt(&secret.name))
         .await
         .map_err(|source| Error::Secret { name: secret.name.clone(), source })?;
     Ok(match found {
-        Some(secret) => settings::build(lattice, Some(&secret)),
+        Some(secret) => settings::build(lattice, Some(&secret), ctx.start_deadline),
         None => Err(SettingsError::NoSecret {
             namespace: ctx.namespace.clone(),
             name: secret.name.clone(),
@@ -104,7 +100,7 @@ async fn write_status(
     let (after, wake) = match (error, &seen) {
         (Some(error), _) => lattice_status::compute(lattice, &Facts::Unusable(error), &now()),
         (None, Some((health, observed))) => {
-            let gone_for = health.disconnected_since.map(|since| clock::now().since(since));
+            let gone_for = ctx.lattices.gone_for(name, &health.gate);
             let facts = Facts::Watched { health, observed, gone_for };
             lattice_status::compute(lattice, &facts, &now())
         }

@@ -8,8 +8,8 @@ use super::{
 use crate::{
     api::{HostCounts, HostSummary, Lattice, LatticeStatus},
     controller::chain,
-    lattice::watch::Health,
-    model::{HostState, Observed},
+    lattice::inventory::Health,
+    model::{Gate, HostState, Observed},
 };
 
 /// A status lists no more hosts than this.
@@ -64,20 +64,21 @@ fn watched(
     health: &Health,
     gone_for: Option<Duration>,
 ) -> (Verdicts, Option<Duration>) {
-    if let Some(error) = &health.disconnected {
-        let was = status.conditions.iter().any(|c| {
-            c.type_ == "Connected" && c.status == crate::api::ConditionStatus::True
-        });
+    if let Gate::Disconnected { why } = &health.gate {
+        let was = status
+            .conditions
+            .iter()
+            .any(|c| c.type_ == "Connected" && c.status == crate::api::ConditionStatus::True);
         let left = BLIP.saturating_sub(gone_for.unwrap_or_default());
         if was && !left.is_zero() {
             return ([None, None, None], Some(left));
         }
-        return (all("Disconnected", error), None);
+        return (all("Disconnected", &**why), None);
     }
     let connected = Some(Verdict::yes("Connected", "Connected", ""));
-    if !health.synced {
-        let message = "some hosts that were here have not answered yet";
-        let verdicts = ["Synced", "Ready"].map(|n| Some(Verdict::no(n, "Syncing", message)));
+    if !health.gate.may_add() {
+        let message = health.gate.to_string();
+        let verdicts = ["Synced", "Ready"].map(|n| Some(Verdict::no(n, "Syncing", &message)));
         let [synced, ready] = verdicts;
         return ([connected, synced, ready], None);
     }
@@ -99,13 +100,12 @@ fn count_hosts(status: &mut LatticeStatus, observed: &Observed) {
             HostState::Unreachable => counts.unreachable += 1,
         }
     }
-    let summary = |(id, host): (&crate::model::HostId, &std::sync::Arc<crate::model::Host>)| {
-        HostSummary {
+    let summary =
+        |(id, host): (&crate::model::HostId, &std::sync::Arc<crate::model::Host>)| HostSummary {
             id: id.to_string(),
             name: host.friendly_name.to_string(),
             version: host.version.to_string(),
-        }
-    };
+        };
     status.hosts = observed.hosts.iter().take(MAX_HOSTS).map(summary).collect();
     status.host_counts = Some(counts);
 }

@@ -2,6 +2,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    time::Duration,
 };
 
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
@@ -32,7 +33,9 @@ pub struct Lattices {
 struct Entry {
     object: Arc<Lattice>,
     /// `None` while its settings are wrong.
-    handle: Option<Arc<Handle>>,
+    handle: Option<Handle>,
+    /// Since when the connection has been gone.
+    gone_since: Option<Moment>,
     settings: Option<Settings>,
 }
 
@@ -68,7 +71,12 @@ impl Lattices {
     /// # Returns
     ///
     /// Whether Applications may now go to other lattices than before.
-    pub async fn put(&self, name: &LatticeName, object: Arc<Lattice>, settings: Option<Settings>) -> bool {
+    pub async fn put(
+        &self,
+        name: &LatticeName,
+        object: Arc<Lattice>,
+        settings: Option<Settings>,
+    ) -> bool {
         let (handle, changed) = {
             let known = self.read();
             let old = known.get(name);
@@ -83,12 +91,15 @@ impl Lattices {
                 Some(handle)
             }
             (None, Some(settings)) => {
-                Some(Arc::new(crate::lattice::watch::watch(settings.clone(), self.changes.clone())))
+                Some(crate::lattice::watch::watch(settings.clone(), self.changes.clone()))
             }
             (_, None) => None,
         };
-        let entry = Entry { object: Arc::clone(&object), handle, settings };
-        let old = self.known.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), entry);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let gone_since = known.get(name).and_then(|old| old.gone_since);
+        let entry = Entry { object: Arc::clone(&object), handle, gone_since, settings };
+        let old = known.insert(name.clone(), entry);
+        drop(known);
         if old.is_none() {
             self.started.send_modify(|started| *started += 1);
         }
@@ -131,15 +142,34 @@ impl Lattices {
     }
 
     #[must_use]
-    pub fn handle(&self, name: &LatticeName) -> Option<Arc<Handle>> {
+    pub fn handle(&self, name: &LatticeName) -> Option<Handle> {
         self.read().get(name).and_then(|entry| entry.handle.clone())
+    }
+
+    /// How long the connection has been gone; `None` while there is one.
+    pub fn gone_for(&self, name: &LatticeName, gate: &Gate) -> Option<Duration> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let entry = known.get_mut(name)?;
+        entry.gone_since = match gate {
+            Gate::Disconnected { .. } => entry.gone_since.or_else(|| Some(clock::now())),
+            Gate::Syncing { .. } | Gate::Settling | Gate::MassLoss { .. } | Gate::Open => None,
+        };
+        entry.gone_since.map(|since| clock::now().since(since))
+    }
+
+    /// The counters of every lattice's task.
+    #[must_use]
+    pub fn handles(&self) -> Vec<Handle> {
+        self.read().values().filter_map(|entry| entry.handle.clone()).collect()
     }
 
     /// Under which name what we start there is owned.
     #[must_use]
     pub fn installation(&self, name: &LatticeName) -> Arc<str> {
         let known = self.read();
-        known.get(name).map_or_else(|| "trellis".into(), |e| e.object.spec.installation.as_str().into())
+        known
+            .get(name)
+            .map_or_else(|| "trellis".into(), |e| e.object.spec.installation.as_str().into())
     }
 
     /// The lattices that show something of this Application.
@@ -186,8 +216,7 @@ impl Lattices {
         let facts = |name: &Arc<str>| {
             let namespace = ctx.namespaces.get(&ObjectRef::new(name))?;
             let (labels, annotations) = (namespace.labels(), namespace.annotations());
-            let facts =
-                NamespaceFacts { labels: labels.clone(), annotations: annotations.clone() };
+            let facts = NamespaceFacts { labels: labels.clone(), annotations: annotations.clone() };
             Some((Arc::clone(name), facts))
         };
         let known = self.read();

@@ -21,6 +21,7 @@ mod decision;
 mod events;
 mod index;
 mod lattice;
+mod lattice_metrics;
 mod lattice_status;
 mod lattices;
 mod metrics;
@@ -34,8 +35,10 @@ mod status;
 mod touched;
 mod workflow_status;
 
+pub use lattice_metrics::LatticeMetrics;
+pub use lattices::Lattices;
 pub use metrics::Metrics;
-pub use run::{Options, RunError, run};
+pub use run::{Options, RunError, lattices, run};
 
 use call::CallError;
 use kube::runtime::finalizer;

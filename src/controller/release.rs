@@ -16,7 +16,7 @@ use super::{
     revisions::{self, Choice},
 };
 use crate::{
-    api::{Application, ApplicationRevision, RevisionTarget, RevisionName},
+    api::{Application, ApplicationRevision, RevisionName, RevisionTarget},
     appfile::{self, Appfile, Manifest, Problem, Problems, Stamp, Target},
     model::{ApplicationKey, Desired, LatticeName, Owner},
 };
@@ -160,8 +160,7 @@ fn assemble(
         let desired = by_lattice
             .into_iter()
             .map(|(lattice, namespaces)| {
-                let wanted =
-                    desired(ctx, &key, &uid, &revision, &appfile, &lattice, namespaces);
+                let wanted = desired(ctx, &key, &uid, &revision, &appfile, &lattice, namespaces);
                 (lattice, wanted)
             })
             .collect();
@@ -247,10 +246,11 @@ fn desired(
     {
         return Arc::clone(wanted);
     }
-    let wanted = Arc::new(appfile.desired(
-        &Stamp { owner, uid: uid.into(), revision: name.as_str().into() },
-        &namespaces,
-    ));
+    let wanted =
+        Arc::new(appfile.desired(
+            &Stamp { owner, uid: uid.into(), revision: name.as_str().into() },
+            &namespaces,
+        ));
     memory.desired.insert((name, lattice.clone()), (namespaces, Arc::clone(&wanted)));
     wanted
 }
@@ -324,10 +324,7 @@ async fn revise(
 /// A target as a revision writes it down.
 #[must_use]
 pub fn record(target: &Target) -> RevisionTarget {
-    RevisionTarget {
-        lattice: target.lattice.to_string(),
-        namespace: target.namespace.to_string(),
-    }
+    RevisionTarget { lattice: target.lattice.to_string(), namespace: target.namespace.to_string() }
 }
 
 fn too_large(revision: &ApplicationRevision) -> Option<Refusal> {

@@ -89,8 +89,8 @@ fn put_off(
     let now = clock::now().0;
     let since = *memory.uncertain_since.get_or_insert(now);
     let left = LATTICE_GRACE.saturating_sub(now.saturating_sub(since));
-    let known = before.observed_generation == app.metadata.generation
-        && status::is_true(before, "Ready");
+    let known =
+        before.observed_generation == app.metadata.generation && status::is_true(before, "Ready");
     (known && !left.is_zero()).then_some(left)
 }
 

@@ -279,9 +279,8 @@ mod tests {
 
     #[test]
     fn a_spec_keeps_the_newest_revision_that_holds_it_and_no_number_is_used_twice() {
-        let two: Vec<_> = [revision(1, "a", true, "1"), revision(2, "b", false, "2")]
-            .map(Arc::new)
-            .to_vec();
+        let two: Vec<_> =
+            [revision(1, "a", true, "1"), revision(2, "b", false, "2")].map(Arc::new).to_vec();
         assert_eq!(choose("b", &two, 2), Choice::Keep(Arc::clone(&two[1])));
         assert_eq!(choose("a", &two, 2), Choice::Make(3), "an old spec is a new revision");
         assert_eq!(choose("c", &two, 7), Choice::Make(8), "numbers of deleted revisions count");
@@ -302,8 +301,7 @@ mod tests {
 
     #[test]
     fn the_newest_ten_and_what_is_in_use_are_kept() {
-        let all: Vec<_> =
-            (1..=14).map(|n| Arc::new(revision(n, "x", n != 2, "1"))).collect();
+        let all: Vec<_> = (1..=14).map(|n| Arc::new(revision(n, "x", n != 2, "1"))).collect();
         let names: Vec<_> =
             superfluous(&all, "shop-v3").into_iter().map(|r| r.name_any()).collect();
         assert_eq!(names, ["shop-v1", "shop-v4"]);

@@ -1,5 +1,8 @@
 //! Wires watches, tasks and passes together, and ends them in order.
-use std::sync::{Arc, Mutex, RwLock};
+use std::{
+    sync::{Arc, Mutex, RwLock},
+    time::Duration,
+};
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -17,8 +20,14 @@ use tokio::sync::{Notify, OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    application, claims::ClaimTables, context::{Context, Memories}, index::Index, lattice,
-    lattices::Lattices, metrics::Metrics, revisions::Revisions, touched::Touched,
+    application,
+    claims::ClaimTables,
+    context::{Context, Memories},
+    index::Index,
+    lattice,
+    lattices::Lattices,
+    metrics::Metrics,
+    touched::Touched,
 };
 use crate::{
     api::{Application, ApplicationRevision, Lattice},
@@ -32,7 +41,6 @@ const CONCURRENCY: u16 = 32;
 const CHANGES: usize = 1024;
 
 /// What a controller needs to run.
-#[derive(Debug)]
 pub struct Options {
     pub kube: Client,
     pub metrics: Metrics,
@@ -40,6 +48,11 @@ pub struct Options {
     pub namespace: String,
     /// Which installation's objects are ours; `None`: those that name none.
     pub class: Option<String>,
+    /// Made by [`lattices`].
+    pub lattices: Arc<Lattices>,
+    pub changes: mpsc::Receiver<(LatticeName, Change)>,
+    /// How long a start may take, the pull of its image included.
+    pub start_deadline: Duration,
     /// This process's name in events.
     pub instance: Option<String>,
     /// Set once everything has been listed and every lattice's task runs.
@@ -54,14 +67,23 @@ pub enum RunError {
     Ended { what: &'static str },
 }
 
+/// No lattice yet, and where their changes will come from.
+#[must_use]
+pub fn lattices() -> (Arc<Lattices>, mpsc::Receiver<(LatticeName, Change)>) {
+    let (sender, changes) = mpsc::channel(CHANGES);
+    (Arc::new(Lattices::new(sender)), changes)
+}
+
 /// Runs until `options.stop` is cancelled.
 pub async fn run(options: Options) -> Result<(), RunError> {
+    let (_idle, idle) = mpsc::channel(1);
+    let mut options = options;
+    let changes = std::mem::replace(&mut options.changes, idle);
     let Options { kube, stop, ready, .. } = &options;
-    let (changes_in, changes) = mpsc::channel(CHANGES);
     let applications = Controller::new(Api::<Application>::all(kube.clone()), watch_config());
     let lattices = Controller::new(Api::<Lattice>::all(kube.clone()), watch_config());
     let (namespaces, namespace_writer) = reflector::store();
-    let ctx = context(&options, applications.store(), namespaces, changes_in);
+    let ctx = context(&options, applications.store(), namespaces);
     let (ctx_of_passes, lattice_store) = (Arc::clone(&ctx), lattices.store());
 
     let namespaces = drive_namespaces(&ctx, namespace_writer);
@@ -103,7 +125,6 @@ fn context(
     options: &Options,
     applications: reflector::Store<Application>,
     namespaces: reflector::Store<Namespace>,
-    changes: mpsc::Sender<(LatticeName, Change)>,
 ) -> Arc<Context> {
     let reporter = Reporter { controller: "trellis".into(), instance: options.instance.clone() };
     Arc::new(Context {
@@ -112,13 +133,14 @@ fn context(
         applications,
         namespaces,
         revisions: Arc::default(),
-        lattices: Arc::new(Lattices::new(changes)),
+        lattices: Arc::clone(&options.lattices),
         claims: Mutex::new(ClaimTables::default()),
         index: RwLock::new(Index::default()),
         memories: Memories::default(),
         touched: Arc::new(Touched::default()),
         everything: Arc::new(Notify::new()),
         metrics: options.metrics.clone(),
+        start_deadline: options.start_deadline,
         namespace: options.namespace.clone(),
         class: options.class.clone(),
         ready: OnceCell::new(),
@@ -127,8 +149,7 @@ fn context(
 
 async fn drive_namespaces(ctx: &Context, writer: reflector::store::Writer<Namespace>) {
     let api = Api::<Namespace>::all(ctx.kube.clone());
-    let mut events =
-        std::pin::pin!(watcher(api, watch_config()).default_backoff().reflect(writer));
+    let mut events = std::pin::pin!(watcher(api, watch_config()).default_backoff().reflect(writer));
     let mut listed = false;
     while let Some(event) = events.next().await {
         match event {
@@ -197,7 +218,12 @@ async fn drive_lattices(
             let wanted = lattice.spec.nats.credentials_secret.as_ref();
             wanted.is_some_and(|wanted| wanted.name == name)
         };
-        store.state().into_iter().filter(names).map(|l| ObjectRef::from_obj(&*l)).collect::<Vec<_>>()
+        store
+            .state()
+            .into_iter()
+            .filter(names)
+            .map(|l| ObjectRef::from_obj(&*l))
+            .collect::<Vec<_>>()
     };
     let stopped = stop.clone().cancelled_owned();
     controller
@@ -248,7 +274,9 @@ fn log<K, E: std::error::Error + 'static, Q: std::error::Error + 'static>(
     match outcome {
         Ok(_) | Err(Outcome::ReconcilerFailed(..)) => {}
         Err(Outcome::ObjectNotFound(_)) => tracing::debug!(kind, "gone"),
-        Err(Outcome::QueueError(error)) => tracing::warn!(kind, error = super::chain(&error), "watch"),
+        Err(Outcome::QueueError(error)) => {
+            tracing::warn!(kind, error = super::chain(&error), "watch")
+        }
         Err(error) => tracing::error!(kind, error = error.to_string(), "controller"),
     }
 }

@@ -13,6 +13,10 @@ use crate::{
     model::{HostId, LatticeName, NameError},
 };
 
+/// What subjects of answers begin with: within what NATS users may usually subscribe to, and narrow
+/// enough for a permission of its own, `_INBOX.trellis.>`.
+const INBOX: &str = "_INBOX.trellis";
+
 /// What is wrong with a `Lattice`, for its conditions.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -22,32 +26,34 @@ pub enum SettingsError {
     Duration { field: &'static str, text: String },
     #[error("Secret {name}")]
     Credentials { name: String, source: CredentialsError },
-    #[error("Secret {namespace}/{name} does not exist; create it, or mend spec.nats.credentialsSecret.name")]
+    #[error(
+        "Secret {namespace}/{name} does not exist; create it, or mend spec.nats.credentialsSecret.name"
+    )]
     NoSecret { namespace: String, name: String },
 }
 
 /// The settings that `lattice` asks for; `secret` is the one that it names.
-pub fn build(lattice: &Lattice, secret: Option<&Secret>) -> Result<Settings, SettingsError> {
+pub fn build(
+    lattice: &Lattice,
+    secret: Option<&Secret>,
+    start_deadline: Duration,
+) -> Result<Settings, SettingsError> {
     let spec = &lattice.spec;
     let name: LatticeName = lattice.name_any().parse().map_err(SettingsError::Name)?;
     let credentials = match secret {
         None => Credentials::default(),
-        Some(secret) => Credentials::parse(&data(secret)).map_err(|source| {
-            SettingsError::Credentials { name: secret.name_any(), source }
-        })?,
+        Some(secret) => Credentials::from_secret(&data(secret))
+            .map_err(|source| SettingsError::Credentials { name: secret.name_any(), source })?,
     };
     let status = lattice.status.as_ref();
     let known_hosts: Vec<HostId> =
         status.into_iter().flat_map(|s| &s.hosts).filter_map(|host| host.id.parse().ok()).collect();
+    let access =
+        Access { urls: spec.nats.urls.clone(), credentials, inbox_prefix: Some(INBOX.into()) };
     Ok(Settings {
         wire_name: spec.lattice.clone(),
         control_prefix: spec.control_prefix.clone(),
         event_prefix: spec.event_prefix.clone(),
-        access: Access {
-            urls: spec.nats.urls.clone(),
-            credentials,
-            require_tls: spec.nats.tls.as_ref().is_some_and(|tls| tls.required),
-        },
         heartbeat_interval: duration("heartbeatInterval", &spec.heartbeat_interval)?,
         missed: u32::try_from(spec.missed).unwrap_or(1).max(1),
         probe_interval: duration("probeInterval", &spec.probe_interval)?,
@@ -55,7 +61,8 @@ pub fn build(lattice: &Lattice, secret: Option<&Secret>) -> Result<Settings, Set
         mass_loss_timeout: duration("massLossTimeout", &spec.mass_loss_timeout)?,
         max_in_flight: usize::try_from(spec.max_in_flight).unwrap_or(1).max(1),
         known_hosts,
-        ..Settings::new(name)
+        start_deadline,
+        ..Settings::new(name, access)
     })
 }
 

@@ -194,11 +194,9 @@ fn concerns(subject: &Subject, id: &WorkloadId) -> bool {
 /// One verdict a condition, in the order in which they are reached.
 fn verdicts(facts: &Facts, phase: Phase, services: &[Service]) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
-    for (stage, condition) in [
-        (Stage::Parse, "Parsed"),
-        (Stage::Revision, "Revision"),
-        (Stage::Policy, "Policy"),
-    ] {
+    for (stage, condition) in
+        [(Stage::Parse, "Parsed"), (Stage::Revision, "Revision"), (Stage::Policy, "Policy")]
+    {
         match facts.refusal {
             Some(refusal) if refusal.stage == stage => {
                 verdicts.push(Verdict::no(condition, refusal.reason(), &refusal.message()));
@@ -270,7 +268,9 @@ fn waiting(facts: &Facts) -> String {
             let plans = facts.decision.plans.values();
             plans
                 .flat_map(|plan| plan.now.iter().map(|p| &p.command))
-                .chain(facts.decision.plans.values().flat_map(|p| p.later.iter().map(|l| &l.command)))
+                .chain(
+                    facts.decision.plans.values().flat_map(|p| p.later.iter().map(|l| &l.command)),
+                )
                 .next()
                 .map(ToString::to_string)
                 .unwrap_or_default()

@@ -43,9 +43,8 @@ fn step(
     now: &str,
 ) -> StepStatus {
     let old = before.and_then(|b| b.steps.iter().find(|old| old.name == progress.name));
-    let succeeded = progress.succeeded
-        || decision.finished
-        || old.is_some_and(|old| old.phase == "succeeded");
+    let succeeded =
+        progress.succeeded || decision.finished || old.is_some_and(|old| old.phase == "succeeded");
     let phase = if succeeded { "succeeded" } else { "running" };
     let first = old.and_then(|old| old.first_execute_time.clone());
     let last = old

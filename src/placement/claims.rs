@@ -136,10 +136,7 @@ impl Claims {
     }
 
     /// The Applications that claim something of what `desired` names, whoever wants that.
-    pub fn rivals<'a>(
-        &'a self,
-        desired: &'a Desired,
-    ) -> impl Iterator<Item = &'a ApplicationKey> {
+    pub fn rivals<'a>(&'a self, desired: &'a Desired) -> impl Iterator<Item = &'a ApplicationKey> {
         let ids = desired.workloads.keys().filter_map(|id| self.ids.get(id));
         let links = desired.links.keys().filter_map(|key| self.links.get(key));
         let configs = managed(desired).filter_map(|name| self.configs.get(name));
