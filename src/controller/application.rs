@@ -28,9 +28,9 @@ use crate::{
 };
 
 /// Ours; kept while something of the Application may be on a lattice.
-pub const FINALIZER: &str = "lattice.oam.dev/cleanup";
+pub(super) const FINALIZER: &str = "lattice.oam.dev/cleanup";
 /// Which of several Trellis installations an object is for.
-pub const CLASS: &str = "lattice.oam.dev/controller-class";
+pub(super) const CLASS: &str = "lattice.oam.dev/controller-class";
 /// A failed pass is tried again after this, doubled by the watch's own changes at the earliest.
 const RETRY: Duration = Duration::from_secs(5);
 /// After another writer was faster, the watch is about to show what it wrote.
@@ -38,7 +38,7 @@ const STALE_RETRY: Duration = Duration::from_millis(200);
 
 /// Brings one Application a step closer to its spec; called again until nothing is left to do.
 #[instrument(skip_all, fields(app = %key_of(&app), generation = app.metadata.generation))]
-pub async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Result<Action, Error> {
+pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Result<Action, Error> {
     if app.annotations().get(CLASS) != ctx.class.as_ref() {
         return Ok(Action::await_change());
     }
@@ -57,7 +57,7 @@ pub async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Result<Actio
 }
 
 /// What is done about a pass that failed.
-pub fn error_policy(app: Arc<Application>, error: &Error, ctx: Arc<Context>) -> Action {
+pub(super) fn error_policy(app: Arc<Application>, error: &Error, ctx: Arc<Context>) -> Action {
     if let Error::Deleting { look_again } = error {
         return Action::requeue(*look_again);
     }
@@ -87,7 +87,7 @@ async fn apply(app: &Application, ctx: &Context) -> Result<Action, Error> {
 }
 
 /// Takes down what this Application is about, and takes a look at its lattices.
-pub fn observe(app: &Application, ctx: &Context, release: &Release) -> World {
+pub(super) fn observe(app: &Application, ctx: &Context, release: &Release) -> World {
     let key = key_of(app);
     let none = BTreeMap::new();
     let desired = release.current.as_ref().map_or(&none, |current| &current.desired);
@@ -128,7 +128,7 @@ fn finished(app: &Application, release: &Release) -> bool {
 }
 
 /// Takes down what an Application released before this process began.
-pub fn claim_released(app: &Application, ctx: &Context) {
+pub(super) fn claim_released(app: &Application, ctx: &Context) {
     if let Some(current) = release::last(app, ctx).current {
         claim(app, ctx, &current.desired);
     }
@@ -142,7 +142,7 @@ fn claim(app: &Application, ctx: &Context, desired: &BTreeMap<LatticeName, Arc<D
 }
 
 /// Which of two Applications is the older one.
-pub fn created(app: &Application) -> Created {
+pub(super) fn created(app: &Application) -> Created {
     let at = app.creation_timestamp().map(|time| time.0.as_second());
     Created { at: at.unwrap_or_default(), uid: app.uid().unwrap_or_default().into() }
 }
@@ -172,7 +172,7 @@ fn register(
 }
 
 /// Sends what may be sent now. Whether anything was.
-pub fn act(ctx: &Context, key: &ApplicationKey, decision: &Decision) -> bool {
+pub(super) fn act(ctx: &Context, key: &ApplicationKey, decision: &Decision) -> bool {
     let mut sent = false;
     for (lattice, plan) in &decision.plans {
         let commands: Vec<Command> = plan.now.iter().map(|p| p.command.clone()).collect();

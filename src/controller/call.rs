@@ -43,7 +43,7 @@ impl CallError {
 }
 
 /// Waits for `call`, but not for ever.
-pub async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+pub(super) async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     match tokio::time::timeout(LONGEST, call).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(kube::Error::Api(status))) => Err(CallError::Refused(status)),

@@ -15,15 +15,15 @@ use super::{
 use crate::api::Application;
 
 /// `Orphan` leaves everything running.
-pub const DELETION_POLICY: &str = "lattice.oam.dev/deletion-policy";
+pub(super) const DELETION_POLICY: &str = "lattice.oam.dev/deletion-policy";
 /// `"true"` lets the Application go whatever is left.
-pub const FORCE_DELETE: &str = "lattice.oam.dev/force-delete";
+pub(super) const FORCE_DELETE: &str = "lattice.oam.dev/force-delete";
 /// How often a deletion that waits for a lattice is looked at, beside the lattice's own changes.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// One pass over an Application that is being deleted. Its finalizer goes when this returns `Ok`;
 /// as long as something is left it returns [`Error::Deleting`], which is no fault.
-pub async fn cleanup(app: &Application, ctx: &Context) -> Result<Action, Error> {
+pub(super) async fn cleanup(app: &Application, ctx: &Context) -> Result<Action, Error> {
     let release = release::remains(app, ctx);
     let let_go = app.annotations().get(DELETION_POLICY).is_some_and(|policy| policy == "Orphan")
         || app.annotations().get(FORCE_DELETE).is_some_and(|force| force == "true");

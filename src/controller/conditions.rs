@@ -6,7 +6,7 @@ const MAX_MESSAGE: usize = 4096;
 
 /// What a condition should say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub(super) struct Verdict {
     pub condition: &'static str,
     pub status: ConditionStatus,
     pub reason: &'static str,
@@ -15,12 +15,12 @@ pub struct Verdict {
 
 impl Verdict {
     #[must_use]
-    pub fn yes(condition: &'static str, reason: &'static str, message: &str) -> Self {
+    pub(super) fn yes(condition: &'static str, reason: &'static str, message: &str) -> Self {
         Self { condition, status: ConditionStatus::True, reason, message: cut(message) }
     }
 
     #[must_use]
-    pub fn no(condition: &'static str, reason: &'static str, message: &str) -> Self {
+    pub(super) fn no(condition: &'static str, reason: &'static str, message: &str) -> Self {
         Self { condition, status: ConditionStatus::False, reason, message: cut(message) }
     }
 }
@@ -31,7 +31,7 @@ fn cut(message: &str) -> String {
 
 /// `text`, cut to at most `most` bytes, never inside a character.
 #[must_use]
-pub fn shorten(text: &str, most: usize) -> String {
+pub(super) fn shorten(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.into();
     }
@@ -44,7 +44,12 @@ pub fn shorten(text: &str, most: usize) -> String {
 }
 
 /// Puts `verdict` into `conditions`; the transition time moves only if the status does.
-pub fn set(conditions: &mut Vec<Condition>, verdict: &Verdict, generation: Option<i64>, now: &str) {
+pub(super) fn set(
+    conditions: &mut Vec<Condition>,
+    verdict: &Verdict,
+    generation: Option<i64>,
+    now: &str,
+) {
     let old = conditions.iter().position(|c| c.type_ == verdict.condition);
     let since = old
         .and_then(|old| conditions.get(old))

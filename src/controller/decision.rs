@@ -17,7 +17,7 @@ use crate::{
 
 /// Everything that was read before deciding.
 #[derive(Debug)]
-pub struct World {
+pub(super) struct World {
     pub steps: Vec<Step>,
     /// Whether an earlier pass saw this release whole, or there is nothing to wait for.
     pub finished: bool,
@@ -26,7 +26,7 @@ pub struct World {
 
 /// One lattice, as far as this Application is concerned.
 #[derive(Debug)]
-pub struct Sight {
+pub(super) struct Sight {
     pub desired: Arc<Desired>,
     /// What earlier releases wanted here, newest first, and may still be there.
     pub former: Vec<Arc<Desired>>,
@@ -52,7 +52,7 @@ impl Sight {
 }
 
 #[derive(Debug)]
-pub struct Decision {
+pub(super) struct Decision {
     pub plans: BTreeMap<LatticeName, Plan>,
     /// In the order of the steps.
     pub steps: Vec<StepProgress>,
@@ -65,7 +65,7 @@ pub struct Decision {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepProgress {
+pub(super) struct StepProgress {
     pub name: String,
     pub kind: StepKind,
     pub succeeded: bool,
@@ -74,7 +74,7 @@ pub struct StepProgress {
 }
 
 /// Plans for every lattice in `world`.
-pub fn decide(world: &World) -> Decision {
+pub(super) fn decide(world: &World) -> Decision {
     let removal = if world.finished { Removal::Allowed } else { Removal::Hold };
     let first = plan_all(world, removal);
     let steps: Vec<_> = world.steps.iter().map(|step| progress(step, world, &first)).collect();

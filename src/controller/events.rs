@@ -11,7 +11,7 @@ const MAX_NOTE: usize = 1000;
 
 /// An event to publish on an Application.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transition {
+pub(super) struct Transition {
     pub warning: bool,
     pub reason: String,
     pub note: String,
@@ -19,7 +19,10 @@ pub struct Transition {
 
 /// The events that the step from one status to the next calls for.
 #[must_use]
-pub fn transitions(before: &ApplicationStatus, after: &ApplicationStatus) -> Vec<Transition> {
+pub(super) fn transitions(
+    before: &ApplicationStatus,
+    after: &ApplicationStatus,
+) -> Vec<Transition> {
     let mut events = Vec::new();
     events.extend(refused(before, after));
     if before.latest_revision != after.latest_revision

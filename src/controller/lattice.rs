@@ -32,7 +32,7 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Brings the task that watches a lattice, and the status, in line with the object.
 #[instrument(skip_all, fields(lattice = lattice.name_any()))]
-pub async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Result<Action, Error> {
+pub(super) async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Result<Action, Error> {
     if lattice.annotations().get(CLASS) != ctx.class.as_ref() {
         return Ok(Action::await_change());
     }
@@ -48,7 +48,7 @@ pub async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Result<Actio
 }
 
 /// What is done about a pass that failed.
-pub fn error_policy(lattice: Arc<Lattice>, error: &Error, ctx: Arc<Context>) -> Action {
+pub(super) fn error_policy(lattice: Arc<Lattice>, error: &Error, ctx: Arc<Context>) -> Action {
     if let Error::Deleting { look_again } = error {
         return Action::requeue(*look_again);
     }

@@ -15,11 +15,11 @@ use crate::{
 /// A status lists no more hosts than this.
 const MAX_HOSTS: usize = 2000;
 /// A connection that is gone for less is nobody's business.
-pub const BLIP: Duration = Duration::from_secs(30);
+pub(super) const BLIP: Duration = Duration::from_secs(30);
 
 /// What is known of a lattice.
 #[derive(Debug)]
-pub enum Facts<'a> {
+pub(super) enum Facts<'a> {
     /// Its settings are wrong, so nobody watches it.
     Unusable(&'a SettingsError),
     Watched {
@@ -32,7 +32,11 @@ pub enum Facts<'a> {
 
 /// The status that `facts` call for, and when it would change by time alone.
 #[must_use]
-pub fn compute(lattice: &Lattice, facts: &Facts, now: &str) -> (LatticeStatus, Option<Duration>) {
+pub(super) fn compute(
+    lattice: &Lattice,
+    facts: &Facts,
+    now: &str,
+) -> (LatticeStatus, Option<Duration>) {
     let before = lattice.status.clone().unwrap_or_default();
     let generation = lattice.metadata.generation;
     let mut after = LatticeStatus { observed_generation: generation, ..before };

@@ -3,7 +3,7 @@ use crate::appfile::Problems;
 
 /// How far a spec got, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
+pub(super) enum Stage {
     Parse,
     Revision,
     Policy,
@@ -11,7 +11,7 @@ pub enum Stage {
 
 /// What has to be mended in an Application before it can be released.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub(super) struct Refusal {
     pub stage: Stage,
     pub problems: Problems,
 }
@@ -19,7 +19,7 @@ pub struct Refusal {
 impl Refusal {
     /// The reason of the conditions and of the event.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub(super) fn reason(&self) -> &'static str {
         match self.stage {
             Stage::Parse => "FailedParse",
             Stage::Revision => "FailedRevision",
@@ -29,7 +29,7 @@ impl Refusal {
 
     /// Each problem on its own line.
     #[must_use]
-    pub fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         self.problems.to_string()
     }
 }

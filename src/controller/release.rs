@@ -45,7 +45,7 @@ struct ManifestKey {
 
 /// What is in force, and what came before it.
 #[derive(Debug, Default)]
-pub struct Release {
+pub(super) struct Release {
     pub refusal: Option<Refusal>,
     pub current: Option<Current>,
     /// What revisions that aren't swept may have left, by lattice, newest first.
@@ -56,7 +56,7 @@ pub struct Release {
 
 /// The revision in force.
 #[derive(Debug)]
-pub struct Current {
+pub(super) struct Current {
     pub revision: Arc<ApplicationRevision>,
     pub appfile: Arc<Result<Appfile, Problems>>,
     pub targets: Vec<Target>,
@@ -66,7 +66,7 @@ pub struct Current {
 impl Current {
     /// As it stands in the Application's status.
     #[must_use]
-    pub fn name(&self) -> RevisionName {
+    pub(super) fn name(&self) -> RevisionName {
         RevisionName {
             name: self.revision.name_any(),
             revision: self.revision.spec.revision,
@@ -78,7 +78,7 @@ impl Current {
 impl Current {
     /// The Application's.
     #[must_use]
-    pub fn key(&self) -> ApplicationKey {
+    pub(super) fn key(&self) -> ApplicationKey {
         let name = self.revision.labels().get(revisions::NAME_LABEL);
         let namespace = self.revision.namespace().unwrap_or_default();
         ApplicationKey::new(&namespace, name.map_or("", String::as_str))
@@ -86,7 +86,7 @@ impl Current {
 
     /// Types of the components, by name.
     #[must_use]
-    pub fn types(&self) -> BTreeMap<String, String> {
+    pub(super) fn types(&self) -> BTreeMap<String, String> {
         let components = self.appfile.as_ref().as_ref().map(|appfile| &appfile.components);
         let named = |c: &appfile::Component| (c.name.to_string(), c.type_.to_string());
         components.into_iter().flatten().map(named).collect()
@@ -94,7 +94,7 @@ impl Current {
 }
 
 /// Works out what is in force. Writes a revision if the spec is new, and its targets if they are.
-pub async fn settle(app: &Application, ctx: &Context) -> Result<Release, Error> {
+pub(super) async fn settle(app: &Application, ctx: &Context) -> Result<Release, Error> {
     let key = key_of(app);
     let known = ctx.revisions.of(&key);
     let parsed = parse(app, ctx, &key);
@@ -116,14 +116,14 @@ pub async fn settle(app: &Application, ctx: &Context) -> Result<Release, Error> 
 }
 
 /// What was released last, whatever the spec says now.
-pub fn last(app: &Application, ctx: &Context) -> Release {
+pub(super) fn last(app: &Application, ctx: &Context) -> Release {
     let key = key_of(app);
     let current = fall_back(ctx, &key, &ctx.revisions.of(&key));
     assemble(app, ctx, current, None)
 }
 
 /// What revisions left, for an Application that wants nothing any more.
-pub fn remains(app: &Application, ctx: &Context) -> Release {
+pub(super) fn remains(app: &Application, ctx: &Context) -> Release {
     assemble(app, ctx, None, None)
 }
 
@@ -171,7 +171,7 @@ fn assemble(
 
 /// `namespace/name`.
 #[must_use]
-pub fn key_of(app: &Application) -> ApplicationKey {
+pub(super) fn key_of(app: &Application) -> ApplicationKey {
     ApplicationKey::new(&app.namespace().unwrap_or_default(), &app.name_any())
 }
 
@@ -323,7 +323,7 @@ async fn revise(
 
 /// A target as a revision writes it down.
 #[must_use]
-pub fn record(target: &Target) -> RevisionTarget {
+pub(super) fn record(target: &Target) -> RevisionTarget {
     RevisionTarget { lattice: target.lattice.to_string(), namespace: target.namespace.to_string() }
 }
 

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The annotation whose value the status repeats once it was acted on.
-pub const RECONCILE: &str = "lattice.oam.dev/reconcile";
+pub(super) const RECONCILE: &str = "lattice.oam.dev/reconcile";
 /// A status that only progresses is written at most this often.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a lattice's own trouble is the lattice's alone before its Applications say so too.
@@ -32,14 +32,14 @@ const LATTICE_GRACE: Duration = Duration::from_secs(30);
 
 /// What reporting did.
 #[derive(Debug, Default)]
-pub struct Written {
+pub(super) struct Written {
     pub changed: bool,
     /// When the report that was put off is due.
     pub wake_at: Option<Duration>,
 }
 
 /// Reports one pass of an Application that stays.
-pub async fn report(
+pub(super) async fn report(
     app: &Application,
     ctx: &Context,
     release: &Release,
@@ -95,7 +95,7 @@ fn put_off(
 }
 
 /// Puts the status whole, with the version that it was decided on, if it differs.
-pub async fn write(
+pub(super) async fn write(
     app: &Application,
     ctx: &Context,
     before: &ApplicationStatus,
@@ -190,7 +190,7 @@ async fn sweep(ctx: &Context, release: &Release) -> Result<(), Error> {
 
 /// RFC 3339, in whole seconds, as Kubernetes writes times.
 #[must_use]
-pub fn now() -> String {
+pub(super) fn now() -> String {
     let now = jiff::Timestamp::now();
     now.round(jiff::Unit::Second).unwrap_or(now).to_string()
 }

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The label that names a revision's Application, as in KubeVela.
-pub const NAME_LABEL: &str = "app.oam.dev/name";
+pub(super) const NAME_LABEL: &str = "app.oam.dev/name";
 /// The label that holds the hash, as in KubeVela.
 const HASH_LABEL: &str = "app.oam.dev/app-revision-hash";
 /// kubectl's own copy of the whole object, which would double every revision.
@@ -30,7 +30,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Revisions kept beside those that are in use.
 const KEPT: usize = 10;
 /// etcd refuses objects over 1.5 MiB; a revision is refused well before.
-pub const MAX_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 1024 * 1024;
 
 type Of = BTreeMap<i64, Arc<ApplicationRevision>>;
 
@@ -117,7 +117,7 @@ fn owner(revision: &ApplicationRevision) -> Option<ApplicationKey> {
 
 /// Which revision an Application's spec calls for.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Choice {
+pub(super) enum Choice {
     Keep(Arc<ApplicationRevision>),
     /// The number of the revision to make.
     Make(i64),
@@ -126,7 +126,7 @@ pub enum Choice {
 /// The newest revision if it holds this spec, else the next number; numbers are not used again
 /// while the Application lives, so `latest` of its status counts too.
 #[must_use]
-pub fn choose(hash: &str, revisions: &[Arc<ApplicationRevision>], latest: i64) -> Choice {
+pub(super) fn choose(hash: &str, revisions: &[Arc<ApplicationRevision>], latest: i64) -> Choice {
     match revisions.last() {
         Some(newest) if newest.spec.hash == hash => Choice::Keep(Arc::clone(newest)),
         newest => Choice::Make(newest.map_or(0, |n| n.spec.revision).max(latest) + 1),
@@ -135,7 +135,7 @@ pub fn choose(hash: &str, revisions: &[Arc<ApplicationRevision>], latest: i64) -
 
 /// What a new revision of `app` holds.
 #[must_use]
-pub fn build(app: &Application, number: i64, hash: &str) -> ApplicationRevision {
+pub(super) fn build(app: &Application, number: i64, hash: &str) -> ApplicationRevision {
     let name = app.name_any();
     let annotations: Map<String, Value> = app
         .annotations()
@@ -175,7 +175,7 @@ pub fn build(app: &Application, number: i64, hash: &str) -> ApplicationRevision 
 }
 
 /// Makes the revision; one of that name which already holds the same is taken as it is.
-pub async fn make(
+pub(super) async fn make(
     kube: &Client,
     revision: &ApplicationRevision,
 ) -> Result<ApplicationRevision, Error> {
@@ -192,7 +192,7 @@ pub async fn make(
 }
 
 /// Writes down where a revision may put something, before anything is put there.
-pub async fn record_targets(
+pub(super) async fn record_targets(
     kube: &Client,
     revision: &ApplicationRevision,
     targets: &[RevisionTarget],
@@ -201,7 +201,7 @@ pub async fn record_targets(
 }
 
 /// Writes down that a revision was seen whole, and that its targets are these alone.
-pub async fn record_success(
+pub(super) async fn record_success(
     kube: &Client,
     revision: &ApplicationRevision,
     targets: &[RevisionTarget],
@@ -210,7 +210,7 @@ pub async fn record_success(
 }
 
 /// Writes down that nothing is left of what only this revision wanted.
-pub async fn record_sweep(
+pub(super) async fn record_sweep(
     kube: &Client,
     revision: &ApplicationRevision,
 ) -> Result<ApplicationRevision, Error> {
@@ -230,7 +230,7 @@ async fn patch(
 }
 
 /// Deletes a revision; one that is gone already is as good.
-pub async fn delete(kube: &Client, revision: &ApplicationRevision) -> Result<(), Error> {
+pub(super) async fn delete(kube: &Client, revision: &ApplicationRevision) -> Result<(), Error> {
     let api = api(kube, revision);
     match within(api.delete(&revision.name_any(), &DeleteParams::default())).await {
         Err(error) if !error.is_not_found() => Err(Error::Revision(error)),
@@ -240,7 +240,7 @@ pub async fn delete(kube: &Client, revision: &ApplicationRevision) -> Result<(),
 
 /// The revisions that may go: all but the newest ten, those not swept yet, and the one in force.
 #[must_use]
-pub fn superfluous<'a>(
+pub(super) fn superfluous<'a>(
     revisions: &'a [Arc<ApplicationRevision>],
     current: &str,
 ) -> Vec<&'a Arc<ApplicationRevision>> {

@@ -19,7 +19,7 @@ const INBOX: &str = "_INBOX.trellis";
 
 /// What is wrong with a `Lattice`, for its conditions.
 #[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
+pub(super) enum SettingsError {
     #[error("metadata.name {0}")]
     Name(#[source] NameError),
     #[error("spec.{field}: `{text}` is no duration; write one such as 30s, 500ms or 1h30m")]
@@ -33,7 +33,7 @@ pub enum SettingsError {
 }
 
 /// The settings that `lattice` asks for; `secret` is the one that it names.
-pub fn build(
+pub(super) fn build(
     lattice: &Lattice,
     secret: Option<&Secret>,
     start_deadline: Duration,

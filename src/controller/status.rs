@@ -23,7 +23,7 @@ const MAX_APPLIED: usize = 500;
 
 /// What one pass found out about an Application.
 #[derive(Debug)]
-pub struct Facts<'a> {
+pub(super) struct Facts<'a> {
     pub generation: Option<i64>,
     /// What the object says now.
     pub before: &'a ApplicationStatus,
@@ -43,7 +43,7 @@ pub struct Facts<'a> {
 
 /// The status that `facts` call for.
 #[must_use]
-pub fn compute(facts: &Facts) -> ApplicationStatus {
+pub(super) fn compute(facts: &Facts) -> ApplicationStatus {
     let services = services(facts);
     let phase = phase(facts, &services);
     let verdicts = verdicts(facts, phase, &services);
@@ -67,7 +67,7 @@ pub fn compute(facts: &Facts) -> ApplicationStatus {
 
 /// What a deletion under way looks like.
 #[must_use]
-pub fn deleting(facts: &Facts) -> ApplicationStatus {
+pub(super) fn deleting(facts: &Facts) -> ApplicationStatus {
     let message = facts
         .world
         .sights
@@ -334,7 +334,7 @@ fn summary(facts: &Facts, services: &[Service], verdicts: &[Verdict]) -> Summary
 
 /// Whether a lattice's own trouble is all that keeps a status from being certain.
 #[must_use]
-pub fn is_uncertain(world: &World) -> bool {
+pub(super) fn is_uncertain(world: &World) -> bool {
     world.sights.values().any(|sight| match sight.observed.gate {
         Gate::Disconnected { .. } | Gate::Syncing { .. } => true,
         Gate::Settling | Gate::MassLoss { .. } | Gate::Open => false,
@@ -343,12 +343,12 @@ pub fn is_uncertain(world: &World) -> bool {
 
 /// The condition of this type, if the status has it.
 #[must_use]
-pub fn condition<'a>(status: &'a ApplicationStatus, type_: &str) -> Option<&'a Condition> {
+pub(super) fn condition<'a>(status: &'a ApplicationStatus, type_: &str) -> Option<&'a Condition> {
     status.conditions.iter().find(|condition| condition.type_ == type_)
 }
 
 /// Whether the status has this condition, and it is true.
 #[must_use]
-pub fn is_true(status: &ApplicationStatus, type_: &str) -> bool {
+pub(super) fn is_true(status: &ApplicationStatus, type_: &str) -> bool {
     condition(status, type_).is_some_and(|c| c.status == ConditionStatus::True)
 }

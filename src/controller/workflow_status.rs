@@ -8,7 +8,7 @@ use super::decision::{Decision, StepProgress};
 
 /// The status of the run that releases `revision`, continued from `before`.
 #[must_use]
-pub fn compute(
+pub(super) fn compute(
     before: Option<&WorkflowStatus>,
     revision: &str,
     decision: &Decision,
