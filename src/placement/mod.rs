@@ -43,6 +43,8 @@ mod removal;
 mod report;
 mod spread;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod unchanged;
 mod workload;
 
