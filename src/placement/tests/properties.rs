@@ -159,7 +159,10 @@ fn assert_exact(world: &World) {
             ConfigWanted::Required => None,
         })
         .collect();
-    assert_eq!(world.configs, managed);
+    // What is kept for want of a host may still read a config of its time.
+    let kept = !world.plan().blocked.is_empty();
+    assert!(kept || world.configs.len() == managed.len(), "left over: {:?}", world.configs);
+    assert!(managed.iter().all(|(name, values)| world.configs.get(name) == Some(values)));
 }
 
 /// Every set of entries gets its shares on the hosts that meet one of them (Hall's condition), so
@@ -184,7 +187,8 @@ fn assert_spread(world: &World, name: &WorkloadId, workload: &Workload) {
         Scaling::Spread { instances, spread } => {
             let shares = shares(*instances, spread);
             let total: u32 = counts.values().sum();
-            assert!(total <= *instances, "{name}: {total} of {instances}");
+            let homeless = (0..entries).any(|entry| shares[entry] > 0 && meets(entry).is_empty());
+            assert!(homeless || total <= *instances, "{name}: {total} of {instances}");
             for set in 1..1_u32 << entries {
                 let chosen = || (0..entries).filter(|entry| set & (1 << entry) != 0);
                 let hosts: BTreeSet<_> = chosen().flat_map(meets).collect();

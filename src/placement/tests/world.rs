@@ -158,6 +158,11 @@ impl World {
             if !lost {
                 self.at_work.push(command.clone());
             }
+            // Links and configs are written before they are answered; they only take their time
+            // here so that what is sent beside them shows. Once more is done at once.
+            if !lost && tries > 0 && on_host(command).is_none() {
+                self.work(self.at_work.len() - 1);
+            }
         }
         self.sent += commands.len();
         commands.len()
