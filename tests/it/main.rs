@@ -6,4 +6,5 @@
     reason = "a test that can't go on says so by panicking"
 )]
 
+mod lattice;
 mod layers;
