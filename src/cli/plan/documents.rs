@@ -30,6 +30,16 @@ pub(super) struct Documents {
     pub(super) lattices: BTreeMap<LatticeName, Lattice>,
 }
 
+impl Documents {
+    /// What to mind about the Applications, with their files.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let of = |(file, app): &(String, Appfile)| -> Vec<String> {
+            app.warnings.iter().map(|warning| format!("{file}: warning: {warning}")).collect()
+        };
+        self.applications.iter().flat_map(of).collect()
+    }
+}
+
 /// Reads all files, and refuses them with everything that is wrong in any.
 pub(super) fn read(files: &[PathBuf]) -> Result<Documents, Failure> {
     let mut documents = Documents::default();
