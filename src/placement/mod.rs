@@ -31,7 +31,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Desired, Moment, Observed, Plan, WorkloadKind};
+use crate::model::{Desired, Host, Moment, Observed, Plan, WorkloadKind};
 
 mod assign;
 pub mod claims;
@@ -43,6 +43,8 @@ mod removal;
 mod report;
 mod spread;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod unchanged;
 mod workload;
 
@@ -81,9 +83,16 @@ impl Inputs<'_> {
         }
     }
 
-    /// Whether a start that an earlier process had acknowledged may be under way unseen.
+    /// Whether a start that an earlier process had acknowledged may be under way unseen on `host`:
+    /// until it has shown its inventory after the last moment at which that may have been done.
+    fn is_unseen_on(&self, host: &Host) -> bool {
+        host.inventory_at < self.observed.unseen_until
+    }
+
+    /// The same, of any host. Costs a look at each, so it is asked last.
     fn is_unseen(&self) -> bool {
         self.time < self.observed.unseen_until
+            || self.observed.hosts.values().any(|host| self.is_unseen_on(host))
     }
 }
 

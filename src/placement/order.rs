@@ -92,6 +92,9 @@ impl<'a> Draft<'a> {
             waits_for.clear();
             if self.inputs.time < pending.deadline {
                 waits_for.push(WaitsFor::InFlight { what: pending.command.to_string() });
+            } else if !self.was_looked_at(&lane, pending) {
+                let what = format!("the inventory of the host that should {}", pending.command);
+                waits_for.push(WaitsFor::Read { what });
             }
             if pending.command != command {
                 effect = if pending.command.removes() { Effect::Takes } else { Effect::Adds };
@@ -132,6 +135,18 @@ impl<'a> Draft<'a> {
         if !self.was_offered(lane) {
             let effect = if pending.command.removes() { Effect::Takes } else { Effect::Adds };
             self.offer(namespace, pending.command.clone(), effect, Vec::new());
+        }
+    }
+
+    /// Whether the host was looked at since the deadline. A command that was carried out unseen must
+    /// not be sent again: done late, it would undo what follows it.
+    fn was_looked_at(&self, lane: &Lane, pending: &Pending) -> bool {
+        match lane {
+            Lane::Workload(host, _) => {
+                let host = self.inputs.observed.hosts.get(host);
+                host.is_some_and(|host| host.inventory_at >= pending.deadline)
+            }
+            Lane::Links(_) | Lane::Config(_) => true,
         }
     }
 

@@ -131,7 +131,7 @@ impl<'p, 'a> Settling<'p, 'a> {
     /// A host that should run it and doesn't.
     fn start(&self, draft: &mut Draft<'a>, cell: &Cell<'a>) {
         let mut waits = self.needs.clone();
-        if draft.inputs.is_unseen() && !self.was_always_the_same(draft) {
+        if draft.inputs.is_unseen_on(cell.info) && !self.was_always_the_same(draft) {
             draft.wake(draft.inputs.observed.unseen_until);
             waits.push(WaitsFor::Unseen);
         }
@@ -175,7 +175,7 @@ impl<'p, 'a> Settling<'p, 'a> {
     fn restart(&mut self, draft: &mut Draft<'a>, cell: &Cell<'a>, running: &Running<'a>) {
         let (id, namespace) = (self.placement.id, &self.placement.workload.namespace);
         let mut waits = self.needs.clone();
-        if draft.inputs.is_unseen() {
+        if draft.inputs.is_unseen_on(cell.info) {
             draft.wake(draft.inputs.observed.unseen_until);
             waits.push(WaitsFor::Unseen);
         }
