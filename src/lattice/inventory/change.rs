@@ -55,7 +55,7 @@ impl Change {
         self.configs.extend(configs);
     }
 
-    pub(super) fn lane(&mut self, lane: Lane) {
+    pub(in crate::lattice) fn lane(&mut self, lane: Lane) {
         match lane {
             Lane::Workload(_, id) => {
                 self.workloads.insert(id);

@@ -96,6 +96,23 @@ impl Fold {
         self.tick_phase(now);
     }
 
+    /// Somebody else may have sent commands until now: the picture counts only once every host
+    /// has been asked, and what was acknowledged before may be under way unseen.
+    pub fn take_over(&mut self, now: Moment) -> super::Outcome {
+        if self.is_connected() {
+            let from = now + self.settings.deadlines.request;
+            Arc::make_mut(&mut self.observed).unseen_until = from + self.settings.deadlines.start;
+            self.links.reset(now);
+            self.configs.all_due(now);
+            self.sync(now, from);
+            self.probe(now);
+            self.tick_phase(now);
+        } else {
+            self.phase = Phase::Disconnected { was_whole: false };
+        }
+        self.finish()
+    }
+
     fn sync(&mut self, now: Moment, from: Moment) {
         let waiting = self.lives.keys().cloned().collect();
         self.phase = Phase::Syncing { since: now, from, asked: false, waiting };

@@ -13,6 +13,9 @@ pub struct Health {
     pub gate: Gate,
     /// The NATS server's version, while connected.
     pub server: Option<Arc<str>>,
+    /// What the NATS server complained of last on a connection that lasts, as a permission that
+    /// lacks.
+    pub complaint: Option<Arc<str>>,
     pub hosts: BTreeMap<HostId, HostHealth>,
     /// Ids that two live processes have.
     pub duplicates: BTreeSet<HostId>,
@@ -59,6 +62,7 @@ impl Fold {
         Health {
             gate: self.observed.gate.clone(),
             server: None,
+            complaint: None,
             hosts: self.observed.hosts.iter().map(host).collect(),
             duplicates: self.duplicates.clone(),
             unsupported: self.unsupported.clone(),

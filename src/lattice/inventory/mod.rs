@@ -256,7 +256,6 @@ impl Fold {
     pub fn send(&mut self, lane: &Lane, ticket: Ticket, now: Moment) -> Option<Command> {
         let pending = self.observed.in_flight.pending.get(lane)?;
         if self.may_send(&pending.command).is_err() {
-            self.withdraw(lane, ticket, now);
             return None;
         }
         let observed = Arc::make_mut(&mut self.observed);
@@ -269,10 +268,17 @@ impl Fold {
     }
 
     /// Takes back a registered command that hasn't been sent.
-    pub fn withdraw(&mut self, lane: &Lane, ticket: Ticket, now: Moment) {
+    pub fn withdraw(&mut self, lane: &Lane, ticket: Ticket, now: Moment) -> Outcome {
         let observed = Arc::make_mut(&mut self.observed);
         self.lanes.withdraw(&mut observed.in_flight, lane, ticket, now);
         self.outcome.change.lane(lane.clone());
+        self.finish()
+    }
+
+    /// When a host's inventory was received last, equal to the one before or not.
+    #[must_use]
+    pub fn shown_at(&self, host: &HostId) -> Option<Moment> {
+        self.lives.get(host)?.inventory_at
     }
 
     /// How many commands are on the wire without an outcome.
