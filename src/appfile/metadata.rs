@@ -11,8 +11,8 @@ use super::{
 /// ignored silently.
 const NOT_YET: &[&str] = &[
     "lattice.oam.dev/adopt",
-    "lattice.oam.dev/controller-class",
     "lattice.oam.dev/deploy",
+    "lattice.oam.dev/paused",
     "lattice.oam.dev/rollback-to",
     "lattice.oam.dev/workflow",
     "app.oam.dev/autoUpdate",
@@ -25,7 +25,7 @@ const NOT_YET: &[&str] = &[
 
 /// Annotations of ours that are obeyed, and the values that they may have; none means any.
 const OBEYED: &[(&str, &[&str])] = &[
-    ("lattice.oam.dev/paused", &["true", "false"]),
+    ("lattice.oam.dev/controller-class", &[]),
     ("lattice.oam.dev/reconcile", &[]),
     ("lattice.oam.dev/deletion-policy", &["Orphan", "Delete"]),
     ("lattice.oam.dev/force-delete", &["true", "false"]),
