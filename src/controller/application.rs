@@ -57,6 +57,7 @@ pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Resul
 }
 
 /// What is done about a pass that failed.
+#[allow(clippy::needless_pass_by_value, reason = "kube's controller says how it is called")]
 pub(super) fn error_policy(app: Arc<Application>, error: &Error, ctx: Arc<Context>) -> Action {
     if let Error::Deleting { look_again } = error {
         return Action::requeue(*look_again);

@@ -48,6 +48,7 @@ pub(super) async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Resul
 }
 
 /// What is done about a pass that failed.
+#[allow(clippy::needless_pass_by_value, reason = "kube's controller says how it is called")]
 pub(super) fn error_policy(lattice: Arc<Lattice>, error: &Error, ctx: Arc<Context>) -> Action {
     if let Error::Deleting { look_again } = error {
         return Action::requeue(*look_again);

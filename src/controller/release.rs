@@ -2,7 +2,7 @@
 //! may have left.
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
@@ -29,11 +29,18 @@ pub struct Memory {
     /// Earlier revisions, as read; a revision's spec never changes.
     appfiles: BTreeMap<String, Arc<Result<Appfile, Problems>>>,
     /// What a revision wants on a lattice, for these namespaces.
-    desired: BTreeMap<(String, LatticeName), (Vec<Arc<str>>, Arc<Desired>)>,
+    desired: BTreeMap<(String, LatticeName), Wanted>,
     /// When the status was written last, in this process's time.
     pub last_write: Option<Duration>,
     /// Since when a lattice that it uses can't be judged.
     pub uncertain_since: Option<Duration>,
+}
+
+/// What is wanted, and for which namespaces that was worked out.
+#[derive(Debug)]
+struct Wanted {
+    namespaces: Vec<Arc<str>>,
+    desired: Arc<Desired>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -136,7 +143,6 @@ fn assemble(
     refusal: Option<Refusal>,
 ) -> Release {
     let key = key_of(app);
-    let uid = app.uid().unwrap_or_default();
     let mut release = Release { refusal, ..Release::default() };
     for revision in ctx.revisions.of(&key).into_iter().rev() {
         if revision.status.as_ref().is_some_and(|status| status.swept) {
@@ -144,8 +150,8 @@ fn assemble(
         }
         let appfile = stored(ctx, &key, &revision);
         for (lattice, namespaces) in recorded(&revision) {
-            let desired = desired(ctx, &key, &uid, &revision, &appfile, &lattice, namespaces);
-            release.former.entry(lattice).or_default().push(desired);
+            let wanted = desired(app, ctx, &revision, &appfile, (&lattice, namespaces));
+            release.former.entry(lattice).or_default().push(wanted);
         }
         release.unswept.push(revision);
     }
@@ -160,7 +166,7 @@ fn assemble(
         let desired = by_lattice
             .into_iter()
             .map(|(lattice, namespaces)| {
-                let wanted = desired(ctx, &key, &uid, &revision, &appfile, &lattice, namespaces);
+                let wanted = desired(app, ctx, &revision, &appfile, (&lattice, namespaces));
                 (lattice, wanted)
             })
             .collect();
@@ -182,7 +188,7 @@ fn parse(app: &Application, ctx: &Context, key: &ApplicationKey) -> Arc<Result<A
         annotations: app.annotations().clone(),
     };
     let memory = ctx.memories.of(key);
-    let mut memory = memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((known, parsed)) = &memory.manifest
         && *known == read_from
     {
@@ -206,7 +212,7 @@ fn stored(
     revision: &ApplicationRevision,
 ) -> Arc<Result<Appfile, Problems>> {
     let memory = ctx.memories.of(key);
-    let mut memory = memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
     let read = || {
         let application = &revision.spec.application;
         let texts = |field: &str| -> BTreeMap<String, String> {
@@ -225,34 +231,32 @@ fn stored(
     Arc::clone(memory.appfiles.entry(revision.name_any()).or_insert_with(read))
 }
 
+/// What a revision wants on a lattice, for the targets there with these namespaces.
 fn desired(
+    app: &Application,
     ctx: &Context,
-    key: &ApplicationKey,
-    uid: &str,
     revision: &ApplicationRevision,
     appfile: &Result<Appfile, Problems>,
-    lattice: &LatticeName,
-    namespaces: Vec<Arc<str>>,
+    (lattice, namespaces): (&LatticeName, Vec<Arc<str>>),
 ) -> Arc<Desired> {
+    let key = key_of(app);
     let owner =
         Owner { installation: ctx.lattices.installation(lattice), application: key.clone() };
     let Ok(appfile) = appfile else { return Arc::new(Desired::nothing(owner)) };
-    let memory = ctx.memories.of(key);
-    let mut memory = memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let name = revision.name_any();
-    if let Some((of, wanted)) = memory.desired.get(&(name.clone(), lattice.clone()))
-        && *of == namespaces
-        && wanted.owner == owner
+    let memory = ctx.memories.of(&key);
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = (revision.name_any(), lattice.clone());
+    if let Some(wanted) = memory.desired.get(&place)
+        && wanted.namespaces == namespaces
+        && wanted.desired.owner == owner
     {
-        return Arc::clone(wanted);
+        return Arc::clone(&wanted.desired);
     }
-    let wanted =
-        Arc::new(appfile.desired(
-            &Stamp { owner, uid: uid.into(), revision: name.as_str().into() },
-            &namespaces,
-        ));
-    memory.desired.insert((name, lattice.clone()), (namespaces, Arc::clone(&wanted)));
-    wanted
+    let uid = app.uid().unwrap_or_default().into();
+    let stamp = Stamp { owner, uid, revision: place.0.as_str().into() };
+    let desired = Arc::new(appfile.desired(&stamp, &namespaces));
+    memory.desired.insert(place, Wanted { namespaces, desired: Arc::clone(&desired) });
+    desired
 }
 
 /// The targets that a revision wrote down, by lattice.

@@ -275,7 +275,7 @@ fn log<K, E: std::error::Error + 'static, Q: std::error::Error + 'static>(
         Ok(_) | Err(Outcome::ReconcilerFailed(..)) => {}
         Err(Outcome::ObjectNotFound(_)) => tracing::debug!(kind, "gone"),
         Err(Outcome::QueueError(error)) => {
-            tracing::warn!(kind, error = super::chain(&error), "watch")
+            tracing::warn!(kind, error = super::chain(&error), "watch");
         }
         Err(error) => tracing::error!(kind, error = error.to_string(), "controller"),
     }
