@@ -101,7 +101,7 @@ fn steady(c: &mut Criterion) {
         let (removal, desired) = (Removal::Allowed, &desired);
         let inputs =
             Inputs { desired, former: &[], observed: &observed, claims: &claims, removal, time };
-        let versions = Versions { generation: 1, desired: 1, observed: 1, claims: 1, removal };
+        let versions = Versions { desired: 1, observed: 1, claims: 1, removal };
         let stamp = Stamp::new(versions, &plan(&inputs));
         group.bench_function(BenchmarkId::from_parameter(hosts), |b| {
             b.iter(|| black_box(&stamp).unchanged(black_box(&versions), black_box(time)));
