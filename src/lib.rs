@@ -5,7 +5,9 @@
 pub mod api;
 pub mod appfile;
 pub mod cli;
+pub mod controller;
 pub mod lattice;
 pub mod model;
 pub mod placement;
+pub mod telemetry;
 pub mod workflow;

@@ -2,13 +2,25 @@
 //!
 //! `trellis crds` prints them; `crds/` holds what it printed.
 
-#[allow(unreachable_pub, reason = "the schema derive writes a pub type into a function body")]
+#[allow(
+    unreachable_pub,
+    clippy::duplicated_attributes,
+    reason = "the schema derive writes a pub type into a function body, and printer columns repeat `type_`"
+)]
 mod application;
-#[allow(unreachable_pub, reason = "the schema derive writes a pub type into a function body")]
+#[allow(
+    unreachable_pub,
+    clippy::duplicated_attributes,
+    reason = "the schema derive writes a pub type into a function body, and printer columns repeat `type_`"
+)]
 mod application_revision;
 mod application_status;
 mod condition;
-#[allow(unreachable_pub, reason = "the schema derive writes a pub type into a function body")]
+#[allow(
+    unreachable_pub,
+    clippy::duplicated_attributes,
+    reason = "the schema derive writes a pub type into a function body, and printer columns repeat `type_`"
+)]
 mod lattice;
 mod lenient;
 mod schema;

@@ -135,6 +135,14 @@ impl Claims {
         first(claimants, shown)
     }
 
+    /// The Applications that claim something of what `desired` names, whoever wants that.
+    pub fn rivals<'a>(&'a self, desired: &'a Desired) -> impl Iterator<Item = &'a ApplicationKey> {
+        let ids = desired.workloads.keys().filter_map(|id| self.ids.get(id));
+        let links = desired.links.keys().filter_map(|key| self.links.get(key));
+        let configs = managed(desired).filter_map(|name| self.configs.get(name));
+        ids.chain(links).chain(configs).flatten().map(|(_, application)| application)
+    }
+
     /// Whether anything that is wanted names this config; until then it must stay.
     #[must_use]
     pub fn names_config(&self, name: &ConfigName) -> bool {

@@ -48,7 +48,7 @@ mod tests;
 mod unchanged;
 mod workload;
 
-pub use claims::Claims;
+pub use claims::{Claims, Created};
 pub use unchanged::{Stamp, Versions};
 
 use order::Draft;

@@ -1,11 +1,12 @@
-//! Integration tests.
+//! Integration tests: real API server, real NATS, and real hosts where it matters.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test may fail in any way; clippy.toml exempts only functions that are tests"
+    reason = "a test that can't go on says so by panicking"
 )]
 
 mod bad_manifests;
+mod layers;
 mod plan_command;
 mod trellis;

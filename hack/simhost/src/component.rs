@@ -89,9 +89,10 @@ async fn carry_out(cx: &Cx, ask: &Scale, update_after: bool) {
     };
     let starts =
         ask.count > 0 && !cx.host.with(|state| state.components.contains_key(&ask.component_id));
-    let struck = match starts {
-        true => cx.start_faults(&ask.component_id, Verb::ComponentScale).await,
-        false => Ok(()),
+    let struck = if starts {
+        cx.start_faults(&ask.component_id, Verb::ComponentScale).await
+    } else {
+        Ok(())
     };
     match rescale(cx, ask, &annotations, struck.and(pulled)).await {
         Ok(scaled) => cx.emit("component_scaled", scaled).await,
@@ -170,16 +171,8 @@ async fn start(cx: &Cx, ask: &Scale, annotations: &Map, config: Vec<String>) -> 
     cx.lattice.images.compile(image).await?;
     let scaled = wire::scaled(&cx.host.id, id, image, ask.count, annotations);
     cx.emit("component_scaled", scaled).await;
-    let component = ComponentView {
-        image_ref: image.clone(),
-        annotations: annotations.clone(),
-        max_instances: ask.count,
-        config,
-        limits: ask.component_limits.clone(),
-        loaded: image.clone(),
-        serving: true,
-        restarts: 0,
-    };
+    let limits = ask.component_limits.clone();
+    let component = ComponentView::started(image, ask.count, annotations.clone(), config, limits);
     cx.change(id, |state| {
         state.components.insert(id.clone(), component);
     });
@@ -234,8 +227,8 @@ async fn replace(cx: &Cx, id: &str, image: &str, host: &str, annotations: Map) {
             let old = component.loaded.clone();
             state.leftovers.entry(id.to_owned()).or_default().push(old);
         }
-        component.image_ref = image.to_owned();
-        component.loaded = image.to_owned();
+        image.clone_into(&mut component.image_ref);
+        image.clone_into(&mut component.loaded);
         component.annotations = annotations;
         component.serving = false;
     });

@@ -99,6 +99,28 @@ pub struct ComponentView {
     pub restarts: u32,
 }
 
+impl ComponentView {
+    /// One that was just started: what it tells is what runs.
+    pub(crate) fn started(
+        image: &str,
+        max_instances: u32,
+        annotations: Map,
+        config: Vec<String>,
+        limits: Option<Map>,
+    ) -> Self {
+        Self {
+            image_ref: image.to_owned(),
+            annotations,
+            max_instances,
+            config,
+            limits,
+            loaded: image.to_owned(),
+            serving: true,
+            restarts: 0,
+        }
+    }
+}
+
 /// Whether the process of a provider answers when asked for its health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProviderHealth {
@@ -164,6 +186,8 @@ pub(crate) enum Phase {
     Running,
     /// Alive and cut off: hears nothing, says nothing, looks subscribed.
     Silent,
+    /// Alive and cut off, and its subjects are withdrawn, as when a leaf link flaps.
+    CutOff,
     /// Dead, and still looks subscribed, as a machine that lost its power does for a while.
     Hung,
     /// Was told to stop: hears nothing more, and has yet to say so.
@@ -241,7 +265,7 @@ impl Host {
 
     /// True until the process has ended: what was begun goes on, in silence too.
     pub(crate) fn lives(&self) -> bool {
-        matches!(self.phase(), Phase::Running | Phase::Silent | Phase::Stopping)
+        matches!(self.phase(), Phase::Running | Phase::Silent | Phase::CutOff | Phase::Stopping)
     }
 
     pub(crate) fn heartbeat_interval(&self, lattice: &Lattice) -> Duration {

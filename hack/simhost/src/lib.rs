@@ -11,7 +11,7 @@
 //! tests ─────▶ SimLattice, HostHandle: faults in; commands, links, what really runs out
 //! ```
 //!
-//! It shares no type with the operator, so that each checks the other, and `conformance` is what
+//! It shares no type with the operator, so that each checks the other, and [`conformance`] is what
 //! checks this one: a script that runs on a real host too and must read the same.
 //!
 //! 1. *Answers first*: a scale or a start is acknowledged before anything is fetched (T11).
@@ -23,6 +23,7 @@ mod admin;
 mod census;
 mod clock;
 mod component;
+pub mod conformance;
 mod dispatch;
 mod event;
 mod fault;
@@ -45,8 +46,9 @@ mod wire;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use census::Moment;
+pub use dispatch::round_trip;
 pub use event::Event;
-pub use fault::Fault;
+pub use fault::{ANY_EVENT, Fault};
 pub use handle::HostHandle;
 pub use host::{ComponentView, EffectiveLink, HostOptions, ProviderHealth, ProviderView, Told};
 pub use image::Images;
