@@ -7,6 +7,8 @@
 )]
 
 mod bad_manifests;
+mod lattice;
 mod layers;
+mod operator;
 mod plan_command;
 mod trellis;

@@ -168,7 +168,7 @@ async fn rescale(
 async fn start(cx: &Cx, ask: &Scale, annotations: &Map, config: Vec<String>) -> Result<(), String> {
     let (id, image) = (&ask.component_id, &ask.component_ref);
     cx.rewrite_record(id, image).await;
-    cx.lattice.images.compile(image).await?;
+    cx.compile(image).await?;
     let scaled = wire::scaled(&cx.host.id, id, image, ask.count, annotations);
     cx.emit("component_scaled", scaled).await;
     let limits = ask.component_limits.clone();
@@ -212,7 +212,7 @@ async fn replace(cx: &Cx, id: &str, image: &str, host: &str, annotations: Map) {
         let running = cx.host.with(|state| state.components.get(id).cloned());
         let Some(running) = running.filter(|running| running.image_ref != image) else { return };
         let pulled = cx.pull(image, Pulled::Component).await.is_ok();
-        if !pulled || cx.lattice.images.compile(image).await.is_err() {
+        if !pulled || cx.compile(image).await.is_err() {
             return;
         }
         let scaled = |count| wire::scaled(host, id, image, count, &annotations);
@@ -241,6 +241,16 @@ impl Cx {
         self.lattice.images.pull(image, what, pulled).await?;
         self.host.with(|state| state.pulled.insert(image.to_owned()));
         Ok(())
+    }
+
+    /// Compiles an image, with the host's lock on its components held by the caller.
+    async fn compile(&self, image: &str) -> Result<(), String> {
+        let _deaf = if self.host.options.deaf_while_compiling {
+            Some(self.host.deaf.write().await)
+        } else {
+            None
+        };
+        self.lattice.images.compile(image).await
     }
 
     /// Fetches what a config list names and gives the list that is kept: without the secrets.

@@ -209,6 +209,7 @@ fn receive_shared(lattice: &Arc<Lattice>, message: Message) {
 }
 
 async fn handle(cx: Cx, request: Request, command: Command) {
+    drop(cx.host.deaf.read().await);
     let occasion =
         Occasion { host: &cx.host.id, id: command.id(), verb: Some(request.verb), event: None };
     let refusal = cx.lattice.strike(&occasion, |effect| match effect {

@@ -41,6 +41,9 @@ pub struct HostOptions {
     pub provider_stop_takes: Duration,
     /// Between `provider_started` and the process listening: links that come meanwhile are lost.
     pub provider_boot: Duration,
+    /// Whether compiling makes it deaf to everything, pings too: so it happens now and then on a machine
+    /// of two cores, when the thread that compiles is the one that the connection was to run on (T13).
+    pub deaf_while_compiling: bool,
     /// Before the first health check of a provider.
     pub first_health_check: Duration,
     /// Between two health checks of a provider.
@@ -63,6 +66,7 @@ impl Default for HostOptions {
             stop_takes: Duration::ZERO,
             provider_stop_takes: Duration::ZERO,
             provider_boot: Duration::ZERO,
+            deaf_while_compiling: false,
             first_health_check: Duration::from_secs(5),
             health_interval: Duration::from_secs(30),
         }
@@ -219,6 +223,8 @@ pub(crate) struct Host {
     /// them is in `state`, so that tests can look without waiting.
     pub(crate) components_lock: RwLock<()>,
     pub(crate) providers_lock: RwLock<()>,
+    /// Held while the host is deaf.
+    pub(crate) deaf: RwLock<()>,
     pub(crate) served: AsyncMutex<Option<Served>>,
     state: Mutex<State>,
 }
@@ -236,6 +242,7 @@ impl Host {
             born: Instant::now(),
             components_lock: RwLock::default(),
             providers_lock: RwLock::default(),
+            deaf: RwLock::default(),
             served: AsyncMutex::default(),
             state: Mutex::new(State { labels, ..State::default() }),
         }

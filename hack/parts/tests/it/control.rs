@@ -10,6 +10,26 @@ use serde_json::{Value, json};
 /// Longer than the slowest step that a host takes, a provider's first start.
 const LIMIT: Duration = Duration::from_secs(60);
 
+#[derive(Default)]
+pub(crate) struct Link<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) interface: &'a str,
+    pub(crate) source_config: &'a [&'a str],
+    pub(crate) target_config: &'a [&'a str],
+}
+
+impl Link<'_> {
+    /// From the provider `http`, configured by `listen`, to the component `hello`.
+    pub(crate) const HTTP_TO_HELLO: Self = Link {
+        source: "http",
+        target: "hello",
+        interface: "wasi:http/incoming-handler",
+        source_config: &["listen"],
+        target_config: &[],
+    };
+}
+
 pub(crate) struct Control {
     pub(crate) nats: Client,
     events: Subscriber,
@@ -76,14 +96,14 @@ impl Control {
         self.command(&format!("config.put.{name}"), config).await;
     }
 
-    /// Links `source` to `target`; `wit` is `NAMESPACE:PACKAGE/INTERFACE`.
-    pub(crate) async fn link(&self, source: &str, target: &str, wit: &str, source_config: &[&str]) {
-        let (namespace, rest) = wit.split_once(':').unwrap();
+    /// Makes a link between a component and a provider; its interface is `NAMESPACE:PACKAGE/NAME`.
+    pub(crate) async fn link(&self, link: Link<'_>) {
+        let (namespace, rest) = link.interface.split_once(':').unwrap();
         let (package, interface) = rest.split_once('/').unwrap();
         let body = json!({
-            "source_id": source, "target": target, "name": "default",
+            "source_id": link.source, "target": link.target, "name": "default",
             "wit_namespace": namespace, "wit_package": package, "interfaces": [interface],
-            "source_config": source_config, "target_config": [],
+            "source_config": link.source_config, "target_config": link.target_config,
         });
         self.command("link.put", body).await;
     }

@@ -1,7 +1,7 @@
 use parts::{Host, HostOptions, Nats, NatsOptions, Registry, components, free_ports};
 use serde_json::json;
 
-use crate::control::{Control, serves};
+use crate::control::{Control, Link, serves};
 
 struct Lattice {
     control: Control,
@@ -52,7 +52,7 @@ async fn a_changed_config_value_shows_in_the_answer_of_hello() {
     control.put_config("words", json!({ "other": "value" })).await;
     control.start_component(&host, "hello", &image, &["words"]).await;
     control.start_provider(&host, "http", "wasmcloud+builtin://http-server").await;
-    control.link("http", "hello", "wasi:http/incoming-handler", &["listen"]).await;
+    control.link(Link::HTTP_TO_HELLO).await;
     let url = format!("http://{address}/");
     serves(&url, "hello from trellis v1\n").await;
 
@@ -73,8 +73,24 @@ async fn echo_answers_over_the_builtin_messaging_provider() {
     control.put_config("server", json!({ "cluster_uris": url })).await;
     control.start_component(&host, "echo", &image, &[]).await;
     control.start_provider(&host, "messaging", "wasmcloud+builtin://messaging-nats").await;
-    control.link("echo", "messaging", "wasmcloud:messaging/consumer", &[]).await;
-    control.link("messaging", "echo", "wasmcloud:messaging/handler", &["words"]).await;
+    control
+        .link(Link {
+            source: "echo",
+            target: "messaging",
+            interface: "wasmcloud:messaging/consumer",
+            target_config: &["server"],
+            ..Link::default()
+        })
+        .await;
+    control
+        .link(Link {
+            source: "messaging",
+            target: "echo",
+            interface: "wasmcloud:messaging/handler",
+            source_config: &["words"],
+            ..Link::default()
+        })
+        .await;
 
     // The subscription comes some time after the link.
     let mut tries = 0;
@@ -110,8 +126,10 @@ async fn the_http_provider_serves_a_component_of_another_host() {
     let control = &mut lattice.control;
     control.put_config("listen", json!({ "address": address })).await;
     control.start_component(other.id(), "hello", &hello, &[]).await;
+    // The link first: one that comes between `provider_started` and the moment in which the provider
+    // has subscribed is lost to it.
+    control.link(Link::HTTP_TO_HELLO).await;
     control.start_provider(&host, "http", &provider).await;
-    control.link("http", "hello", "wasi:http/incoming-handler", &["listen"]).await;
     serves(&format!("http://{address}/"), "hello from trellis v2\n").await;
 }
 

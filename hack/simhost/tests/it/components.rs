@@ -149,6 +149,36 @@ async fn t13_compiling_makes_get_and_scale_and_heartbeats_wait_but_not_ping() {
 }
 
 #[tokio::test]
+async fn t13_a_host_that_is_deaf_while_compiling_answers_no_ping_and_then_all_at_once() {
+    let deaf = HostOptions { deaf_while_compiling: true, ..HostOptions::default() };
+    let w = world_of(LatticeOptions::default(), deaf).await;
+    w.lattice.images().compile_takes("big:1", Duration::from_millis(400));
+    w.scale("a", "big:1", 1, NOTHING).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let soon = Duration::from_millis(100);
+    assert_eq!(w.ask_within("host.ping", &NOTHING, soon).await, None);
+    assert_eq!(w.ask_within("link.get", &NOTHING, soon).await, None);
+    assert_eq!(w.ask("host.ping", NOTHING).await["success"], true);
+}
+
+#[tokio::test]
+async fn t13_heartbeats_that_waited_for_a_compilation_come_all_at_once() {
+    let quick = HostOptions {
+        heartbeat_interval: Some(Duration::from_millis(100)),
+        ..HostOptions::default()
+    };
+    let mut w = world_of(LatticeOptions::default(), quick).await;
+    w.lattice.images().compile_takes("big:1", Duration::from_millis(650));
+    w.scale("a", "big:1", 1, NOTHING).await;
+    while w.event().await.0 == "host_heartbeat" {}
+    let compiled = tokio::time::Instant::now();
+    for _ in 0..4 {
+        while w.event().await.0 != "host_heartbeat" {}
+    }
+    assert!(compiled.elapsed() < Duration::from_millis(200), "{:?}", compiled.elapsed());
+}
+
+#[tokio::test]
 async fn a_scale_with_a_wrong_field_for_the_count_is_a_scale_to_zero() {
     let mut w = world().await;
     let body = json!({"component_id": "a", "component_ref": "img:1", "max_instances": 4});

@@ -9,4 +9,5 @@ mod faults;
 mod hosts;
 mod links;
 mod providers;
+mod real;
 mod support;

@@ -27,12 +27,16 @@ fn main() -> ExitCode {
     };
     let made = Arc::new(Made::default());
     let ended = play(trellis, &made);
+    // While the operator still runs: it has to finish the deletion of its Application.
     made.delete();
     match ended {
         // Returning would wait for a thread that may be in the middle of a step. The parts end
         // with this process in any case.
         Ended::Interrupted => std::process::exit(130),
-        Ended::Done => ExitCode::SUCCESS,
+        Ended::Done(stage) => {
+            drop(stage);
+            ExitCode::SUCCESS
+        }
         Ended::Failed(error) => {
             eprintln!("demo: {error}");
             ExitCode::FAILURE
@@ -41,7 +45,8 @@ fn main() -> ExitCode {
 }
 
 enum Ended {
-    Done,
+    /// With everything that still runs.
+    Done(Box<Stage>),
     Failed(String),
     /// By Ctrl-C or SIGTERM.
     Interrupted,
@@ -64,10 +69,9 @@ fn play(trellis: PathBuf, made: &Arc<Made>) -> Ended {
             };
         let (tell, outcome) = oneshot::channel();
         thread::spawn(move || tell.send(Stage::play(&trellis, &made)).is_ok());
-        // Held until the end: dropping it ends all parts.
-        let _stage = tokio::select! {
+        let stage = tokio::select! {
             outcome = outcome => match outcome {
-                Ok(Ok(stage)) => stage,
+                Ok(Ok(stage)) => Box::new(stage),
                 Ok(Err(error)) => return Ended::Failed(parts::chain(&error)),
                 Err(_) => return Ended::Failed("the demo broke off".to_owned()),
             },
@@ -75,7 +79,7 @@ fn play(trellis: PathBuf, made: &Arc<Made>) -> Ended {
             _ = terminate.recv() => return Ended::Interrupted,
         };
         if env::var_os("DEMO_ONCE").is_some_and(|once| once == "1") {
-            return Ended::Done;
+            return Ended::Done(stage);
         }
         println!("\nCtrl-C ends all of it.");
         tokio::select! {
@@ -83,6 +87,6 @@ fn play(trellis: PathBuf, made: &Arc<Made>) -> Ended {
             _ = terminate.recv() => {}
         }
         println!();
-        Ended::Done
+        Ended::Done(stage)
     })
 }
