@@ -61,7 +61,7 @@ impl From<&Lattice> for LatticeFacts {
 
 impl TargetFacts {
     fn lattice(&self, name: &str) -> Option<(&LatticeName, &LatticeFacts)> {
-        self.lattices.get_key_value(&name.parse().ok()?)
+        self.lattices.get_key_value(name)
     }
 
     fn admits(&self, lattice: &LatticeFacts, namespace: &str) -> bool {
