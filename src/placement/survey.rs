@@ -225,7 +225,8 @@ impl<'a> Survey<'a> {
 struct Site<'a> {
     workload: &'a Workload,
     candidates: Vec<Candidate<'a>>,
-    cells: Vec<Cell<'a>>,
+    /// Those of the candidates where something is already, with their indexes.
+    cells: Vec<(usize, Cell<'a>)>,
     /// By entry of the spread: indexes of the candidates that meet it.
     eligible: Vec<Vec<usize>>,
     foreign: Option<Barred<'a>>,
@@ -238,7 +239,7 @@ impl<'a> Site<'a> {
         let mut site = Self {
             workload,
             candidates: Vec::with_capacity(observed.hosts.len()),
-            cells: Vec::with_capacity(observed.hosts.len()),
+            cells: Vec::new(),
             eligible: vec![Vec::with_capacity(observed.hosts.len()); entries.len()],
             foreign: None,
         };
@@ -273,7 +274,8 @@ impl<'a> Site<'a> {
         // What failed there isn't there.
         let have = if failing && cell.running().is_none() { 0 } else { have };
         let index = self.candidates.len();
-        let mut matters = rank != Rank::Absent || cell.pending.is_some() || cell.failure.is_some();
+        let occupied = cell.pending.is_some() || cell.failure.is_some() || cell.running().is_some();
+        let mut matters = occupied;
         for (entry, eligible) in self.workload.scaling.spread().iter().zip(&mut self.eligible) {
             if (!held || have > 0) && spread::meets(cell.info, entry) {
                 eligible.push(index);
@@ -281,9 +283,11 @@ impl<'a> Site<'a> {
             }
         }
         if matters {
-            let (host, joined) = (cell.host, cell.info.joined);
-            self.candidates.push(Candidate { host, joined, have, rank, held });
-            self.cells.push(cell);
+            let (host, info) = (cell.host, cell.info);
+            self.candidates.push(Candidate { host, info, have, rank, held });
+        }
+        if occupied {
+            self.cells.push((index, cell));
         }
     }
 
@@ -299,8 +303,10 @@ impl<'a> Site<'a> {
     /// Whether the only host that serves must stop to change while another could take its place
     /// first; that host then ranks last.
     fn must_make_room(&mut self) -> bool {
-        let mut serving = self.cells.iter().enumerate().filter(|(_, cell)| cell.serves());
-        let (Some((index, cell)), None) = (serving.next(), serving.next()) else { return false };
+        let mut serving = self.cells.iter().filter(|(_, cell)| cell.serves());
+        let (Some(&(index, ref cell)), None) = (serving.next(), serving.next()) else {
+            return false;
+        };
         let provider = self.workload.kind == WorkloadKind::Provider;
         let restarts = cell.running().is_some_and(|running| match running.fit {
             Fit::OtherStart => true,
@@ -336,17 +342,20 @@ impl<'a> Site<'a> {
         Assignment { counts, unplaced, wake_at: None }
     }
 
-    fn into_cells(mut self, counts: &[u32]) -> Vec<Cell<'a>> {
-        for (cell, &count) in self.cells.iter_mut().zip(counts) {
-            cell.target = count;
+    /// The cells of hosts where something is or should be.
+    fn into_cells(self, counts: &[u32]) -> Vec<Cell<'a>> {
+        let mut occupied = self.cells.into_iter().peekable();
+        let mut cells = Vec::new();
+        for ((index, candidate), &target) in self.candidates.iter().enumerate().zip(counts) {
+            if let Some((_, cell)) = occupied.next_if(|(at, _)| *at == index) {
+                cells.push(Cell { target, ..cell });
+            } else if target > 0 {
+                let (host, info) = (candidate.host, candidate.info);
+                let seen = if info.inventory.is_none() { Seen::Unknown } else { Seen::Absent };
+                cells.push(Cell { host, info, target, seen, pending: None, failure: None });
+            }
         }
-        self.cells.retain(|cell| {
-            cell.target > 0
-                || cell.pending.is_some()
-                || cell.failure.is_some()
-                || cell.running().is_some()
-        });
-        self.cells
+        cells
     }
 }
 

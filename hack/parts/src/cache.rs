@@ -115,9 +115,9 @@ pub fn ensure<E: From<Error>>(
     fs::create_dir_all(&unfinished).map_err(Error::at(&unfinished))?;
     let watch = Stopwatch::start();
     progress!("building {} (once, about {})", thing.name, thing.about);
-    let made = make(&unfinished)
+    let outcome = make(&unfinished)
         .and_then(|()| fs::rename(&unfinished, &done).map_err(|e| Error::at(&done)(e).into()));
-    if let Err(error) = made {
+    if let Err(error) = outcome {
         fs::remove_dir_all(&unfinished).ok();
         return Err(error);
     }

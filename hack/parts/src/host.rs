@@ -5,7 +5,7 @@ use std::{io, process::ExitStatus, time::Duration};
 use crate::{Nats, Process, Program, Scratch, process, programs};
 
 /// An idle machine takes half a second.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// How many hosts start within [`START`], in the time that an unoptimized one takes.
 const HOSTS_A_SECOND: u32 = 10;
 

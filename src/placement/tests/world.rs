@@ -200,7 +200,7 @@ impl World {
             return;
         }
         let command = self.at_work.remove(index % self.at_work.len());
-        self.unknown.retain(|unknown| *unknown != command);
+        self.unknown.retain(|unknown| self.at_work.contains(unknown));
         match &command {
             Command::PutConfig { name, values } => {
                 self.configs.insert(name.clone(), values.clone());

@@ -105,7 +105,8 @@ impl GoProgram {
                 ("gitMinor", numbers.next()),
             ] {
                 let value = value.unwrap_or_default();
-                flags += &format!(" -X k8s.io/component-base/version.{name}={value}");
+                flags.push_str(" -X k8s.io/component-base/version.");
+                flags.extend([name, "=", value]);
             }
         }
         Ok(flags)
