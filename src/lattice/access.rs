@@ -288,9 +288,7 @@ impl Access {
             return Err(AccessError::NoAddress);
         }
         let connect = options.connect(self.urls.clone());
-        connect
-            .await
-            .map_err(|error| AccessError::Connect { url: self.urls.join(","), error })
+        connect.await.map_err(|error| AccessError::Connect { url: self.urls.join(","), error })
     }
 }
 
@@ -312,7 +310,10 @@ mod tests {
             (&[("tls.crt", "x")], "tls.crt is given without tls.key"),
             (&[("ca.crt", "x")], "ca.crt holds no certificate or key that can be read"),
             (&[("creds", "hush")], "creds is not a user's JWT and seed"),
-            (&[("tls.crt", "a"), ("tls.key", "b")], "tls.key holds no certificate or key that can be read"),
+            (
+                &[("tls.crt", "a"), ("tls.key", "b")],
+                "tls.key holds no certificate or key that can be read",
+            ),
         ];
         for (entries, expected) in cases {
             let error = Credentials::from_secret(&secret(entries)).unwrap_err();

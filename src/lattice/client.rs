@@ -152,7 +152,8 @@ impl Client {
 
     async fn bids(&self, request: Request, window: Duration) -> Result<Vec<HostId>, Error> {
         let replies = self.gather(request, window, usize::MAX).await?;
-        let bids = replies.iter().filter_map(|payload| accepted(wire::decode_bid(payload)).transpose());
+        let bids =
+            replies.iter().filter_map(|payload| accepted(wire::decode_bid(payload)).transpose());
         bids.map(|bid| bid.map(|bid| bid.host_id)).collect()
     }
 

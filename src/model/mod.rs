@@ -29,7 +29,7 @@ pub use desired::{
 };
 pub use in_flight::{Failure, InFlight, Pending};
 pub use moment::Moment;
-pub use name::{ApplicationKey, ConfigName, HostId, LatticeName, NameError, WorkloadId};
+pub use name::{ApplicationKey, ConfigName, HostId, LatticeName, NameError, WorkloadId, id_part};
 pub use observed::{
     Gate, Host, HostState, Inventory, Links, Observed, RunningComponent, RunningProvider,
 };

@@ -22,6 +22,17 @@ fn check(text: &str) -> Result<(), NameError> {
     text.chars().find(|c| forbidden(*c)).map_or(Ok(()), |c| Err(NameError::Forbidden(c)))
 }
 
+/// `text` as one part of a generated name: in lower case, with everything outside `[a-z0-9]` turned
+/// into `_`; never empty.
+#[must_use]
+pub fn id_part(text: &str) -> String {
+    let plain = |c: char| {
+        let c = c.to_ascii_lowercase();
+        if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '_' }
+    };
+    if text.is_empty() { "_".into() } else { text.chars().map(plain).collect() }
+}
+
 macro_rules! token {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -32,6 +43,20 @@ macro_rules! token {
         impl $name {
             #[must_use]
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// A name made of `parts`, each as [`id_part`], joined by dashes, which no part
+            /// contains: so other parts give another name.
+            #[must_use]
+            pub fn generated(parts: &[&str]) -> Self {
+                let parts: Vec<String> = parts.iter().map(|part| id_part(part)).collect();
+                Self(parts.join("-").into())
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }

@@ -30,6 +30,23 @@ impl Plan {
     }
 }
 
+/// One line each: what may be sent, what follows and after what, and what is blocked.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for planned in &self.now {
+            writeln!(f, "{}", planned.command)?;
+        }
+        for Later { command, waits_for, .. } in &self.later {
+            let waits: Vec<String> = waits_for.iter().map(ToString::to_string).collect();
+            writeln!(f, "later: {command}, after {}", waits.join(" and "))?;
+        }
+        for Blocked { subject, reason, message, .. } in &self.blocked {
+            writeln!(f, "blocked: {subject}: {}: {message}", reason.as_str())?;
+        }
+        Ok(())
+    }
+}
+
 /// A command, and the target's namespace that it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {

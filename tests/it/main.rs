@@ -1,4 +1,4 @@
-//! Integration tests.
+//! Integration tests: real API server, real NATS, and real hosts where it matters.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,3 +7,4 @@
 )]
 
 mod lattice;
+mod layers;

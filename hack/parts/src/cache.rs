@@ -105,7 +105,8 @@ pub fn ensure<E: From<Error>>(
     }
     let locks = root.join("locks");
     fs::create_dir_all(&locks).map_err(Error::at(&locks))?;
-    let _lock = lock(&locks.join(&entry), thing)?;
+    // One for all keys of a name: they may share what a compiler leaves between builds.
+    let _lock = lock(&locks.join(thing.name), thing)?;
     if done.exists() {
         return Ok(done);
     }

@@ -173,6 +173,12 @@ impl Cluster {
         &self.url
     }
 
+    /// `kubectl` as the administrator.
+    #[must_use]
+    pub fn client(&self) -> &Kubectl {
+        &self.kubectl
+    }
+
     /// Runs `kubectl` as the administrator; see [`Kubectl::run`].
     pub fn kubectl(&self, arguments: &[&str], stdin: Option<&str>) -> Result<String, Error> {
         Ok(self.kubectl.run(arguments, stdin)?)

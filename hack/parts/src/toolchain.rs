@@ -53,7 +53,7 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
 }
 
 /// Runs `command` to its end; what it printed on standard output.
-pub(crate) fn run(command: &mut Command) -> Result<String, Error> {
+pub fn run(command: &mut Command) -> Result<String, Error> {
     let text = format!("{command:?}");
     match command.stdin(Stdio::null()).output() {
         Err(source) => Err(Error::Run { command: text, source }),

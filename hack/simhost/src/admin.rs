@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::dispatch::{Answer, serve_shared};
+use crate::dispatch::{Answer, round_trip, serve_shared};
 use crate::host::{Cx, Phase};
 use crate::lock;
 use crate::wire::{self, DelLabel, Map, PutLabel, RegistryCredential, Reply, StopHost};
@@ -78,9 +78,10 @@ pub(crate) fn get_claims(cx: &Cx) -> Reply {
 }
 
 pub(crate) fn stop_host(cx: &Cx, payload: &[u8]) -> Answer {
-    let ask = match payload.is_empty() {
-        true => Ok(StopHost::default()),
-        false => wire::read::<StopHost>(payload, "stop command"),
+    let ask = if payload.is_empty() {
+        Ok(StopHost::default())
+    } else {
+        wire::read::<StopHost>(payload, "stop command")
     };
     match ask {
         Err(refusal) => refusal.into(),
@@ -105,7 +106,7 @@ impl Cx {
         let labels = self.host.with(|state| state.labels.clone());
         self.emit("host_stopped", json!({ "labels": labels })).await;
         self.end(Phase::Gone);
-        let _ = self.lattice.nats.flush().await;
+        round_trip(&self.lattice.nats).await;
     }
 
     /// Withdraws the interest of the host, and of the lattice if it was the last.

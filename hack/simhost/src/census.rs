@@ -52,7 +52,7 @@ impl Census {
         }
     }
 
-    pub(crate) fn moments(&self, id: &str) -> Vec<Moment> {
-        self.0.get(id).map(|tally| tally.moments.clone()).unwrap_or_default()
+    pub(crate) fn moments(&self, id: &str) -> &[Moment] {
+        self.0.get(id).map(|tally| tally.moments.as_slice()).unwrap_or_default()
     }
 }

@@ -89,9 +89,10 @@ async fn carry_out(cx: &Cx, ask: &Scale, update_after: bool) {
     };
     let starts =
         ask.count > 0 && !cx.host.with(|state| state.components.contains_key(&ask.component_id));
-    let struck = match starts {
-        true => cx.start_faults(&ask.component_id, Verb::ComponentScale).await,
-        false => Ok(()),
+    let struck = if starts {
+        cx.start_faults(&ask.component_id, Verb::ComponentScale).await
+    } else {
+        Ok(())
     };
     match rescale(cx, ask, &annotations, struck.and(pulled)).await {
         Ok(scaled) => cx.emit("component_scaled", scaled).await,
@@ -167,19 +168,11 @@ async fn rescale(
 async fn start(cx: &Cx, ask: &Scale, annotations: &Map, config: Vec<String>) -> Result<(), String> {
     let (id, image) = (&ask.component_id, &ask.component_ref);
     cx.rewrite_record(id, image).await;
-    cx.lattice.images.compile(image).await?;
+    cx.compile(image).await?;
     let scaled = wire::scaled(&cx.host.id, id, image, ask.count, annotations);
     cx.emit("component_scaled", scaled).await;
-    let component = ComponentView {
-        image_ref: image.clone(),
-        annotations: annotations.clone(),
-        max_instances: ask.count,
-        config,
-        limits: ask.component_limits.clone(),
-        loaded: image.clone(),
-        serving: true,
-        restarts: 0,
-    };
+    let limits = ask.component_limits.clone();
+    let component = ComponentView::started(image, ask.count, annotations.clone(), config, limits);
     cx.change(id, |state| {
         state.components.insert(id.clone(), component);
     });
@@ -219,7 +212,7 @@ async fn replace(cx: &Cx, id: &str, image: &str, host: &str, annotations: Map) {
         let running = cx.host.with(|state| state.components.get(id).cloned());
         let Some(running) = running.filter(|running| running.image_ref != image) else { return };
         let pulled = cx.pull(image, Pulled::Component).await.is_ok();
-        if !pulled || cx.lattice.images.compile(image).await.is_err() {
+        if !pulled || cx.compile(image).await.is_err() {
             return;
         }
         let scaled = |count| wire::scaled(host, id, image, count, &annotations);
@@ -234,8 +227,8 @@ async fn replace(cx: &Cx, id: &str, image: &str, host: &str, annotations: Map) {
             let old = component.loaded.clone();
             state.leftovers.entry(id.to_owned()).or_default().push(old);
         }
-        component.image_ref = image.to_owned();
-        component.loaded = image.to_owned();
+        image.clone_into(&mut component.image_ref);
+        image.clone_into(&mut component.loaded);
         component.annotations = annotations;
         component.serving = false;
     });
@@ -248,6 +241,16 @@ impl Cx {
         self.lattice.images.pull(image, what, pulled).await?;
         self.host.with(|state| state.pulled.insert(image.to_owned()));
         Ok(())
+    }
+
+    /// Compiles an image, with the host's lock on its components held by the caller.
+    async fn compile(&self, image: &str) -> Result<(), String> {
+        let _deaf = if self.host.options.deaf_while_compiling {
+            Some(self.host.deaf.write().await)
+        } else {
+            None
+        };
+        self.lattice.images.compile(image).await
     }
 
     /// Fetches what a config list names and gives the list that is kept: without the secrets.

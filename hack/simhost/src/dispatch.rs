@@ -66,7 +66,7 @@ impl Served {
                     },
                 }
             }
-            for subscriber in messages.iter_mut() {
+            for subscriber in &mut messages {
                 // Fails only on a connection that is gone, and the interest with it.
                 let _ = subscriber.unsubscribe().await;
             }
@@ -79,8 +79,18 @@ impl Served {
         drop(self.stop);
         // The task neither panics nor is aborted.
         let _ = self.task.await;
-        let _ = nats.flush().await;
+        round_trip(nats).await;
     }
+}
+
+/// Returns once the server has done all that was sent on this connection before.
+///
+/// `Client::flush` only empties the client's own buffer: a subscription may still be on its way when
+/// it returns, and what others publish meanwhile is missed. A request that nobody can answer comes
+/// back as "no responders", after everything before it.
+pub async fn round_trip(nats: &Client) {
+    // Whatever the error is, there is nothing more to wait for.
+    let _ = nats.request(nats.new_inbox(), "".into()).await;
 }
 
 /// Subscribes to the subjects of one host.
@@ -98,7 +108,7 @@ pub(crate) async fn serve_host(cx: &Cx) -> Result<(), SimError> {
 /// is how NATS comes to say that a lattice has no host.
 pub(crate) async fn serve_shared(lattice: &Arc<Lattice>) -> Result<(), SimError> {
     let mut shared = lattice.shared.lock().await;
-    let wanted = lattice.all_hosts().iter().any(|host| host.looks_subscribed());
+    let wanted = lock(&lattice.hosts).values().any(|host| host.looks_subscribed());
     if !wanted {
         if let Some(served) = shared.take() {
             served.withdraw(&lattice.nats).await;
@@ -140,9 +150,10 @@ impl Request {
     fn record(&self, lattice: &Lattice, host: Option<&str>) -> Command {
         let payload = &self.message.payload;
         let text = || Value::String(String::from_utf8_lossy(payload).into_owned());
-        let body = match payload.is_empty() {
-            true => Value::Null,
-            false => serde_json::from_slice(payload).unwrap_or_else(|_| text()),
+        let body = if payload.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(payload).unwrap_or_else(|_| text())
         };
         let command = Command {
             at: lattice.clock.elapsed(),
@@ -198,6 +209,7 @@ fn receive_shared(lattice: &Arc<Lattice>, message: Message) {
 }
 
 async fn handle(cx: Cx, request: Request, command: Command) {
+    drop(cx.host.deaf.read().await);
     let occasion =
         Occasion { host: &cx.host.id, id: command.id(), verb: Some(request.verb), event: None };
     let refusal = cx.lattice.strike(&occasion, |effect| match effect {

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use crate::event::HEARTBEAT;
 use crate::rng::Rng;
 use crate::verb::Verb;
+
+/// In the place of an event's name: all but heartbeats, which are the truth that the others hint at.
+pub const ANY_EVENT: &str = "*";
 
 /// One thing that goes wrong, where, how often and how likely.
 ///
@@ -61,17 +65,17 @@ impl Fault {
         Self::new(Effect::SlowStart(by))
     }
 
-    /// Events of this name are never sent.
+    /// Events of this name, or [`ANY_EVENT`], are never sent.
     pub fn lose_event(name: impl Into<String>) -> Self {
         Self::new(Effect::LoseEvent).named(name)
     }
 
-    /// Events of this name are sent twice, the second time the same to the letter.
+    /// Events of this name, or [`ANY_EVENT`], are sent twice, the second time the same to the letter.
     pub fn double_event(name: impl Into<String>) -> Self {
         Self::new(Effect::DoubleEvent).named(name)
     }
 
-    /// Events of this name are sent late, after others that happened later.
+    /// Events of this name, or [`ANY_EVENT`], are sent late, after others that happened later.
     pub fn delay_event(name: impl Into<String>, by: Duration) -> Self {
         Self::new(Effect::DelayEvent(by)).named(name)
     }
@@ -121,6 +125,14 @@ impl Fault {
         self
     }
 
+    fn fits_event(&self, event: Option<&str>) -> bool {
+        match self.event.as_deref() {
+            None => true,
+            Some(ANY_EVENT) => event.is_some_and(|event| event != HEARTBEAT),
+            Some(name) => event == Some(name),
+        }
+    }
+
     fn fits(&self, occasion: &Occasion<'_>) -> bool {
         fn allows(wanted: Option<&str>, is: &str) -> bool {
             wanted.is_none_or(|wanted| wanted == is)
@@ -128,7 +140,7 @@ impl Fault {
         self.left != Some(0)
             && allows(self.host.as_deref(), occasion.host)
             && allows(self.id.as_deref(), occasion.id)
-            && allows(self.event.as_deref(), occasion.event.unwrap_or_default())
+            && self.fits_event(occasion.event)
             && self.verb.is_none_or(|verb| Some(verb) == occasion.verb)
     }
 }
@@ -193,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_fault_strikes_as_often_as_it_was_told_to() {
-        let mut faults = Faults::new(Rng::new(1));
+        let mut faults = Faults::new(Rng::fork(1, "test"));
         faults.inject(Fault::refuse("no").times(2));
         let struck: Vec<bool> = (0..3).map(|_| refusals(&mut faults, "a")).collect();
         assert_eq!(struck, [true, true, false]);
@@ -201,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_fault_strikes_only_where_it_was_told_to() {
-        let mut faults = Faults::new(Rng::new(1));
+        let mut faults = Faults::new(Rng::fork(1, "test"));
         faults.inject(Fault::refuse("no").at("a").on(Verb::LinkPut));
         assert!(refusals(&mut faults, "a"));
         assert!(!refusals(&mut faults, "b"));

@@ -2,10 +2,12 @@
 
 use serde_json::Value;
 
+use crate::dispatch::{round_trip, serve_host, serve_shared};
 use crate::host::{ComponentView, Cx, HostOptions, Phase, ProviderHealth, ProviderView};
 use crate::inventory::inventory;
 use crate::sim::{SimError, SimLattice};
 use crate::wire::Map;
+use crate::{heartbeat, provider};
 
 /// One host: what it really runs, and what may happen to it.
 #[derive(Debug, Clone)]
@@ -67,6 +69,20 @@ impl HostHandle {
         })
     }
 
+    /// Makes a component run here without a word, as if it had been started long ago.
+    pub fn seed_component(&self, id: &str, image: &str, count: u32, annotations: Map) {
+        let component = ComponentView::started(image, count, annotations, Vec::new(), None);
+        self.cx.change(id, |state| {
+            state.pulled.insert(image.to_owned());
+            state.components.insert(id.to_owned(), component);
+        });
+    }
+
+    /// Makes a provider run here without a word, as if it had been started long ago.
+    pub fn seed_provider(&self, id: &str, image: &str, annotations: Map) {
+        provider::seed(&self.cx, id, image, annotations);
+    }
+
     /// Cuts it off: it lives, hears nothing and says nothing, and still looks subscribed.
     pub fn silence(&self) {
         self.change_phase(Phase::Running, Phase::Silent);
@@ -84,6 +100,21 @@ impl HostHandle {
             }
         });
         self.cx.lattice.touch();
+    }
+
+    /// Cuts it off, and its subjects are withdrawn: a leaf link that flaps. It lives and works on.
+    pub async fn cut_off(&self) {
+        self.change_phase(Phase::Running, Phase::CutOff);
+        self.cx.withdraw().await;
+    }
+
+    /// Ends what [`HostHandle::cut_off`] began; what came meanwhile is lost.
+    pub async fn reconnect(&self) -> Result<(), SimError> {
+        self.change_phase(Phase::CutOff, Phase::Running);
+        serve_host(&self.cx).await?;
+        serve_shared(&self.cx.lattice).await?;
+        round_trip(&self.cx.lattice.nats).await;
+        Ok(())
     }
 
     /// Its process dies: no word, and its subjects are withdrawn.
@@ -132,11 +163,11 @@ impl HostHandle {
     /// The process of a provider dies and its host starts it again, without a word: it is given the
     /// links there are now. With `comes_back` false that fails, and it stays in the inventory (T14).
     pub fn crash_provider(&self, id: &str, comes_back: bool) {
-        crate::provider::crash(&self.cx, id, comes_back);
+        provider::crash(&self.cx, id, comes_back);
     }
 
     /// Sends a heartbeat now, besides those that are due.
     pub async fn beat(&self) {
-        crate::heartbeat::beat(&self.cx).await;
+        heartbeat::beat(&self.cx).await;
     }
 }

@@ -41,6 +41,9 @@ pub struct HostOptions {
     pub provider_stop_takes: Duration,
     /// Between `provider_started` and the process listening: links that come meanwhile are lost.
     pub provider_boot: Duration,
+    /// Whether compiling makes it deaf to everything, pings too: so it happens now and then on a machine
+    /// of two cores, when the thread that compiles is the one that the connection was to run on (T13).
+    pub deaf_while_compiling: bool,
     /// Before the first health check of a provider.
     pub first_health_check: Duration,
     /// Between two health checks of a provider.
@@ -63,6 +66,7 @@ impl Default for HostOptions {
             stop_takes: Duration::ZERO,
             provider_stop_takes: Duration::ZERO,
             provider_boot: Duration::ZERO,
+            deaf_while_compiling: false,
             first_health_check: Duration::from_secs(5),
             health_interval: Duration::from_secs(30),
         }
@@ -97,6 +101,28 @@ pub struct ComponentView {
     pub serving: bool,
     /// How often it was started anew since it first was; each costs it the requests in flight.
     pub restarts: u32,
+}
+
+impl ComponentView {
+    /// One that was just started: what it tells is what runs.
+    pub(crate) fn started(
+        image: &str,
+        max_instances: u32,
+        annotations: Map,
+        config: Vec<String>,
+        limits: Option<Map>,
+    ) -> Self {
+        Self {
+            image_ref: image.to_owned(),
+            annotations,
+            max_instances,
+            config,
+            limits,
+            loaded: image.to_owned(),
+            serving: true,
+            restarts: 0,
+        }
+    }
 }
 
 /// Whether the process of a provider answers when asked for its health.
@@ -164,6 +190,8 @@ pub(crate) enum Phase {
     Running,
     /// Alive and cut off: hears nothing, says nothing, looks subscribed.
     Silent,
+    /// Alive and cut off, and its subjects are withdrawn, as when a leaf link flaps.
+    CutOff,
     /// Dead, and still looks subscribed, as a machine that lost its power does for a while.
     Hung,
     /// Was told to stop: hears nothing more, and has yet to say so.
@@ -195,6 +223,8 @@ pub(crate) struct Host {
     /// them is in `state`, so that tests can look without waiting.
     pub(crate) components_lock: RwLock<()>,
     pub(crate) providers_lock: RwLock<()>,
+    /// Held while the host is deaf.
+    pub(crate) deaf: RwLock<()>,
     pub(crate) served: AsyncMutex<Option<Served>>,
     state: Mutex<State>,
 }
@@ -212,6 +242,7 @@ impl Host {
             born: Instant::now(),
             components_lock: RwLock::default(),
             providers_lock: RwLock::default(),
+            deaf: RwLock::default(),
             served: AsyncMutex::default(),
             state: Mutex::new(State { labels, ..State::default() }),
         }
@@ -241,7 +272,7 @@ impl Host {
 
     /// True until the process has ended: what was begun goes on, in silence too.
     pub(crate) fn lives(&self) -> bool {
-        matches!(self.phase(), Phase::Running | Phase::Silent | Phase::Stopping)
+        matches!(self.phase(), Phase::Running | Phase::Silent | Phase::CutOff | Phase::Stopping)
     }
 
     pub(crate) fn heartbeat_interval(&self, lattice: &Lattice) -> Duration {

@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_host_id_has_the_length_and_letter_of_a_server_key() {
-        let id = host_id(&mut Rng::new(3));
+        let id = host_id(&mut Rng::fork(3, "test"));
         assert_eq!(id.len(), 56);
         assert!(id.starts_with('N'), "{id}");
         assert!(id.bytes().all(|byte| super::BASE32.contains(&byte)), "{id}");
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn an_event_id_has_the_form_of_a_uuid() {
-        let id = event_id(&mut Rng::new(3));
+        let id = event_id(&mut Rng::fork(3, "test"));
         let lengths: Vec<usize> = id.split('-').map(str::len).collect();
         assert_eq!(lengths, [8, 4, 4, 4, 12]);
     }

@@ -159,9 +159,11 @@ impl Pulled {
                  such file or directory (os error 2)"
                     .to_owned()
             }
-            (Self::Provider, Some(_)) => "failed to fetch provider: failed to read provider: No \
+            (Self::Provider, Some(path)) => format!(
+                "failed to fetch provider: failed to read provider: failed to load provider \
+                 archive: failed to load target [x86_64-linux] from PAR from file [{path}]: No \
                  such file or directory (os error 2)"
-                .to_owned(),
+            ),
             (Self::Component, None) => not_in_registry("component", image),
             (Self::Provider, None) => not_in_registry("provider", image),
         }

@@ -70,20 +70,18 @@ async fn set(cx: &Cx, link: &Link) -> Result<(), String> {
 
 fn check_config(cx: &Cx, link: &Link) -> Result<(), String> {
     let store = lock(&cx.lattice.store);
-    let missing: String = link
-        .source_config
-        .iter()
-        .chain(&link.target_config)
-        .filter(|name| store.config(name).is_none())
-        .map(|name| match name.starts_with("SECRET") {
-            true => format!("Secret reference {name} not found in config store. "),
-            false => format!("Configuration {name} not found in config store. "),
-        })
-        .collect();
-    match missing.is_empty() {
-        true => Ok(()),
-        false => Err(format!("Failed to validate configuration and secrets. {missing}")),
+    let mut missing = String::new();
+    for name in link.source_config.iter().chain(&link.target_config) {
+        if store.config(name).is_none() {
+            let kind =
+                if name.starts_with("SECRET") { "Secret reference" } else { "Configuration" };
+            missing.extend([kind, " ", name.as_str(), " not found in config store. "]);
+        }
     }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!("Failed to validate configuration and secrets. {missing}"))
 }
 
 /// All links of the lattice in one message, as this host has heard of them. Too large a message is

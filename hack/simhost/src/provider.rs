@@ -98,7 +98,6 @@ async fn carry_out(cx: &Cx, ask: &StartProvider) -> Result<(), String> {
     check_builtin(cx, image)?;
     let annotations = ask.annotations.clone().unwrap_or_default();
     let started = started(ask, &annotations, claims.as_ref());
-    let now = Instant::now();
     let provider = ProviderView {
         image_ref: shown(image).to_owned(),
         name: claims.map(|claims| claims.name),
@@ -107,28 +106,54 @@ async fn carry_out(cx: &Cx, ask: &StartProvider) -> Result<(), String> {
         links: links_at_start(cx, id),
         told: Vec::new(),
         health: ProviderHealth::Healthy,
-        listens_from: now + cx.host.options.provider_boot,
+        listens_from: Instant::now() + cx.host.options.provider_boot,
         start: 0,
     };
-    let is_builtin = builtin(image).is_some();
     cx.emit("provider_started", started).await;
+    insert(cx, id, provider, builtin(image).is_some());
+    drop(providers);
+    Ok(())
+}
+
+/// Adds a provider to what runs, and begins to ask for its health; nobody asks builtins for theirs.
+fn insert(cx: &Cx, id: &str, provider: ProviderView, is_builtin: bool) {
     let mut start = 0;
     cx.change(id, |state| {
         state.starts += 1;
         start = state.starts;
-        state.providers.insert(id.clone(), ProviderView { start, ..provider });
+        state.providers.insert(id.to_owned(), ProviderView { start, ..provider });
     });
-    drop(providers);
     if !is_builtin {
-        tokio::spawn(watch_health(cx.clone(), id.clone(), start));
+        tokio::spawn(watch_health(cx.clone(), id.to_owned(), start));
     }
-    Ok(())
+}
+
+/// Makes a provider run without a word.
+pub(crate) fn seed(cx: &Cx, id: &str, image: &str, annotations: Map) {
+    let provider = ProviderView {
+        image_ref: shown(image).to_owned(),
+        name: builtin(image).is_none().then(|| archive_name(image)),
+        annotations,
+        config: Vec::new(),
+        links: links_at_start(cx, id),
+        told: Vec::new(),
+        health: ProviderHealth::Healthy,
+        listens_from: Instant::now(),
+        start: 0,
+    };
+    insert(cx, id, provider, builtin(image).is_some());
 }
 
 /// What a signed archive says of itself.
 struct Claims {
     name: String,
     issuer: String,
+}
+
+/// Archives are taken to be called like their files.
+fn archive_name(image: &str) -> String {
+    let file = image.rsplit('/').next().unwrap_or(image);
+    file.split(['.', ':', '@']).next().unwrap_or(file).to_owned()
 }
 
 async fn fetch(cx: &Cx, image: &str) -> Result<Claims, String> {
@@ -139,9 +164,7 @@ async fn fetch(cx: &Cx, image: &str) -> Result<Claims, String> {
             .to_owned(),
     })?;
     let mut rng = Rng::fork(cx.lattice.options.seed, image);
-    let file = image.rsplit('/').next().unwrap_or(image);
-    let name = file.split(['.', ':', '@']).next().unwrap_or(file).to_owned();
-    let claims = Claims { name, issuer: ids::account_key(&mut rng) };
+    let claims = Claims { name: archive_name(image), issuer: ids::account_key(&mut rng) };
     let subject = ids::provider_key(&mut rng);
     let stored = json!({
         "sub": subject,

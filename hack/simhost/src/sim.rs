@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::census::Moment;
-use crate::dispatch::{serve_host, serve_shared};
+use crate::dispatch::{round_trip, serve_host, serve_shared};
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::handle::HostHandle;
@@ -35,10 +35,6 @@ pub enum SimError {
     #[error("could not subscribe")]
     Subscribe(#[source] async_nats::SubscribeError),
 
-    /// The connection is gone.
-    #[error("could not flush")]
-    Flush(#[source] async_nats::client::FlushError),
-
     /// What a test waited for hasn't become true.
     #[error("waited {waited:?} in vain; commands so far: {commands:?}")]
     InVain {
@@ -54,7 +50,7 @@ pub enum SimError {
 #[derive(Debug, Clone)]
 pub struct SimLattice {
     pub(crate) inner: Arc<Lattice>,
-    _guard: Arc<Guard>,
+    guard: Arc<Guard>,
 }
 
 #[derive(Debug)]
@@ -94,13 +90,13 @@ impl SimLattice {
         let heartbeats = tokio::spawn(heartbeat::run(lattice.clone())).abort_handle();
         let guard =
             Guard { lattice: lattice.clone(), heartbeats, hosts_so_far: AtomicUsize::default() };
-        Self { inner: lattice, _guard: Arc::new(guard) }
+        Self { inner: lattice, guard: Arc::new(guard) }
     }
 
     /// Starts a host. Once this returns NATS knows its subjects, and `host_started` was sent.
     pub async fn add_host(&self, options: HostOptions) -> Result<HostHandle, SimError> {
         let host = self.boot(options).await?;
-        self.inner.nats.flush().await.map_err(SimError::Flush)?;
+        round_trip(&self.inner.nats).await;
         Ok(host)
     }
 
@@ -114,12 +110,12 @@ impl SimLattice {
         for number in 0..count {
             hosts.push(self.boot(options(number)).await?);
         }
-        self.inner.nats.flush().await.map_err(SimError::Flush)?;
+        round_trip(&self.inner.nats).await;
         Ok(hosts)
     }
 
     async fn boot(&self, options: HostOptions) -> Result<HostHandle, SimError> {
-        let number = self._guard.hosts_so_far.fetch_add(1, Ordering::Relaxed);
+        let number = self.guard.hosts_so_far.fetch_add(1, Ordering::Relaxed);
         let mut rng = Rng::fork(self.inner.options.seed, &format!("host {number}"));
         let made_up = ids::host_id(&mut rng);
         let id = options.id.clone().unwrap_or(made_up);
@@ -143,13 +139,12 @@ impl SimLattice {
 
     fn schedule_heartbeats(&self, cx: &Cx) {
         let interval = cx.host.heartbeat_interval(&self.inner);
-        let first = match self.inner.options.spread_heartbeats {
-            true => {
-                let millis = usize::try_from(interval.as_millis()).unwrap_or(usize::MAX);
-                let drawn = lock(&self.inner.rng).below(millis);
-                Duration::from_millis(u64::try_from(drawn).unwrap_or(u64::MAX))
-            }
-            false => interval,
+        let first = if self.inner.options.spread_heartbeats {
+            let millis = usize::try_from(interval.as_millis()).unwrap_or(usize::MAX);
+            let drawn = lock(&self.inner.rng).below(millis);
+            Duration::from_millis(u64::try_from(drawn).unwrap_or(u64::MAX))
+        } else {
+            interval
         };
         self.inner.heartbeats.add(&cx.host, Instant::now() + first);
     }
@@ -232,34 +227,42 @@ impl SimLattice {
     /// How much of `id` ran on all hosts together, at each change.
     #[must_use]
     pub fn moments(&self, id: &str) -> Vec<Moment> {
-        lock(&self.inner.census).moments(id)
+        self.with_moments(id, <[Moment]>::to_vec)
+    }
+
+    fn with_moments<T>(&self, id: &str, look: impl FnOnce(&[Moment]) -> T) -> T {
+        look(lock(&self.inner.census).moments(id))
     }
 
     /// How much of `id` runs on all hosts together.
     #[must_use]
     pub fn instances(&self, id: &str) -> u32 {
-        self.moments(id).last().map_or(0, |moment| moment.instances)
+        self.with_moments(id, |moments| moments.last().map_or(0, |moment| moment.instances))
     }
 
     /// The most of `id` that ever ran at once on all hosts together.
     #[must_use]
     pub fn most_instances(&self, id: &str) -> u32 {
-        self.moments(id).iter().map(|moment| moment.instances).max().unwrap_or(0)
+        let instances = |moments: &[Moment]| moments.iter().map(|moment| moment.instances).max();
+        self.with_moments(id, instances).unwrap_or(0)
     }
 
     /// The most hosts that ever ran `id` at once.
     #[must_use]
     pub fn most_hosts(&self, id: &str) -> usize {
-        self.moments(id).iter().map(|moment| moment.hosts).max().unwrap_or(0)
+        let hosts = |moments: &[Moment]| moments.iter().map(|moment| moment.hosts).max();
+        self.with_moments(id, hosts).unwrap_or(0)
     }
 
     /// The least of `id` that ran at any moment since `since`, on all hosts together.
     #[must_use]
     pub fn fewest_instances(&self, id: &str, since: Duration) -> u32 {
-        let moments = self.moments(id);
-        let split = moments.partition_point(|moment| moment.at <= since);
-        let at_start = split.checked_sub(1).map_or(0, |last| moments[last].instances);
-        moments[split..].iter().map(|moment| moment.instances).fold(at_start, u32::min)
+        self.with_moments(id, |moments| {
+            let (before, after) =
+                moments.split_at(moments.partition_point(|moment| moment.at <= since));
+            let at_start = before.last().map_or(0, |moment| moment.instances);
+            after.iter().map(|moment| moment.instances).fold(at_start, u32::min)
+        })
     }
 
     /// The inventory of a host as it would tell it now; `Null` if it is gone.

@@ -13,7 +13,8 @@ pub(crate) fn backoff(
     tries: u32,
     what: &impl Hash,
 ) -> Duration {
-    let doubled = first.saturating_mul(1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX));
+    let doubled =
+        first.saturating_mul(1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX));
     // The hasher's keys are fixed; its value is never shown or kept.
     let mut hasher = DefaultHasher::new();
     (what, tries).hash(&mut hasher);

@@ -24,8 +24,8 @@ use std::{
 };
 
 use crate::model::{ApplicationKey, Command, Failure, HostId, InFlight, Lane, Moment, Pending};
-use backoff::is_permanent;
 pub(super) use backoff::backoff;
+use backoff::is_permanent;
 
 /// How long is waited for outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +159,8 @@ impl Lanes {
         let pending = in_flight.pending.get_mut(lane)?;
         pending.sent = now;
         pending.tries += 1;
-        let first = if starts(&pending.command) { self.deadlines.start } else { self.deadlines.other };
+        let first =
+            if starts(&pending.command) { self.deadlines.start } else { self.deadlines.other };
         pending.deadline = now + backoff(first, LONGEST, pending.tries, lane);
         self.alarms.insert((pending.deadline, lane.clone()));
         Some(pending.command.clone())

@@ -1,7 +1,10 @@
 //! Hints: folded at once where they can mean one thing only, confirmed in any case.
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Fold, host::{CONFIRM, Via}};
+use super::{
+    Fold,
+    host::{CONFIRM, Via},
+};
 use crate::{
     lattice::{
         in_flight::same_image,
@@ -35,17 +38,21 @@ impl Fold {
                 self.scaled(&host, &id, running, now);
             }
             Hint::ScaleFailed { id, image, instances, error } => {
-                let ours = |command: &Command| matches!(command,
+                let ours = |command: &Command| {
+                    matches!(command,
                     Command::ScaleComponent { image: asked, count, .. }
-                        if same_image(asked, &image) && *count == instances);
+                        if same_image(asked, &image) && *count == instances)
+                };
                 self.start_failed(&host, &id, error, ours, now);
             }
             Hint::ProviderStarted { id, image, annotations } => {
                 self.provider_started(&host, &id, RunningProvider { image, annotations }, now);
             }
             Hint::ProviderStartFailed { id, image, error } => {
-                let ours = |command: &Command| matches!(command,
-                    Command::StartProvider { image: asked, .. } if same_image(asked, &image));
+                let ours = |command: &Command| {
+                    matches!(command,
+                    Command::StartProvider { image: asked, .. } if same_image(asked, &image))
+                };
                 self.start_failed(&host, &id, error, ours, now);
             }
             Hint::ProviderStopped { id } => self.provider_stopped(&host, &id, now),
@@ -81,13 +88,7 @@ impl Fold {
 
     /// A component was scaled. The event of a running one carries the annotations and the
     /// reference of before, so only a start from nothing and a stop, asked by us, are plain.
-    fn scaled(
-        &mut self,
-        host: &HostId,
-        id: &WorkloadId,
-        running: RunningComponent,
-        now: Moment,
-    ) {
+    fn scaled(&mut self, host: &HostId, id: &WorkloadId, running: RunningComponent, now: Moment) {
         let lane = Lane::Workload(host.clone(), id.clone());
         let plain = self.pending(&lane).is_some_and(|command| match command {
             Command::ScaleComponent { count: 0, .. } => running.instances == 0,

@@ -142,8 +142,8 @@ impl Fold {
                 }
             }
             Phase::Settling { since, waiting } => {
-                let done = life
-                    .is_none_or(|life| life.heard_since(*since) && life.shown_since(*since));
+                let done =
+                    life.is_none_or(|life| life.heard_since(*since) && life.shown_since(*since));
                 if done && waiting.remove(host) && waiting.is_empty() {
                     self.tick_phase(now);
                 }

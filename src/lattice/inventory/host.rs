@@ -402,8 +402,10 @@ impl Fold {
         {
             self.round.asked_missing = true;
             let missing = self.lives.iter().filter(|(_, life)| !life.heard_since(sent));
-            let missing: Vec<_> =
-                missing.filter(|(_, l)| l.unreachable.is_none()).map(|(id, _)| id.clone()).collect();
+            let missing: Vec<_> = missing
+                .filter(|(_, l)| l.unreachable.is_none())
+                .map(|(id, _)| id.clone())
+                .collect();
             for id in &missing {
                 self.ask(id, now);
             }

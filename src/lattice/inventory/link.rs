@@ -80,7 +80,9 @@ impl Fold {
         let map = match read {
             Ok(map) => map,
             // Without a host there is nobody who could tell, and nothing to do about it.
-            Err(LinksUnread::NoResponders) => return reads.due_at(now + self.settings.probe_interval),
+            Err(LinksUnread::NoResponders) => {
+                return reads.due_at(now + self.settings.probe_interval);
+            }
             Err(LinksUnread::TooLarge) => {
                 reads.due_at(again);
                 return self.publish_links(Links::Unreadable);
@@ -204,11 +206,7 @@ impl Fold {
 
 /// The links whose source is `id`.
 fn links_of<'a>(links: &'a LinkMap, id: &'a WorkloadId) -> impl Iterator<Item = &'a LinkKey> {
-    let first = LinkKey {
-        source: id.clone(),
-        name: "".into(),
-        namespace: "".into(),
-        package: "".into(),
-    };
+    let first =
+        LinkKey { source: id.clone(), name: "".into(), namespace: "".into(), package: "".into() };
     links.range(first..).map(|(key, _)| key).take_while(move |key| key.source == *id)
 }

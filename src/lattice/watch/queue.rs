@@ -87,8 +87,7 @@ mod tests {
             for name in names {
                 let command = Command::DeleteConfig { name: name.parse().unwrap() };
                 let now = Moment::default();
-                let ticket =
-                    lanes.register(&mut in_flight, &application, &command, now).unwrap();
+                let ticket = lanes.register(&mut in_flight, &application, &command, now).unwrap();
                 queue.push(&application, Item { lane: command.lane(), ticket, decided_on: None });
             }
         }

@@ -47,12 +47,9 @@ const SUBSCRIPTION: usize = 64 * 1024;
 impl Session {
     pub(super) async fn open(settings: Settings) -> Result<Self, AccessError> {
         let url = || settings.access.urls.join(",");
-        let subjects = Subjects::new(
-            &settings.control_prefix,
-            &settings.event_prefix,
-            &settings.wire_name,
-        )
-        .map_err(AccessError::Subject)?;
+        let subjects =
+            Subjects::new(&settings.control_prefix, &settings.event_prefix, &settings.wire_name)
+                .map_err(AccessError::Subject)?;
         let (nats, connection, overflow) =
             connect(&settings.access, settings.request_timeout).await?;
         let failed = |source| AccessError::Subscribe { url: url(), source };

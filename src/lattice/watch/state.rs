@@ -133,8 +133,7 @@ impl State {
     /// Whether the host must be asked before this command goes out.
     pub(super) fn is_stale(&self, item: &Item, now: Moment) -> bool {
         let Lane::Workload(host, _) = &item.lane else { return false };
-        item.decided_on.is_some()
-            && self.fold.shown_at(host).is_none_or(|at| now.since(at) > FRESH)
+        item.decided_on.is_some() && self.fold.shown_at(host).is_none_or(|at| now.since(at) > FRESH)
     }
 
     /// Whether what a command was decided on is still so: nobody else has put something in the

@@ -1,16 +1,7 @@
-use std::{
-    collections::VecDeque,
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use async_nats::{Event as Connection, Message, ServerError};
-use futures::{
-    StreamExt,
-    future::BoxFuture,
-    stream::FuturesUnordered,
-};
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Interval, MissedTickBehavior, Sleep, interval, sleep, timeout},
@@ -51,9 +42,18 @@ enum Done {
     Inventory(HostId, Result<HostInventory, Error>),
     Links(Result<LinkList, Error>),
     Config(ConfigName, Result<Option<std::collections::BTreeMap<String, String>>, Error>),
-    Command { lane: Lane, ticket: Ticket, verb: &'static str, result: Result<(), Error> },
+    Command {
+        lane: Lane,
+        ticket: Ticket,
+        verb: &'static str,
+        result: Result<(), Error>,
+    },
     /// The host was asked before something is stopped there.
-    Looked { item: Item, host: HostId, result: Result<HostInventory, Error> },
+    Looked {
+        item: Item,
+        host: HostId,
+        result: Result<HostInventory, Error>,
+    },
 }
 
 /// Where the connection stands.
@@ -465,11 +465,8 @@ impl Task {
         let client = session.client.clone();
         let now = clock::now();
         let mut state = self.shared.lock();
-        let command = if state.may_send(now) {
-            state.fold.send(&item.lane, item.ticket, now)
-        } else {
-            None
-        };
+        let command =
+            if state.may_send(now) { state.fold.send(&item.lane, item.ticket, now) } else { None };
         let Some(command) = command else {
             return state.withdraw(&item, now);
         };

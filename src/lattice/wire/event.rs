@@ -172,7 +172,8 @@ pub fn decode_event(subject: &str, payload: &[u8]) -> Result<Option<Event>, Deco
 }
 
 fn decode_rest(name: &str, payload: &[u8]) -> Result<Option<Event>, DecodeError> {
-    let health = |passed| move |data: Provider| Hint::ProviderHealth { id: data.provider_id, passed };
+    let health =
+        |passed| move |data: Provider| Hint::ProviderHealth { id: data.provider_id, passed };
     let event = match name {
         "provider_started" => with(payload, |data: Provider| Hint::ProviderStarted {
             id: data.provider_id,
@@ -231,9 +232,7 @@ fn heartbeat(payload: &[u8]) -> Result<Event, DecodeError> {
                 Ok(Event { host: event.source, hint: Hint::Old { version } })
             }
             (_, Err(error)) => Err(error),
-            (_, Ok(event)) => {
-                Ok(Event { host: event.source, hint: Hint::Heartbeat(event.data) })
-            }
+            (_, Ok(event)) => Ok(Event { host: event.source, hint: Hint::Heartbeat(event.data) }),
         },
     }
 }

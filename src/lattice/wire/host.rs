@@ -129,7 +129,10 @@ mod tests {
             "annotations":null,"revision":0,"max_instances":4,"limits":null}],
             "providers":[{"id":"p","image_ref":"http-server","name":null}],"later":[1]}"#;
         let host: HostInventory = decode(text).unwrap();
-        assert_eq!(host.inventory.components["a".parse::<WorkloadId>().as_ref().unwrap()].instances, 4);
+        assert_eq!(
+            host.inventory.components["a".parse::<WorkloadId>().as_ref().unwrap()].instances,
+            4
+        );
         assert_eq!(host.inventory.providers.len(), 1);
         assert_eq!(&*host.version, "");
     }

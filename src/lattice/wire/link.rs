@@ -99,7 +99,9 @@ pub(super) fn by_key(links: Vec<WireLink>) -> BTreeMap<LinkKey, Link> {
     let mut merged = BTreeMap::new();
     let mut parts: Vec<_> = links.into_iter().map(WireLink::into_parts).collect();
     // The order on the wire isn't stable; which is first must not depend on it.
-    parts.sort_by(|(a, x), (b, y)| (a, &x.target, &x.interfaces).cmp(&(b, &y.target, &y.interfaces)));
+    parts.sort_by(|(a, x), (b, y)| {
+        (a, &x.target, &x.interfaces).cmp(&(b, &y.target, &y.interfaces))
+    });
     for (key, link) in parts {
         match merged.entry(key) {
             Entry::Vacant(empty) => {

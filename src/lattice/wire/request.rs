@@ -27,19 +27,9 @@ pub enum Read {
 /// What people do by hand; placement never sends these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
-    StopHost {
-        host: HostId,
-        timeout: Option<Duration>,
-    },
-    PutLabel {
-        host: HostId,
-        key: String,
-        value: String,
-    },
-    DeleteLabel {
-        host: HostId,
-        key: String,
-    },
+    StopHost { host: HostId, timeout: Option<Duration> },
+    PutLabel { host: HostId, key: String, value: String },
+    DeleteLabel { host: HostId, key: String },
 }
 
 /// Which hosts could run something: those that could, answer.

@@ -7,9 +7,7 @@ use super::{
     link::{WireLink, by_key},
     or_default,
 };
-use crate::model::{
-    ConfigName, Gate, Host, HostState, LatticeName, Links, Moment, Observed,
-};
+use crate::model::{ConfigName, Gate, Host, HostState, LatticeName, Links, Moment, Observed};
 
 /// A whole lattice as a file: `{"hosts":[HostInventory…],"links":[Link…],"config":{name:{k:v}}}`.
 #[derive(Debug, Default, Deserialize)]

@@ -3,4 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod components;
+mod conformance;
+mod crowd;
+mod faults;
+mod hosts;
+mod links;
+mod providers;
+mod real;
 mod support;

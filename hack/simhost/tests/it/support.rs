@@ -1,66 +1,21 @@
 //! A NATS server, a lattice on it, and requests as an operator would send them.
 
-use std::io::Write as _;
-use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_nats::{Client, Subscriber};
 use futures::StreamExt;
+use parts::{Nats, NatsOptions};
 use serde_json::{Value, json};
 use simhost::{HostHandle, HostOptions, LatticeOptions, SimLattice};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// Long enough for a busy machine, short enough to notice.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
-/// A server of this test's own.
-pub(crate) struct Nats {
-    process: Child,
-    pub(crate) url: String,
-}
-
-impl Drop for Nats {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-#[allow(clippy::disallowed_methods, reason = "where the server's binary is, is told by no flag")]
-static SERVER: LazyLock<String> = LazyLock::new(|| {
-    std::env::var("NATS_SERVER").unwrap_or_else(|_| "/tmp/sim-tools/nats-server".to_owned())
-});
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Starts a server with the given `max_payload`, 0 for its default.
-pub(crate) async fn nats(max_payload: usize) -> Nats {
-    let port = free_port();
-    let mut config = std::env::temp_dir();
-    config.push(format!("simhost-nats-{port}.conf"));
-    let mut file = std::fs::File::create(&config).unwrap();
-    if max_payload > 0 {
-        writeln!(file, "max_payload: {max_payload}").unwrap();
-    }
-    let process = Command::new(SERVER.as_str())
-        .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-c"])
-        .arg(&config)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let url = format!("nats://127.0.0.1:{port}");
-    let up = async {
-        while async_nats::connect(&url).await.is_err() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(SOON, up).await.expect("the server starts");
-    let _ = std::fs::remove_file(config);
-    Nats { process, url }
+/// A server of this test's own, with the given `max_payload` if it isn't the usual one.
+pub(crate) async fn nats(max_payload: Option<u32>) -> Nats {
+    let start = move || Nats::start(NatsOptions { max_payload, ..NatsOptions::default() });
+    tokio::task::spawn_blocking(start).await.unwrap().unwrap()
 }
 
 /// A lattice with one host, seen through a client and its events.
@@ -77,16 +32,16 @@ pub(crate) async fn world() -> World {
 }
 
 pub(crate) async fn world_of(lattice: LatticeOptions, host: HostOptions) -> World {
-    let nats = nats(0).await;
+    let nats = nats(None).await;
     world_on(nats, lattice, host).await
 }
 
 pub(crate) async fn world_on(nats: Nats, lattice: LatticeOptions, host: HostOptions) -> World {
-    let client = async_nats::connect(&nats.url).await.unwrap();
-    let lattice = SimLattice::start(&nats.url, lattice).await.unwrap();
+    let client = async_nats::connect(nats.url()).await.unwrap();
+    let lattice = SimLattice::start(nats.url(), lattice).await.unwrap();
     let subject = format!("{}.{}.>", lattice.options().event_prefix, lattice.options().name);
     let events = client.subscribe(subject).await.unwrap();
-    client.flush().await.unwrap();
+    simhost::round_trip(&client).await;
     let host = lattice.add_host(host).await.unwrap();
     let mut world = World { lattice, host, client, events, _nats: nats };
     assert_eq!(world.event().await.0, "host_started");
