@@ -155,9 +155,7 @@ async fn a_stop_of_what_somebody_else_replaced_is_not_sent() {
     world.until("it to run", |o| shown(o, &host, "web") == 1).await;
 
     // What the host shows grows old, and somebody else puts another thing in its place unseen.
-    host.silence();
-    tokio::time::sleep(Duration::from_millis(5_500)).await;
-    host.unsilence();
+    tokio::time::sleep(Duration::from_millis(6_500)).await;
     world.sim.inject(Fault::lose_event("component_scaled"));
     let nats = async_nats::connect(world.nats.url()).await.unwrap();
     for count in [0, 1] {
