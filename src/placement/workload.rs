@@ -131,7 +131,9 @@ impl<'p, 'a> Settling<'p, 'a> {
     /// A host that should run it and doesn't.
     fn start(&self, draft: &mut Draft<'a>, cell: &Cell<'a>) {
         let mut waits = self.needs.clone();
-        if draft.inputs.is_unseen_on(cell.info) && !self.was_always_the_same(draft) {
+        // Once the time is over a look settles it, so not even the same is sent twice.
+        let over = draft.inputs.time >= draft.inputs.observed.unseen_until;
+        if draft.inputs.is_unseen_on(cell.info) && (over || !self.was_always_the_same(draft)) {
             draft.wake(draft.inputs.observed.unseen_until);
             waits.push(WaitsFor::Unseen);
         }
