@@ -15,9 +15,10 @@
 use std::time::Duration;
 
 use super::{
+    cell::{Cell, Fit, Running, Seen},
     config, links,
     order::{Draft, Effect},
-    survey::{Cell, FAILURES_UNTIL_ELSEWHERE, Fit, Placement, Running, Seen, Survey},
+    survey::{FAILURES_UNTIL_ELSEWHERE, Placement, Survey},
 };
 use crate::model::{
     Command, HostId, HostState, Lane, Reason, Subject, WaitsFor, Workload, WorkloadId, WorkloadKind,
