@@ -90,6 +90,14 @@ impl Program {
     }
 
     #[must_use]
+    pub fn envs<N: AsRef<OsStr>, V: AsRef<OsStr>>(
+        self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        variables.into_iter().fold(self, |program, (name, value)| program.env(name, value))
+    }
+
+    #[must_use]
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.hidden.push(name.as_ref().to_owned());
         self
