@@ -1,0 +1,40 @@
+# Everything that a developer runs. `make` alone lists it.
+
+CARGO  ?= cargo
+target := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check generate bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Run an Application on a real wasmCloud host, from a real Kubernetes API, until Ctrl-C
+	@$(CARGO) build --workspace --bins
+	@$(target)/debug/demo $(target)/debug/trellis
+
+test: ## Get the real parts, then run all tests
+	@$(CARGO) build --workspace --all-targets
+	@$(target)/debug/parts prepare
+	@$(CARGO) test --workspace
+
+check: ## Formatting, lints, docs, generated files, one crypto provider
+	@$(CARGO) fmt --all --check
+	@for part in host http-provider; do $(CARGO) fmt --check --manifest-path hack/$$part/Cargo.toml || exit 1; done
+	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+	@$(CARGO) run --quiet --bin trellis -- crds | diff -u crds/trellis.yaml - \
+		|| { echo "crds/ is not what the types say: run make generate" >&2; exit 1; }
+	@! $(CARGO) tree --workspace --edges normal,build,dev -i aws-lc-rs 2>/dev/null | grep . \
+		|| { echo "a second crypto provider came in: only ring is wanted" >&2; exit 1; }
+
+generate: ## Write what is made from the code: crds/
+	@mkdir -p crds
+	@$(CARGO) run --quiet --bin trellis -- crds > $(target)/crds.yaml
+	@mv $(target)/crds.yaml crds/trellis.yaml
+
+bench: ## Measure the planner and the fold
+	@$(CARGO) bench --workspace
+
+clean: ## Remove what was built here; the real parts stay in their cache
+	@$(CARGO) clean

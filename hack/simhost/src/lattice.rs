@@ -1,0 +1,156 @@
+//! What the hosts of one simulated lattice have in common.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_nats::{Client, Subject};
+use tokio::sync::watch;
+
+use crate::census::Census;
+use crate::clock::Clock;
+use crate::dispatch::Served;
+use crate::event::Event;
+use crate::fault::{Effect, Faults, Occasion};
+use crate::heartbeat::Heartbeats;
+use crate::host::Host;
+use crate::image::Images;
+use crate::lock;
+use crate::log::Command;
+use crate::rng::Rng;
+use crate::store::Store;
+
+/// How a simulated lattice is set up. The defaults are those of a real host, only faster.
+#[derive(Debug, Clone)]
+pub struct LatticeOptions {
+    /// One token of a subject.
+    pub name: String,
+    /// What its control subjects begin with.
+    pub control_prefix: String,
+    /// What its event subjects begin with.
+    pub event_prefix: String,
+    /// Between two heartbeats of a host, and before the first.
+    pub heartbeat_interval: Duration,
+    /// Whether the first heartbeat comes at a random moment of the first interval, as in a lattice
+    /// whose hosts weren't all started at once.
+    pub spread_heartbeats: bool,
+    /// What a first pull of an image takes unless [`Images::slow`] says otherwise.
+    pub default_pull: Duration,
+    /// Between reading a record of links and writing it back (T5, T10).
+    pub store_gap: Duration,
+    /// How much later hosts see a written link than it is acknowledged.
+    pub link_lag: Duration,
+    /// What asking the secrets backend takes, with the host's lock held (T13).
+    pub secret_fetch: Duration,
+    /// Where all chance comes from.
+    pub seed: u64,
+}
+
+impl Default for LatticeOptions {
+    fn default() -> Self {
+        Self {
+            name: "default".to_owned(),
+            control_prefix: "wasmbus.ctl".to_owned(),
+            event_prefix: "wasmbus.evt".to_owned(),
+            heartbeat_interval: Duration::from_secs(30),
+            spread_heartbeats: false,
+            default_pull: Duration::from_millis(1),
+            store_gap: Duration::from_millis(1),
+            link_lag: Duration::from_millis(1),
+            secret_fetch: Duration::from_millis(1),
+            seed: 0,
+        }
+    }
+}
+
+impl LatticeOptions {
+    /// A lattice of this name, everything else by default.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// What every control subject of this lattice begins with, without the last dot.
+    pub(crate) fn control_subject(&self) -> String {
+        format!("{}.v1.{}", self.control_prefix, self.name)
+    }
+
+    pub(crate) fn event_subject(&self, event: &str) -> String {
+        format!("{}.{}.{event}", self.event_prefix, self.name)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Lattice {
+    pub(crate) nats: Client,
+    pub(crate) options: LatticeOptions,
+    pub(crate) clock: Clock,
+    pub(crate) images: Images,
+    pub(crate) hosts: Mutex<BTreeMap<String, Arc<Host>>>,
+    pub(crate) store: Mutex<Store>,
+    pub(crate) faults: Mutex<Faults>,
+    pub(crate) commands: Mutex<Vec<Command>>,
+    pub(crate) events: Mutex<Vec<Event>>,
+    pub(crate) census: Mutex<Census>,
+    pub(crate) rng: Mutex<Rng>,
+    pub(crate) ids: Mutex<Rng>,
+    pub(crate) heartbeats: Heartbeats,
+    /// The subjects that all hosts share; served as long as any host is subscribed.
+    pub(crate) shared: tokio::sync::Mutex<Option<Served>>,
+    changed: watch::Sender<()>,
+}
+
+impl Lattice {
+    pub(crate) fn new(nats: Client, options: LatticeOptions) -> Self {
+        let seed = options.seed;
+        let (changed, _) = watch::channel(());
+        Self {
+            nats,
+            clock: Clock::start(),
+            images: Images::new(options.default_pull),
+            hosts: Mutex::default(),
+            store: Mutex::default(),
+            faults: Mutex::new(Faults::new(Rng::fork(seed, "faults"))),
+            commands: Mutex::default(),
+            events: Mutex::default(),
+            census: Mutex::default(),
+            rng: Mutex::new(Rng::fork(seed, "lattice")),
+            ids: Mutex::new(Rng::fork(seed, "ids")),
+            heartbeats: Heartbeats::default(),
+            shared: tokio::sync::Mutex::default(),
+            changed,
+            options,
+        }
+    }
+
+    /// Every host that isn't gone, in the order of ids.
+    pub(crate) fn all_hosts(&self) -> Vec<Arc<Host>> {
+        lock(&self.hosts).values().cloned().collect()
+    }
+
+    /// Wakes whoever waits for something to be true.
+    pub(crate) fn touch(&self) {
+        self.changed.send_replace(());
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    pub(crate) fn strike<T>(
+        &self,
+        occasion: &Occasion<'_>,
+        kind: impl Fn(&Effect) -> Option<T>,
+    ) -> Option<T> {
+        lock(&self.faults).strike(occasion, kind)
+    }
+
+    /// Publishes, unless it is too large: then the real host's client refuses as well, and what is
+    /// left is a line in the host's log (T12, and heartbeats that never come).
+    pub(crate) async fn publish(&self, subject: Subject, payload: Vec<u8>) {
+        if payload.len() <= self.nats.server_info().max_payload {
+            // A connection that is gone loses what is said, as it does for a host.
+            let _ = self.nats.publish(subject, payload.into()).await;
+        }
+    }
+}

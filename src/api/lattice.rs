@@ -1,0 +1,258 @@
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Condition, lenient};
+
+/// A set of wasmCloud hosts that share one NATS subject space, and how to reach them.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "lattice.oam.dev",
+    version = "v1alpha1",
+    kind = "Lattice",
+    plural = "lattices",
+    shortname = "lat",
+    category = "oam",
+    category = "wasmcloud",
+    doc = "A wasmCloud lattice that Applications run on.",
+    status = "LatticeStatus",
+    derive = "PartialEq",
+    validation = Rule::new("self.metadata.name != 'local'").message("`local` is the default lattice's other name; choose another"),
+    printcolumn(
+        name = "READY",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(name = "HOSTS", type_ = "integer", json_path = ".status.hostCounts.total"),
+    printcolumn(name = "DEFAULT", type_ = "boolean", json_path = ".spec.default"),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "MESSAGE",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct LatticeSpec {
+    /// Which Trellis owns what it starts here. Kept in Git, so that a cluster that is built anew
+    /// finds its own things again.
+    #[serde(default = "default_installation")]
+    #[schemars(length(min = 1, max = 63))]
+    pub installation: String,
+    /// The lattice's name on the wire: one token of a NATS subject.
+    #[serde(default = "default_lattice")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^.*>\s]+$"))]
+    pub lattice: String,
+    pub nats: NatsSpec,
+    /// Prefix of the control interface's subjects.
+    #[serde(default = "default_control_prefix")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^.*>\s]+(\.[^.*>\s]+)*$"))]
+    pub control_prefix: String,
+    /// Prefix of the events' subjects.
+    #[serde(default = "default_event_prefix")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^.*>\s]+(\.[^.*>\s]+)*$"))]
+    pub event_prefix: String,
+    /// Whose Applications may use it.
+    #[serde(default)]
+    pub allowed_namespaces: AllowedNamespaces,
+    /// Whether a target namespace must say that it accepts Applications from another one.
+    #[serde(default)]
+    pub cross_namespace: CrossNamespace,
+    /// What is done about hosts that are lost; `Replace` where nothing matches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_host_loss: Vec<OnHostLoss>,
+    /// The hosts' heartbeat interval, such as `30s`.
+    #[serde(default = "default_heartbeat_interval")]
+    #[schemars(regex(pattern = DURATION))]
+    pub heartbeat_interval: String,
+    /// How many probes in a row a host leaves unanswered before it is unreachable.
+    #[serde(default = "default_missed")]
+    #[schemars(range(min = 1, max = 100))]
+    pub missed: i32,
+    /// How often all hosts are pinged.
+    #[serde(default = "default_probe_interval")]
+    #[schemars(regex(pattern = DURATION))]
+    pub probe_interval: String,
+    /// How long several hosts that are lost together are waited for.
+    #[serde(default = "default_loss_grace")]
+    #[schemars(regex(pattern = DURATION))]
+    pub loss_grace: String,
+    /// How long nothing is removed after most hosts were lost at once.
+    #[serde(default = "default_mass_loss_timeout")]
+    #[schemars(regex(pattern = DURATION))]
+    pub mass_loss_timeout: String,
+    /// How many commands may be under way at a time.
+    #[serde(default = "default_max_in_flight")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub max_in_flight: i32,
+    /// Whether Applications without a topology go here where several lattices admit them.
+    #[serde(default)]
+    pub default: bool,
+}
+
+/// One or more of `1h`, `30m`, `4s`, `500ms`, in this order.
+const DURATION: &str = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$";
+
+fn default_installation() -> String {
+    "trellis".into()
+}
+fn default_lattice() -> String {
+    "default".into()
+}
+fn default_control_prefix() -> String {
+    "wasmbus.ctl".into()
+}
+fn default_event_prefix() -> String {
+    "wasmbus.evt".into()
+}
+fn default_heartbeat_interval() -> String {
+    "30s".into()
+}
+fn default_missed() -> i32 {
+    3
+}
+fn default_probe_interval() -> String {
+    "4s".into()
+}
+fn default_loss_grace() -> String {
+    "30s".into()
+}
+fn default_mass_loss_timeout() -> String {
+    "15m".into()
+}
+fn default_max_in_flight() -> i32 {
+    200
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NatsSpec {
+    /// Such as `nats://nats.default:4222` or `tls://…`.
+    #[schemars(length(min = 1, max = 32))]
+    pub urls: Vec<String>,
+    /// A Secret in the operator's namespace with the keys `user` and `password`, `token`, `nkey`
+    /// or `creds`, and `ca.crt`, `tls.crt`, `tls.key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret: Option<SecretName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SecretName {
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsSpec {
+    /// Refuse servers that offer no TLS; taken for granted with `tls://` and with a `ca.crt`.
+    #[serde(default)]
+    pub required: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AllowedNamespaces {
+    pub from: NamespacesFrom,
+    /// Labels of the namespaces, for `from: Selector`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub selector: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NamespacesFrom {
+    #[default]
+    All,
+    Selector,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CrossNamespace {
+    #[default]
+    Allow,
+    Consent,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OnHostLoss {
+    /// Labels of the hosts.
+    #[serde(default)]
+    pub host_selector: BTreeMap<String, String>,
+    pub policy: LossPolicy,
+}
+
+/// What happens to the share of a host that is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LossPolicy {
+    /// Others take it over.
+    Replace,
+    /// It stays there: the host goes on working while it is cut off.
+    Hold,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LatticeStatus {
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient::or_default")]
+    pub observed_generation: Option<i64>,
+    /// `Connected`, `Synced`, `Ready`, and what else is the matter.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::or_default")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The hosts that were seen, at most 2,000; waited for at the next start.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::or_default")]
+    pub hosts: Vec<HostSummary>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient::or_default")]
+    pub host_counts: Option<HostCounts>,
+    /// What carries our installation's name and no Application's that exists.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::or_default")]
+    pub orphans: Vec<Orphan>,
+    /// Applications that went before all of theirs was seen gone here.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::or_default")]
+    pub tombstones: Vec<Tombstone>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HostSummary {
+    pub id: String,
+    pub name: String,
+    pub version: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HostCounts {
+    pub total: i64,
+    pub ready: i64,
+    pub suspect: i64,
+    pub mute: i64,
+    pub unreachable: i64,
+}
+
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(default)]
+pub struct Orphan {
+    pub id: String,
+    pub host: String,
+    /// `namespace/name`.
+    pub application: String,
+}
+
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(default)]
+pub struct Tombstone {
+    /// `namespace/name`.
+    pub application: String,
+}

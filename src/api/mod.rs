@@ -1,0 +1,44 @@
+//! The Kubernetes kinds, one a file: schema, defaults and printer columns, no behaviour.
+//!
+//! `trellis crds` prints them; `crds/` holds what it printed.
+
+#[allow(
+    unreachable_pub,
+    clippy::duplicated_attributes,
+    reason = "the schema derive writes a pub type into a function body, and printer columns repeat `type_`"
+)]
+mod application;
+#[allow(
+    unreachable_pub,
+    clippy::duplicated_attributes,
+    reason = "the schema derive writes a pub type into a function body, and printer columns repeat `type_`"
+)]
+mod application_revision;
+mod application_status;
+mod condition;
+#[allow(
+    unreachable_pub,
+    clippy::duplicated_attributes,
+    reason = "the schema derive writes a pub type into a function body, and printer columns repeat `type_`"
+)]
+mod lattice;
+mod lenient;
+mod schema;
+
+pub use application::{
+    Application, ApplicationSpec, ComponentSpec, DependencyInput, DependencyOutput, ModeSpec,
+    PolicySpec, SpecSchema, StepMeta, StepSpec, SubStepSpec, TraitSpec, WorkflowSpec,
+};
+pub use application_revision::{
+    ApplicationRevision, ApplicationRevisionSpec, ApplicationRevisionStatus, RevisionTarget,
+};
+pub use application_status::{
+    ApplicationStatus, AppliedResource, Instances, Phase, Released, RevisionName, Service,
+    ServiceTrait, StepStatus, Summary, WorkflowStatus,
+};
+pub use condition::{Condition, ConditionStatus};
+pub use lattice::{
+    AllowedNamespaces, CrossNamespace, HostCounts, HostSummary, Lattice, LatticeSpec,
+    LatticeStatus, LossPolicy, NamespacesFrom, NatsSpec, OnHostLoss, Orphan, SecretName, TlsSpec,
+    Tombstone,
+};

@@ -1,0 +1,37 @@
+//! What an Application says, read and checked, and what it wants where.
+//!
+//! ```text
+//! Manifest ──parse──▶ Appfile ──targets(facts)──▶ [Target]
+//!    │                   └──────desired(stamp)───▶ Desired
+//!    └──▶ Problems, all of them, each with its path
+//! ```
+//!
+//! Everything here is a pure function. Nothing that a user wrote is ignored silently: what isn't
+//! known, or isn't built yet, is refused by its path, with what to do about it.
+
+mod check;
+mod component;
+mod config;
+mod cursor;
+mod desired;
+mod document;
+mod hash;
+mod image;
+mod link;
+mod metadata;
+mod name;
+mod parse;
+mod policy;
+mod problem;
+mod scaler;
+mod suggest;
+mod targets;
+mod types;
+mod wit;
+
+pub use desired::Stamp;
+pub use hash::revision_hash;
+pub use parse::{MAX_BYTES, MAX_DEPTH, Manifest, parse, parse_document};
+pub use problem::{Problem, Problems};
+pub use targets::{LatticeFacts, NamespaceFacts, Target, TargetFacts};
+pub use types::{Appfile, Component, Config, LatticeChoice, LinkTrait, Topology};

@@ -1,0 +1,116 @@
+//! `spreadscaler` and `daemonscaler`.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    cursor::{At, Fields, Shape},
+    name,
+    suggest::quote,
+};
+use crate::model::{Scaling, SpreadEntry};
+
+/// How the engine places is settled in this version.
+const OPTIONS: &[&str] = &[
+    "placement",
+    "whenUnsatisfiable",
+    "rebalance",
+    "rebalanceDelay",
+    "maxUnavailable",
+    "maxSurge",
+    "maxFailedHosts",
+    "strategy",
+    "onHostLoss",
+];
+const SCALER: Shape = Shape {
+    known: &["instances", "replicas", "spread"],
+    not_yet: OPTIONS,
+    elsewhere: &[
+        ("min", "scaling by load is not built in", "write instances"),
+        ("max", "scaling by load is not built in", "write instances"),
+    ],
+};
+const ENTRY: Shape = Shape {
+    known: &["name", "weight", "requirements"],
+    not_yet: &["hostSelector"],
+    elsewhere: &[("labels", "unknown field", "call it requirements")],
+};
+
+/// The weight of an entry that names none, as in wadm.
+const DEFAULT_WEIGHT: u32 = 100;
+
+/// One instance, wherever there is a host: what a component without a scaler gets.
+pub(super) fn one() -> Scaling {
+    Scaling::Spread { instances: 1, spread: vec![anywhere()] }
+}
+
+fn anywhere() -> SpreadEntry {
+    SpreadEntry { name: "default".into(), weight: DEFAULT_WEIGHT, requirements: BTreeMap::new() }
+}
+
+pub(super) fn spread(properties: &At) -> Option<Scaling> {
+    let fields = properties.object(&SCALER)?;
+    let spread = entries(&fields, true);
+    let at = match fields.either("instances", "replicas") {
+        Some(at) => at,
+        // Both were written, which is reported already.
+        None if fields.get("instances").is_some() => return None,
+        None => fields.need("instances", "write how many instances are wanted in all")?,
+    };
+    Some(Scaling::Spread { instances: at.count()?, spread: spread? })
+}
+
+pub(super) fn daemon(properties: &At) -> Option<Scaling> {
+    let fields = properties.object(&SCALER)?;
+    let spread = entries(&fields, false);
+    let instances = match fields.either("instances", "replicas") {
+        Some(at) => at.count()?,
+        None => 1,
+    };
+    Some(Scaling::Daemon { instances, spread: spread? })
+}
+
+fn entries(fields: &Fields, weighted: bool) -> Option<Vec<SpreadEntry>> {
+    let items = fields.list("spread");
+    if items.is_empty() {
+        return Some(vec![anywhere()]);
+    }
+    let mut names = BTreeSet::new();
+    let mut spread = Vec::with_capacity(items.len());
+    for at in &items {
+        let Some(entry) = entry(at, weighted) else { continue };
+        if !names.insert(Arc::clone(&entry.name)) {
+            at.problem(
+                format!("{} is the name of an earlier entry", quote(&entry.name)),
+                "give it a name of its own",
+            );
+        }
+        spread.push(entry);
+    }
+    let complete = spread.len() == items.len();
+    if weighted && complete && spread.iter().all(|entry| entry.weight == 0) {
+        let at = fields.get("spread")?;
+        at.problem("every weight is 0", "give at least one entry a weight above 0");
+        return None;
+    }
+    complete.then_some(spread)
+}
+
+fn entry(at: &At, weighted: bool) -> Option<SpreadEntry> {
+    let fields = at.object(&ENTRY)?;
+    let requirements = fields.get("requirements").map(|at| at.strings()).unwrap_or_default();
+    let weight = match fields.get("weight") {
+        None => Some(DEFAULT_WEIGHT),
+        Some(at) if weighted => at.count(),
+        Some(at) => {
+            at.warning(
+                "has no effect, since a daemonscaler runs on every host that matches",
+                "remove it",
+            );
+            Some(DEFAULT_WEIGHT)
+        }
+    };
+    let name = fields.need("name", "give it a name").and_then(|at| name::part(&at));
+    Some(SpreadEntry { name: name?, weight: weight?, requirements })
+}

@@ -1,0 +1,98 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::Problem;
+use crate::model::{ApplicationKey, ConfigName, ConfigWanted, Scaling, WorkloadId, WorkloadKind};
+
+/// An Application whose every part has been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appfile {
+    pub key: ApplicationKey,
+    /// In the order written; never empty. Names and explicit ids are unique, link targets exist.
+    pub components: Vec<Component>,
+    /// In the order written; none means the default lattice.
+    pub topologies: Vec<Topology>,
+    /// What works, but is deprecated, without effect or likely to be a mistake.
+    pub warnings: Vec<Problem>,
+}
+
+/// Something that hosts run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Component {
+    pub name: Arc<str>,
+    pub kind: WorkloadKind,
+    /// As written: `component`, `actor` or `capability`.
+    pub type_: Arc<str>,
+    pub image: Arc<str>,
+    /// Explicit id; without one it is made of namespace, Application and name.
+    pub id: Option<WorkloadId>,
+    /// In order: the right-most wins.
+    pub config: Vec<Config>,
+    pub scaling: Scaling,
+    pub links: Vec<LinkTrait>,
+    /// Such as `spec.components[0]`.
+    pub path: String,
+}
+
+/// A named string map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// As written: what we manage gets the Application's prefix, what must exist doesn't.
+    pub name: ConfigName,
+    pub wanted: ConfigWanted,
+    pub path: String,
+}
+
+/// What a component may call, written on the component that calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkTrait {
+    /// Name of a component of the same Application.
+    pub target: Arc<str>,
+    pub name: Arc<str>,
+    pub namespace: Arc<str>,
+    pub package: Arc<str>,
+    /// Never empty.
+    pub interfaces: BTreeSet<Arc<str>>,
+    pub source_config: Vec<Config>,
+    pub target_config: Vec<Config>,
+    /// Such as `spec.components[0].traits[1].properties`.
+    pub path: String,
+}
+
+/// Which lattices, and which namespace for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topology {
+    pub name: Arc<str>,
+    pub lattices: LatticeChoice,
+    /// `None`: the Application's own.
+    pub namespace: Option<Arc<str>>,
+    /// Whether it may choose no lattice at all.
+    pub allow_empty: bool,
+    /// Such as `spec.policies[0].properties`.
+    pub path: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LatticeChoice {
+    Default,
+    /// Each with its path. `local` is the default lattice.
+    Named(Vec<(Arc<str>, String)>),
+    /// All that have these labels.
+    Selector(BTreeMap<String, String>),
+}
+
+impl Appfile {
+    /// The component of that name.
+    #[must_use]
+    pub fn component(&self, name: &str) -> Option<&Component> {
+        self.components.iter().find(|component| *component.name == *name)
+    }
+
+    /// All namespaces that its targets could be in, its own first.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Arc<str>> {
+        std::iter::once(&self.key.namespace)
+            .chain(self.topologies.iter().filter_map(|topology| topology.namespace.as_ref()))
+    }
+}

@@ -1,0 +1,189 @@
+//! One pass over one Application.
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use kube::{
+    Api, ResourceExt,
+    runtime::{
+        controller::Action,
+        finalizer::{Event, finalizer},
+    },
+};
+use tracing::instrument;
+
+use super::{
+    Error, chain,
+    cleanup::cleanup,
+    context::Context,
+    decision::{Decision, Sight, World, decide},
+    index::Names,
+    metrics::ReconcileResult,
+    release::{self, Release, key_of},
+    report,
+};
+use crate::{
+    api::Application,
+    model::{ApplicationKey, Command, Desired, LatticeName, Owner},
+    placement::Created,
+    workflow,
+};
+
+/// Ours; kept while something of the Application may be on a lattice.
+pub(super) const FINALIZER: &str = "lattice.oam.dev/cleanup";
+/// Which of several Trellis installations an object is for.
+pub(super) const CLASS: &str = "lattice.oam.dev/controller-class";
+/// A failed pass is tried again after this, doubled by the watch's own changes at the earliest.
+const RETRY: Duration = Duration::from_secs(5);
+/// After another writer was faster, the watch is about to show what it wrote.
+const STALE_RETRY: Duration = Duration::from_millis(200);
+
+/// Brings one Application a step closer to its spec; called again until nothing is left to do.
+#[instrument(skip_all, fields(app = %key_of(&app), generation = app.metadata.generation))]
+pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Result<Action, Error> {
+    if app.annotations().get(CLASS) != ctx.class.as_ref() {
+        return Ok(Action::await_change());
+    }
+    ctx.ready().await;
+    let _timer = ctx.metrics.timer();
+    let namespace = app.namespace().unwrap_or_default();
+    let api = Api::<Application>::namespaced(ctx.kube.clone(), &namespace);
+    finalizer(&api, FINALIZER, app, |event| async {
+        match event {
+            Event::Apply(app) => apply(&app, &ctx).await,
+            Event::Cleanup(app) => cleanup(&app, &ctx).await,
+        }
+    })
+    .await
+    .map_err(Error::from)
+}
+
+/// What is done about a pass that failed.
+pub(super) fn error_policy(app: Arc<Application>, error: &Error, ctx: Arc<Context>) -> Action {
+    if let Error::Deleting { look_again } = error {
+        return Action::requeue(*look_again);
+    }
+    if error.is_stale() {
+        tracing::debug!(app = %key_of(&app), error = chain(error), "stale");
+        return Action::requeue(STALE_RETRY);
+    }
+    ctx.metrics.count(ReconcileResult::Failed);
+    ctx.metrics.failed(error.step());
+    tracing::warn!(app = %key_of(&app), error = chain(error), "reconcile failed");
+    Action::requeue(RETRY)
+}
+
+async fn apply(app: &Application, ctx: &Context) -> Result<Action, Error> {
+    let release = release::settle(app, ctx).await?;
+    let world = observe(app, ctx, &release);
+    let decision = decide(&world);
+    let sent = act(ctx, &key_of(app), &decision);
+    let written = report::report(app, ctx, &release, &world, &decision).await?;
+    ctx.metrics.count(if sent || written.changed {
+        ReconcileResult::Acted
+    } else {
+        ReconcileResult::Quiet
+    });
+    let wake = decision.wake_at.into_iter().chain(written.wake_at).min();
+    Ok(wake.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Takes down what this Application is about, and takes a look at its lattices.
+pub(super) fn observe(app: &Application, ctx: &Context, release: &Release) -> World {
+    let key = key_of(app);
+    let none = BTreeMap::new();
+    let desired = release.current.as_ref().map_or(&none, |current| &current.desired);
+    claim(app, ctx, desired);
+    let mut places: BTreeMap<LatticeName, Arc<Desired>> = desired.clone();
+    let former = release.former.keys().cloned();
+    for lattice in former.chain(ctx.lattices.with_things_of(&key)) {
+        let nothing = || {
+            let installation = ctx.lattices.installation(&lattice);
+            Arc::new(Desired::nothing(Owner { installation, application: key.clone() }))
+        };
+        places.entry(lattice.clone()).or_insert_with(nothing);
+    }
+    register(ctx, &key, &places, release);
+    let sights = places
+        .into_iter()
+        .map(|(lattice, desired)| {
+            let (observed, time) = ctx.lattices.look(&lattice);
+            let former = release.former.get(&lattice).cloned().unwrap_or_default();
+            let claims = ctx.claims().of(&lattice);
+            (lattice, Sight { desired, former, observed, claims, time })
+        })
+        .collect();
+    let steps = release
+        .current
+        .as_ref()
+        .and_then(|current| Some((current.appfile.as_ref().as_ref().ok()?, current)))
+        .map(|(appfile, current)| workflow::generate(appfile, &current.targets))
+        .unwrap_or_default();
+    World { steps, finished: finished(app, release), sights }
+}
+
+/// Whether the revision in force was seen whole before.
+fn finished(app: &Application, release: &Release) -> bool {
+    let Some(current) = &release.current else { return true };
+    let run = app.status.as_ref().and_then(|status| status.workflow.as_ref());
+    run.is_some_and(|run| run.finished && run.app_revision == current.revision.name_any())
+}
+
+/// Takes down what an Application released before this process began.
+pub(super) fn claim_released(app: &Application, ctx: &Context) {
+    if let Some(current) = release::last(app, ctx).current {
+        claim(app, ctx, &current.desired);
+    }
+}
+
+fn claim(app: &Application, ctx: &Context, desired: &BTreeMap<LatticeName, Arc<Desired>>) {
+    let touched = ctx.claims().set(&key_of(app), &created(app), desired.clone());
+    for other in touched {
+        ctx.touched.add(&other);
+    }
+}
+
+/// Which of two Applications is the older one.
+pub(super) fn created(app: &Application) -> Created {
+    let at = app.creation_timestamp().map(|time| time.0.as_second());
+    Created { at: at.unwrap_or_default(), uid: app.uid().unwrap_or_default().into() }
+}
+
+/// Lets changes on the lattices find this Application, and keeps its configs read.
+fn register(
+    ctx: &Context,
+    key: &ApplicationKey,
+    places: &BTreeMap<LatticeName, Arc<Desired>>,
+    release: &Release,
+) {
+    let names: BTreeMap<_, _> = places
+        .iter()
+        .map(|(lattice, desired)| {
+            let mut names = Names::default();
+            names.add(desired);
+            for former in release.former.get(lattice).into_iter().flatten() {
+                names.add(former);
+            }
+            (lattice.clone(), names)
+        })
+        .collect();
+    for (lattice, names) in &names {
+        ctx.lattices.want_configs(lattice, key, &names.configs);
+    }
+    ctx.index_mut().set(key, names);
+}
+
+/// Sends what may be sent now. Whether anything was.
+pub(super) fn act(ctx: &Context, key: &ApplicationKey, decision: &Decision) -> bool {
+    let mut sent = false;
+    for (lattice, plan) in &decision.plans {
+        let commands: Vec<Command> = plan.now.iter().map(|p| p.command.clone()).collect();
+        if commands.is_empty() {
+            continue;
+        }
+        for command in &commands {
+            tracing::info!(%lattice, %command, "sending");
+        }
+        ctx.lattices.submit(lattice, key, commands);
+        sent = true;
+    }
+    sent
+}

@@ -1,0 +1,53 @@
+//! Calls to the API server, each with an end.
+use std::{future::Future, time::Duration};
+
+use kube::core::Status;
+
+/// kube sets no read time-out of its own, because a watch has none: a call that hangs would hang
+/// for ever.
+const LONGEST: Duration = Duration::from_secs(15);
+
+/// Why a call to the API server came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error("{}", .0.message)]
+    Refused(Box<Status>),
+    #[error("the API server did not answer within {} s", LONGEST.as_secs())]
+    TimedOut,
+    #[error("the API server can't be reached")]
+    Failed(#[source] Box<kube::Error>),
+}
+
+impl CallError {
+    fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Refused(status) => Some(status),
+            Self::TimedOut | Self::Failed(_) => None,
+        }
+    }
+
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.status().is_some_and(Status::is_not_found)
+    }
+
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.status().is_some_and(Status::is_conflict)
+    }
+
+    #[must_use]
+    pub fn is_already_exists(&self) -> bool {
+        self.status().is_some_and(Status::is_already_exists)
+    }
+}
+
+/// Waits for `call`, but not for ever.
+pub(super) async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match tokio::time::timeout(LONGEST, call).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(kube::Error::Api(status))) => Err(CallError::Refused(status)),
+        Ok(Err(error)) => Err(CallError::Failed(Box::new(error))),
+        Err(_) => Err(CallError::TimedOut),
+    }
+}

@@ -1,0 +1,172 @@
+//! Decides what one Application needs now, on all of its lattices. Pure.
+//!
+//! ```text
+//! World { release, sights } ──▶ decide() ──▶ Decision { a Plan a lattice, steps, finished }
+//! ```
+//!
+//! What is no longer wanted goes only after what is newly wanted is in place, so a pass plans first
+//! with removals held, and once more without if that showed the release to be whole.
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    appfile::Target,
+    model::{Command, Desired, LatticeName, Links, Moment, Observed, Plan, WaitsFor, WorkloadId},
+    placement::{self, Claims, Inputs, Removal},
+    workflow::{Step, StepKind},
+};
+
+/// Everything that was read before deciding.
+#[derive(Debug)]
+pub(super) struct World {
+    pub steps: Vec<Step>,
+    /// Whether an earlier pass saw this release whole, or there is nothing to wait for.
+    pub finished: bool,
+    pub sights: BTreeMap<LatticeName, Sight>,
+}
+
+/// One lattice, as far as this Application is concerned.
+#[derive(Debug)]
+pub(super) struct Sight {
+    pub desired: Arc<Desired>,
+    /// What earlier releases wanted here, newest first, and may still be there.
+    pub former: Vec<Arc<Desired>>,
+    pub observed: Arc<Observed>,
+    pub claims: Arc<Claims>,
+    pub time: Moment,
+}
+
+impl Sight {
+    /// Whether everything that a plan depends on has been read, so that an empty plan means that
+    /// nothing is left to do, and not that nothing is known.
+    fn is_certain(&self) -> bool {
+        let read = matches!(self.observed.links, Links::Read(_));
+        let mut configs = self
+            .former
+            .iter()
+            .chain(std::iter::once(&self.desired))
+            .flat_map(|desired| desired.configs.keys());
+        self.observed.gate.may_remove()
+            && read
+            && configs.all(|name| self.observed.configs.contains_key(name))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Decision {
+    pub plans: BTreeMap<LatticeName, Plan>,
+    /// In the order of the steps.
+    pub steps: Vec<StepProgress>,
+    /// Whether this release has been seen whole at least once.
+    pub finished: bool,
+    /// Whether nothing is left to do, removals included.
+    pub settled: bool,
+    /// The earliest time at which deciding again could give something else.
+    pub wake_at: Option<std::time::Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StepProgress {
+    pub name: String,
+    pub kind: StepKind,
+    pub succeeded: bool,
+    /// What it waits for; empty once it succeeded.
+    pub message: String,
+}
+
+/// Plans for every lattice in `world`.
+pub(super) fn decide(world: &World) -> Decision {
+    let removal = if world.finished { Removal::Allowed } else { Removal::Hold };
+    let first = plan_all(world, removal);
+    let steps: Vec<_> = world.steps.iter().map(|step| progress(step, world, &first)).collect();
+    let finished = world.finished || steps.iter().all(|step| step.succeeded);
+    let plans = if finished && !world.finished { plan_all(world, Removal::Allowed) } else { first };
+    let settled = finished
+        && world.sights.values().all(Sight::is_certain)
+        && plans.values().all(Plan::is_settled);
+    let wake_at = world
+        .sights
+        .iter()
+        .filter_map(|(name, sight)| Some(plans.get(name)?.wake_at?.since(sight.time)))
+        .min();
+    Decision { plans, steps, finished, settled, wake_at }
+}
+
+fn plan_all(world: &World, removal: Removal) -> BTreeMap<LatticeName, Plan> {
+    let plan = |sight: &Sight| {
+        placement::plan(&Inputs {
+            desired: &sight.desired,
+            former: &sight.former,
+            observed: &sight.observed,
+            claims: &sight.claims,
+            removal,
+            time: sight.time,
+        })
+    };
+    world.sights.iter().map(|(name, sight)| (name.clone(), plan(sight))).collect()
+}
+
+fn progress(step: &Step, world: &World, plans: &BTreeMap<LatticeName, Plan>) -> StepProgress {
+    let unfinished = step.targets.iter().find_map(|target| {
+        let plan = plans.get(&target.lattice)?;
+        let desired = &world.sights.get(&target.lattice)?.desired;
+        waits_for(&Scope { step, target, desired }, plan)
+    });
+    StepProgress {
+        name: step.name.to_string(),
+        kind: step.kind,
+        succeeded: unfinished.is_none(),
+        message: unfinished.unwrap_or_default(),
+    }
+}
+
+/// What of a plan belongs to one step on one target.
+struct Scope<'a> {
+    step: &'a Step,
+    target: &'a Target,
+    desired: &'a Desired,
+}
+
+impl Scope<'_> {
+    fn applies(&self, component: &str) -> bool {
+        self.step.components.iter().any(|c| **c == *component)
+    }
+
+    fn covers(&self, namespace: &str, command: &Command) -> bool {
+        if namespace != &*self.target.namespace {
+            return false;
+        }
+        let id: &WorkloadId = match command {
+            // Whose a config is can't be told from it; it is written before anything else.
+            Command::PutConfig { .. } | Command::DeleteConfig { .. } => return true,
+            Command::PutLink { key, .. } | Command::DeleteLink { key } => &key.source,
+            Command::StartProvider { id, .. }
+            | Command::StopProvider { id, .. }
+            | Command::ScaleComponent { id, .. } => id,
+        };
+        self.desired.workloads.get(id).is_some_and(|w| self.applies(&w.component))
+    }
+}
+
+/// The first thing in `plan` that the step still waits for.
+fn waits_for(scope: &Scope, plan: &Plan) -> Option<String> {
+    let namespace = &*scope.target.namespace;
+    let blocked = plan.blocked.iter().find(|b| *b.namespace == *namespace);
+    if let Some(blocked) = blocked {
+        return Some(format!("{}: {}", blocked.reason.as_str(), blocked.message));
+    }
+    if let Some(next) = plan.now.iter().find(|p| scope.covers(&p.namespace, &p.command)) {
+        return Some(next.command.to_string());
+    }
+    let later = plan.later.iter().find(|l| {
+        scope.covers(&l.namespace, &l.command)
+            && l.waits_for.iter().any(|w| *w != WaitsFor::Rollout)
+    });
+    if let Some(later) = later {
+        let waits: Vec<_> = later.waits_for.iter().map(ToString::to_string).collect();
+        return Some(format!("{} waits for {}", later.command, waits.join(", ")));
+    }
+    plan.progress
+        .values()
+        .find(|p| *p.namespace == *namespace && scope.applies(&p.component) && p.ready < p.wanted)
+        .map(|p| format!("{}: {} of {} instances ready", p.component, p.ready, p.wanted))
+}

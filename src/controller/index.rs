@@ -1,0 +1,126 @@
+//! Which Applications a change on a lattice touches.
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{ApplicationKey, ConfigName, Desired, LatticeName, WorkloadId};
+
+/// From what a lattice can report to the Applications that want it or wanted it.
+#[derive(Debug, Default)]
+pub struct Index {
+    workloads: BTreeMap<(LatticeName, WorkloadId), BTreeSet<ApplicationKey>>,
+    configs: BTreeMap<(LatticeName, ConfigName), BTreeSet<ApplicationKey>>,
+    lattices: BTreeMap<LatticeName, BTreeSet<ApplicationKey>>,
+    /// What each Application put into the maps above, so that it can be taken out again.
+    entries: BTreeMap<ApplicationKey, BTreeMap<LatticeName, Names>>,
+}
+
+/// What an Application may have on one lattice.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Names {
+    pub workloads: BTreeSet<WorkloadId>,
+    pub configs: BTreeSet<ConfigName>,
+}
+
+impl Names {
+    /// Adds what `desired` names; links count by their source, which is a workload or shared.
+    pub fn add(&mut self, desired: &Desired) {
+        self.workloads.extend(desired.workloads.keys().cloned());
+        self.workloads.extend(desired.links.keys().map(|key| key.source.clone()));
+        self.configs.extend(desired.configs.keys().cloned());
+    }
+}
+
+impl Index {
+    /// Replaces what is known of one Application; costs nothing where nothing changed.
+    pub fn set(&mut self, application: &ApplicationKey, names: BTreeMap<LatticeName, Names>) {
+        if self.entries.get(application) == Some(&names) {
+            return;
+        }
+        self.remove(application);
+        for (lattice, names) in &names {
+            self.lattices.entry(lattice.clone()).or_default().insert(application.clone());
+            for id in &names.workloads {
+                let key = (lattice.clone(), id.clone());
+                self.workloads.entry(key).or_default().insert(application.clone());
+            }
+            for name in &names.configs {
+                let key = (lattice.clone(), name.clone());
+                self.configs.entry(key).or_default().insert(application.clone());
+            }
+        }
+        self.entries.insert(application.clone(), names);
+    }
+
+    pub fn remove(&mut self, application: &ApplicationKey) {
+        for (lattice, names) in self.entries.remove(application).unwrap_or_default() {
+            for id in names.workloads {
+                take(&mut self.workloads, (lattice.clone(), id), application);
+            }
+            for name in names.configs {
+                take(&mut self.configs, (lattice.clone(), name), application);
+            }
+            take(&mut self.lattices, lattice, application);
+        }
+    }
+
+    pub fn of_workload(
+        &self,
+        lattice: &LatticeName,
+        id: &WorkloadId,
+    ) -> impl Iterator<Item = &ApplicationKey> {
+        self.workloads.get(&(lattice.clone(), id.clone())).into_iter().flatten()
+    }
+
+    pub fn of_config(
+        &self,
+        lattice: &LatticeName,
+        name: &ConfigName,
+    ) -> impl Iterator<Item = &ApplicationKey> {
+        self.configs.get(&(lattice.clone(), name.clone())).into_iter().flatten()
+    }
+
+    /// All Applications that have, or may have, something on a lattice.
+    pub fn of_lattice(&self, lattice: &LatticeName) -> impl Iterator<Item = &ApplicationKey> {
+        self.lattices.get(lattice).into_iter().flatten()
+    }
+}
+
+fn take<K: Ord>(map: &mut BTreeMap<K, BTreeSet<ApplicationKey>>, key: K, app: &ApplicationKey) {
+    if let std::collections::btree_map::Entry::Occupied(mut entry) = map.entry(key) {
+        entry.get_mut().remove(app);
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(workloads: &[&str], configs: &[&str]) -> Names {
+        Names {
+            workloads: workloads.iter().map(|w| w.parse().unwrap()).collect(),
+            configs: configs.iter().map(|c| c.parse().unwrap()).collect(),
+        }
+    }
+
+    #[test]
+    fn an_application_is_found_by_what_it_has_now_and_no_longer_by_what_it_had() {
+        let lattice: LatticeName = "edge".parse().unwrap();
+        let app = ApplicationKey::new("default", "shop");
+        let mut index = Index::default();
+        index.set(&app, BTreeMap::from([(lattice.clone(), names(&["web"], &["c"]))]));
+        index.set(&app, BTreeMap::from([(lattice.clone(), names(&["api"], &[]))]));
+
+        let found = |id: &str| index.of_workload(&lattice, &id.parse().unwrap()).count();
+        assert_eq!((found("web"), found("api")), (0, 1));
+        assert_eq!(index.of_config(&lattice, &"c".parse().unwrap()).count(), 0);
+        assert_eq!(index.of_lattice(&lattice).collect::<Vec<_>>(), [&app]);
+
+        index.remove(&app);
+        assert_eq!(index.of_lattice(&lattice).count(), 0);
+        assert!(
+            index.workloads.is_empty() && index.configs.is_empty() && index.lattices.is_empty()
+        );
+    }
+}

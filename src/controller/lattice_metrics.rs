@@ -1,0 +1,65 @@
+//! The lattices' own counters, read when somebody asks.
+use std::{
+    fmt,
+    sync::{Arc, Weak, atomic::Ordering::Relaxed},
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+};
+
+use super::Lattices;
+
+/// Reads the counters of every lattice's task.
+#[derive(Debug)]
+pub struct LatticeMetrics(Weak<Lattices>);
+
+impl LatticeMetrics {
+    #[must_use]
+    pub fn new(lattices: &Arc<Lattices>) -> Self {
+        Self(Arc::downgrade(lattices))
+    }
+}
+
+impl Collector for LatticeMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let handles = self.0.upgrade().map(|lattices| lattices.handles()).unwrap_or_default();
+        type Counter = fn(&crate::lattice::watch::Metrics) -> u64;
+        let counters: [(&str, &str, Counter); 4] = [
+            ("lattice_events", "Lattice events received", |m| m.events.load(Relaxed)),
+            ("lattice_unread", "Messages that could not be read", |m| m.unread.load(Relaxed)),
+            ("lattice_connections", "Connections made", |m| m.connections.load(Relaxed)),
+            ("lattice_slow", "Times that messages were dropped", |m| m.slow.load(Relaxed)),
+        ];
+        for (name, help, read) in counters {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for handle in &handles {
+                let labels = [("lattice", handle.name().as_str())];
+                ConstCounter::new(read(handle.metrics())).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "lattice_commands",
+            "Commands sent, by verb and by how the request ended",
+            None,
+            MetricType::Counter,
+        )?;
+        for handle in &handles {
+            for ((verb, outcome), count) in handle.metrics().commands() {
+                let labels =
+                    [("lattice", handle.name().as_str()), ("verb", verb), ("outcome", outcome)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let mut family =
+            encoder.encode_descriptor("lattice_hosts", "Hosts", None, MetricType::Gauge)?;
+        for handle in &handles {
+            let labels = [("lattice", handle.name().as_str())];
+            let hosts = i64::try_from(handle.observed().hosts.len()).unwrap_or(i64::MAX);
+            ConstGauge::new(hosts).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}

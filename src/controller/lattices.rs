@@ -1,0 +1,242 @@
+//! The lattices that there are, each with the task that watches it.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    time::Duration,
+};
+
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use tokio::sync::{mpsc, watch};
+
+use super::context::Context;
+use crate::{
+    api::Lattice,
+    appfile::{Appfile, LatticeFacts, NamespaceFacts, TargetFacts},
+    lattice::{
+        clock,
+        inventory::Change,
+        watch::{Handle, Settings},
+    },
+    model::{ApplicationKey, Command, ConfigName, Gate, LatticeName, Moment, Observed, Owner},
+};
+
+#[derive(Debug)]
+pub struct Lattices {
+    known: RwLock<BTreeMap<LatticeName, Entry>>,
+    changes: mpsc::Sender<(LatticeName, Change)>,
+    /// How many `Lattice` objects there were at the start; `None` until they have been listed.
+    at_start: watch::Sender<Option<usize>>,
+    started: watch::Sender<usize>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    object: Arc<Lattice>,
+    /// `None` while its settings are wrong.
+    handle: Option<Handle>,
+    /// Since when the connection has been gone.
+    gone_since: Option<Moment>,
+    settings: Option<Settings>,
+}
+
+impl Lattices {
+    #[must_use]
+    pub fn new(changes: mpsc::Sender<(LatticeName, Change)>) -> Self {
+        Self {
+            known: RwLock::default(),
+            changes,
+            at_start: watch::Sender::new(None),
+            started: watch::Sender::new(0),
+        }
+    }
+
+    /// Says how many lattices there were at the start.
+    pub fn listed(&self, count: usize) {
+        self.at_start.send_replace(Some(count));
+    }
+
+    /// Waits until all lattices that there were at the start have been taken up.
+    pub async fn wait_until_ready(&self) {
+        // The senders live as long as `self`, so neither can fail.
+        let mut at_start = self.at_start.subscribe();
+        let Ok(count) = at_start.wait_for(Option::is_some).await.map(|c| c.unwrap_or_default())
+        else {
+            return;
+        };
+        let _ = self.started.subscribe().wait_for(|started| *started >= count).await;
+    }
+
+    /// Takes up a lattice, or what is new about it. Without settings it is known and can't be used.
+    ///
+    /// # Returns
+    ///
+    /// Whether Applications may now go to other lattices than before.
+    pub async fn put(
+        &self,
+        name: &LatticeName,
+        object: Arc<Lattice>,
+        settings: Option<Settings>,
+    ) -> bool {
+        let (handle, changed) = {
+            let known = self.read();
+            let old = known.get(name);
+            let same = old.is_some_and(|old| old.settings == settings);
+            (old.and_then(|old| old.handle.clone()).filter(|_| settings.is_some()), !same)
+        };
+        let handle = match (handle, &settings) {
+            (Some(handle), Some(settings)) => {
+                if changed {
+                    handle.update(settings.clone()).await;
+                }
+                Some(handle)
+            }
+            (None, Some(settings)) => {
+                Some(crate::lattice::watch::watch(settings.clone(), self.changes.clone()))
+            }
+            (_, None) => None,
+        };
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let gone_since = known.get(name).and_then(|old| old.gone_since);
+        let entry = Entry { object: Arc::clone(&object), handle, gone_since, settings };
+        let old = known.insert(name.clone(), entry);
+        drop(known);
+        if old.is_none() {
+            self.started.send_modify(|started| *started += 1);
+        }
+        old.is_none_or(|old| selects_differently(&old.object, &object))
+    }
+
+    /// Ends the task of a lattice that is gone.
+    pub async fn remove(&self, name: &LatticeName) {
+        let entry = self.known.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        if let Some(handle) = entry.and_then(|entry| entry.handle) {
+            handle.stop().await;
+        }
+    }
+
+    /// Ends all tasks, after what is in flight has its outcome or a bound has passed.
+    pub async fn stop(&self) {
+        let all = std::mem::take(&mut *self.known.write().unwrap_or_else(PoisonError::into_inner));
+        let handles = all.into_values().filter_map(|entry| entry.handle);
+        futures::future::join_all(handles.map(|handle| async move { handle.stop().await })).await;
+    }
+
+    /// What the lattice shows, and its task's present time.
+    #[must_use]
+    pub fn look(&self, name: &LatticeName) -> (Arc<Observed>, Moment) {
+        match self.handle(name) {
+            Some(handle) => (handle.observed(), handle.now()),
+            None => (Arc::new(self.unusable(name)), clock::now()),
+        }
+    }
+
+    fn unusable(&self, name: &LatticeName) -> Observed {
+        let why = if self.read().contains_key(name) {
+            format!("Lattice {name} can't be used; `kubectl describe lattice {name}` says why")
+        } else {
+            format!("there is no Lattice {name}; create it")
+        };
+        let mut observed = Observed::unknown(name.clone());
+        observed.gate = Gate::Disconnected { why: why.into() };
+        observed
+    }
+
+    #[must_use]
+    pub fn handle(&self, name: &LatticeName) -> Option<Handle> {
+        self.read().get(name).and_then(|entry| entry.handle.clone())
+    }
+
+    /// How long the connection has been gone; `None` while there is one.
+    pub fn gone_for(&self, name: &LatticeName, gate: &Gate) -> Option<Duration> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let entry = known.get_mut(name)?;
+        entry.gone_since = match gate {
+            Gate::Disconnected { .. } => entry.gone_since.or_else(|| Some(clock::now())),
+            Gate::Syncing { .. } | Gate::Settling | Gate::MassLoss { .. } | Gate::Open => None,
+        };
+        entry.gone_since.map(|since| clock::now().since(since))
+    }
+
+    /// The counters of every lattice's task.
+    #[must_use]
+    pub fn handles(&self) -> Vec<Handle> {
+        self.read().values().filter_map(|entry| entry.handle.clone()).collect()
+    }
+
+    /// Under which name what we start there is owned.
+    #[must_use]
+    pub fn installation(&self, name: &LatticeName) -> Arc<str> {
+        let known = self.read();
+        known
+            .get(name)
+            .map_or_else(|| "trellis".into(), |e| e.object.spec.installation.as_str().into())
+    }
+
+    /// The lattices that show something of this Application.
+    #[must_use]
+    pub fn with_things_of(&self, application: &ApplicationKey) -> Vec<LatticeName> {
+        let shows = |entry: &Entry| {
+            let installation = entry.object.spec.installation.as_str().into();
+            let owner = Owner { installation, application: application.clone() };
+            let observed = entry.handle.as_ref().map(|handle| handle.observed());
+            observed.is_some_and(|observed| observed.runs().owned(&owner).next().is_some())
+        };
+        let known = self.read();
+        known.iter().filter(|(_, entry)| shows(entry)).map(|(name, _)| name.clone()).collect()
+    }
+
+    pub fn submit(&self, name: &LatticeName, application: &ApplicationKey, commands: Vec<Command>) {
+        if let Some(handle) = self.handle(name) {
+            handle.submit(application, commands);
+        }
+    }
+
+    pub fn want_configs(
+        &self,
+        name: &LatticeName,
+        application: &ApplicationKey,
+        configs: &BTreeSet<ConfigName>,
+    ) {
+        if let Some(handle) = self.handle(name) {
+            handle.want_configs(application, configs.clone());
+        }
+    }
+
+    pub fn forget(&self, application: &ApplicationKey) {
+        for entry in self.read().values() {
+            if let Some(handle) = &entry.handle {
+                handle.forget(application);
+            }
+        }
+    }
+
+    /// What an Application's topologies are resolved with.
+    #[must_use]
+    pub fn facts(&self, ctx: &Context, appfile: &Appfile) -> TargetFacts {
+        let facts = |name: &Arc<str>| {
+            let namespace = ctx.namespaces.get(&ObjectRef::new(name))?;
+            let (labels, annotations) = (namespace.labels(), namespace.annotations());
+            let facts = NamespaceFacts { labels: labels.clone(), annotations: annotations.clone() };
+            Some((Arc::clone(name), facts))
+        };
+        let known = self.read();
+        let lattices =
+            known.iter().map(|(name, entry)| (name.clone(), LatticeFacts::from(&*entry.object)));
+        TargetFacts {
+            lattices: lattices.collect(),
+            namespaces: appfile.namespaces().filter_map(facts).collect(),
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<LatticeName, Entry>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a topology, or the choice of a default, could come out otherwise.
+fn selects_differently(old: &Lattice, new: &Lattice) -> bool {
+    old.labels() != new.labels()
+        || old.spec.default != new.spec.default
+        || old.spec.allowed_namespaces != new.spec.allowed_namespaces
+        || old.spec.installation != new.spec.installation
+}

@@ -1,0 +1,120 @@
+//! Watches Applications and Lattices, and brings each Application a step closer to its spec.
+//!
+//! ```text
+//! application::reconcile:  release ──▶ observe ──▶ decide ──▶ act ──▶ report
+//!                          (writes the (reads)     (pure)   (lattice) (status,
+//!                           revision)                                  events)
+//! ```
+//!
+//! 1. *Rebuildable*: nothing kept here is needed after a restart; it saves work.
+//! 2. *Quiet*: a pass that finds everything as wanted sends nothing and writes nothing.
+//! 3. A revision is written before the first command that it causes, and a target before the first
+//!    command that goes there, so that a later process finds all that this one may have left.
+
+mod application;
+mod call;
+mod claims;
+mod cleanup;
+mod conditions;
+mod context;
+mod decision;
+mod events;
+mod index;
+mod lattice;
+mod lattice_metrics;
+mod lattice_status;
+mod lattices;
+mod metrics;
+mod refusal;
+mod release;
+mod report;
+mod revisions;
+mod run;
+mod settings;
+mod status;
+mod touched;
+mod workflow_status;
+
+pub use lattice_metrics::LatticeMetrics;
+pub use lattices::Lattices;
+pub use metrics::Metrics;
+pub use run::{Options, RunError, lattices, run};
+
+use call::CallError;
+use kube::runtime::finalizer;
+
+/// Why one pass over an object did not finish.
+///
+/// Each message names the step that failed and nothing below it: the cause is in `source()`.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("could not write a revision")]
+    Revision(#[source] CallError),
+    #[error("could not write the status")]
+    Status(#[source] CallError),
+    #[error("could not read Secret {name}")]
+    Secret { name: String, source: CallError },
+    #[error("could not update the finalizer")]
+    Finalizer(#[source] Box<finalizer::Error<Error>>),
+    /// Something of it is still on a lattice; kube keeps the finalizer only on an error.
+    #[error("something is left on a lattice")]
+    Deleting { look_again: std::time::Duration },
+    /// What was read is older than what was written; the next pass will know.
+    #[error("acted on an old copy of the object")]
+    Stale,
+}
+
+/// kube wraps the error that our own closure returned; it is taken back out, so that labels, retry
+/// rules and messages see the real one.
+impl From<finalizer::Error<Error>> for Error {
+    fn from(error: finalizer::Error<Error>) -> Self {
+        match error {
+            finalizer::Error::ApplyFailed(ours) | finalizer::Error::CleanupFailed(ours) => ours,
+            kubes => Self::Finalizer(Box::new(kubes)),
+        }
+    }
+}
+
+impl Error {
+    /// Whether another writer was faster, which is no fault.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        match self {
+            Self::Stale => true,
+            Self::Revision(call) | Self::Status(call) => call.is_conflict() || call.is_not_found(),
+            Self::Finalizer(error) => match &**error {
+                finalizer::Error::AddFinalizer(kube::Error::Api(status))
+                | finalizer::Error::RemoveFinalizer(kube::Error::Api(status)) => {
+                    status.is_conflict() || status.is_not_found() || status.is_invalid()
+                }
+                _ => false,
+            },
+            Self::Secret { .. } | Self::Deleting { .. } => false,
+        }
+    }
+
+    /// A closed set of words for the metric's label.
+    #[must_use]
+    pub fn step(&self) -> metrics::FailedStep {
+        match self {
+            Self::Revision(_) => metrics::FailedStep::Revision,
+            Self::Status(_) => metrics::FailedStep::Status,
+            Self::Secret { .. } => metrics::FailedStep::Secret,
+            Self::Finalizer(_) => metrics::FailedStep::Finalizer,
+            Self::Stale | Self::Deleting { .. } => metrics::FailedStep::Stale,
+        }
+    }
+}
+
+/// The error and all its causes, in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        line.push_str(": ");
+        line.push_str(&next.to_string());
+        cause = next.source();
+    }
+    line
+}

@@ -1,0 +1,196 @@
+//! Writes what was found out: status, events, and what became of the revisions.
+use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
+
+use kube::{
+    Api, Resource, ResourceExt,
+    api::PostParams,
+    runtime::events::{Event, EventType},
+};
+
+use super::{
+    Error,
+    call::within,
+    chain,
+    context::Context,
+    decision::{Decision, World},
+    events::{Transition, transitions},
+    release::{Release, key_of, record},
+    revisions,
+    status::{self, Facts, is_uncertain},
+};
+use crate::{
+    api::{Application, ApplicationStatus},
+    lattice::clock,
+};
+
+/// The annotation whose value the status repeats once it was acted on.
+pub(super) const RECONCILE: &str = "lattice.oam.dev/reconcile";
+/// A status that only progresses is written at most this often.
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a lattice's own trouble is the lattice's alone before its Applications say so too.
+const LATTICE_GRACE: Duration = Duration::from_secs(30);
+
+/// What reporting did.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub changed: bool,
+    /// When the report that was put off is due.
+    pub wake_at: Option<Duration>,
+}
+
+/// Reports one pass of an Application that stays.
+pub(super) async fn report(
+    app: &Application,
+    ctx: &Context,
+    release: &Release,
+    world: &World,
+    decision: &Decision,
+) -> Result<Written, Error> {
+    let before = app.status.clone().unwrap_or_default();
+    if let Some(wait) = put_off(app, ctx, &before, world) {
+        return Ok(Written { changed: false, wake_at: Some(wait) });
+    }
+    let current = release.current.as_ref();
+    let name = current.map(super::release::Current::name);
+    let types = current.map(super::release::Current::types).unwrap_or_default();
+    let facts = Facts {
+        generation: app.metadata.generation,
+        before: &before,
+        refusal: release.refusal.as_ref(),
+        revision: name.as_ref(),
+        world,
+        decision,
+        types: &types,
+        token: app.annotations().get(RECONCILE).map(String::as_str),
+        now: &now(),
+    };
+    let after = status::compute(&facts);
+    let written = write(app, ctx, &before, after).await?;
+    if decision.settled && release.refusal.is_none() {
+        sweep(ctx, release).await?;
+    }
+    Ok(written)
+}
+
+/// How long to wait before a status that a lattice's trouble makes uncertain is written: what ran
+/// when it began most likely still runs.
+fn put_off(
+    app: &Application,
+    ctx: &Context,
+    before: &ApplicationStatus,
+    world: &World,
+) -> Option<Duration> {
+    let memory = ctx.memories.of(&key_of(app));
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    if !is_uncertain(world) {
+        memory.uncertain_since = None;
+        return None;
+    }
+    let now = clock::now().0;
+    let since = *memory.uncertain_since.get_or_insert(now);
+    let left = LATTICE_GRACE.saturating_sub(now.saturating_sub(since));
+    let known =
+        before.observed_generation == app.metadata.generation && status::is_true(before, "Ready");
+    (known && !left.is_zero()).then_some(left)
+}
+
+/// Puts the status whole, with the version that it was decided on, if it differs.
+pub(super) async fn write(
+    app: &Application,
+    ctx: &Context,
+    before: &ApplicationStatus,
+    after: ApplicationStatus,
+) -> Result<Written, Error> {
+    if *before == after {
+        return Ok(Written::default());
+    }
+    if let Some(wait) = too_soon(app, ctx, before, &after) {
+        return Ok(Written { changed: false, wake_at: Some(wait) });
+    }
+    let namespace = app.namespace().unwrap_or_default();
+    let api = Api::<Application>::namespaced(ctx.kube.clone(), &namespace);
+    let mut next = app.clone();
+    next.metadata.managed_fields = None;
+    next.status = Some(after.clone());
+    within(api.replace_status(&app.name_any(), &PostParams::default(), &next))
+        .await
+        .map_err(Error::Status)?;
+    ctx.metrics.status_writes.inc();
+    let memory = ctx.memories.of(&key_of(app));
+    memory.lock().unwrap_or_else(PoisonError::into_inner).last_write = Some(clock::now().0);
+    for transition in transitions(before, &after) {
+        publish(app, ctx, &transition).await;
+    }
+    Ok(Written { changed: true, wake_at: None })
+}
+
+/// How long to wait before a status that only shows progress is written again. A change of
+/// phase or readiness never waits.
+fn too_soon(
+    app: &Application,
+    ctx: &Context,
+    before: &ApplicationStatus,
+    after: &ApplicationStatus,
+) -> Option<Duration> {
+    let ready = |status| status::is_true(status, "Ready");
+    let stalled = |status| status::is_true(status, "Stalled");
+    if before.status != after.status
+        || ready(before) != ready(after)
+        || stalled(before) != stalled(after)
+        || before.observed_generation != after.observed_generation
+    {
+        return None;
+    }
+    let memory = ctx.memories.of(&key_of(app));
+    let last = memory.lock().unwrap_or_else(PoisonError::into_inner).last_write?;
+    let left = WRITE_INTERVAL.saturating_sub(clock::now().0.saturating_sub(last));
+    (!left.is_zero()).then_some(left)
+}
+
+/// An event that can't be published is worth a line in the log, not the pass.
+async fn publish(app: &Application, ctx: &Context, transition: &Transition) {
+    tracing::info!(reason = transition.reason, note = transition.note, "event");
+    let event = Event {
+        type_: if transition.warning { EventType::Warning } else { EventType::Normal },
+        reason: transition.reason.clone(),
+        note: Some(transition.note.clone()),
+        // The recorder takes events that are equal but for their note for repetitions of the first.
+        action: format!("{}-{}", transition.reason, app.resource_version().unwrap_or_default()),
+        secondary: None,
+    };
+    let reference = app.object_ref(&());
+    match tokio::time::timeout(WRITE_INTERVAL * 5, ctx.recorder.publish(&event, &reference)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error = chain(&error), "could not publish an event"),
+        Err(_) => tracing::warn!("could not publish an event in time"),
+    }
+}
+
+/// Once everything is as wanted and nothing else is left: the revision in force has succeeded and
+/// needs only its present targets, and the others have nothing left to remove.
+async fn sweep(ctx: &Context, release: &Release) -> Result<(), Error> {
+    let Some(current) = &release.current else { return Ok(()) };
+    let name = current.revision.name_any();
+    for revision in release.unswept.iter().filter(|revision| revision.name_any() != name) {
+        ctx.revisions.learn(revisions::record_sweep(&ctx.kube, revision).await?);
+    }
+    let targets: BTreeSet<_> = current.targets.iter().map(record).collect();
+    let targets: Vec<_> = targets.into_iter().collect();
+    let status = current.revision.status.clone().unwrap_or_default();
+    if !status.succeeded || status.targets != targets {
+        let written = revisions::record_success(&ctx.kube, &current.revision, &targets).await?;
+        ctx.revisions.learn(written);
+    }
+    let all = ctx.revisions.of(&current.key());
+    for revision in revisions::superfluous(&all, &name) {
+        revisions::delete(&ctx.kube, revision).await?;
+    }
+    Ok(())
+}
+
+/// RFC 3339, in whole seconds, as Kubernetes writes times.
+#[must_use]
+pub(super) fn now() -> String {
+    let now = jiff::Timestamp::now();
+    now.round(jiff::Unit::Second).unwrap_or(now).to_string()
+}

@@ -1,0 +1,309 @@
+//! ApplicationRevisions: which are known, which one an Application needs, and their writing.
+//!
+//! A revision is made before the first command that it causes, names every target before the first
+//! command goes there, and is kept until all that only it wanted has been seen gone. So whatever
+//! this process forgets can be worked out from etcd and the lattice.
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
+    runtime::watcher::Event,
+};
+use serde_json::{Map, Value, json};
+
+use super::{Error, call::within};
+use crate::{
+    api::{Application, ApplicationRevision, ApplicationRevisionSpec, RevisionTarget},
+    model::ApplicationKey,
+};
+
+/// The label that names a revision's Application, as in KubeVela.
+pub(super) const NAME_LABEL: &str = "app.oam.dev/name";
+/// The label that holds the hash, as in KubeVela.
+const HASH_LABEL: &str = "app.oam.dev/app-revision-hash";
+/// kubectl's own copy of the whole object, which would double every revision.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Revisions kept beside those that are in use.
+const KEPT: usize = 10;
+/// etcd refuses objects over 1.5 MiB; a revision is refused well before.
+pub(super) const MAX_BYTES: usize = 1024 * 1024;
+
+type Of = BTreeMap<i64, Arc<ApplicationRevision>>;
+
+/// All revisions, by Application and number: those that the watch showed and those that were just
+/// written, whichever is newer.
+#[derive(Debug, Default)]
+pub struct Revisions {
+    known: Mutex<BTreeMap<ApplicationKey, Of>>,
+    listing: Mutex<BTreeMap<ApplicationKey, Of>>,
+    listed: tokio::sync::watch::Sender<bool>,
+}
+
+impl Revisions {
+    /// The revisions of one Application, oldest first.
+    pub fn of(&self, application: &ApplicationKey) -> Vec<Arc<ApplicationRevision>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(application).into_iter().flat_map(BTreeMap::values).cloned().collect()
+    }
+
+    /// Waits until all have been listed once.
+    pub async fn wait_until_ready(&self) {
+        // The sender lives as long as `self`, so this can't fail.
+        let _ = self.listed.subscribe().wait_for(|listed| *listed).await;
+    }
+
+    /// Takes note of a watch event.
+    pub fn watched(&self, event: Event<ApplicationRevision>) {
+        match event {
+            Event::Apply(revision) => self.learn(revision),
+            Event::Delete(revision) => self.forget(&revision),
+            Event::Init => {
+                *self.listing.lock().unwrap_or_else(PoisonError::into_inner) = BTreeMap::new();
+            }
+            Event::InitApply(revision) => {
+                let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+                insert(&mut listing, revision);
+            }
+            Event::InitDone => {
+                let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+                *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
+                    std::mem::take(&mut listing);
+                self.listed.send_replace(true);
+            }
+        }
+    }
+
+    /// Takes note of a revision unless a newer version of it is known.
+    pub fn learn(&self, revision: ApplicationRevision) {
+        insert(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner), revision);
+    }
+
+    fn forget(&self, revision: &ApplicationRevision) {
+        let Some(key) = owner(revision) else { return };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of) = known.get_mut(&key) {
+            of.remove(&revision.spec.revision);
+            if of.is_empty() {
+                known.remove(&key);
+            }
+        }
+    }
+}
+
+fn insert(known: &mut BTreeMap<ApplicationKey, Of>, revision: ApplicationRevision) {
+    let Some(key) = owner(&revision) else { return };
+    let of = known.entry(key).or_default();
+    let newer = of
+        .get(&revision.spec.revision)
+        .is_none_or(|old| version(old) <= version(&revision) || old.uid() != revision.uid());
+    if newer {
+        of.insert(revision.spec.revision, Arc::new(revision));
+    }
+}
+
+/// Resource versions grow, and may be compared as numbers (Kubernetes API concepts, 1.35 on).
+fn version(revision: &ApplicationRevision) -> u64 {
+    revision.resource_version().and_then(|v| v.parse().ok()).unwrap_or_default()
+}
+
+fn owner(revision: &ApplicationRevision) -> Option<ApplicationKey> {
+    let name = revision.labels().get(NAME_LABEL)?;
+    Some(ApplicationKey::new(&revision.namespace()?, name))
+}
+
+/// Which revision an Application's spec calls for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Choice {
+    Keep(Arc<ApplicationRevision>),
+    /// The number of the revision to make.
+    Make(i64),
+}
+
+/// The newest revision if it holds this spec, else the next number; numbers are not used again
+/// while the Application lives, so `latest` of its status counts too.
+#[must_use]
+pub(super) fn choose(hash: &str, revisions: &[Arc<ApplicationRevision>], latest: i64) -> Choice {
+    match revisions.last() {
+        Some(newest) if newest.spec.hash == hash => Choice::Keep(Arc::clone(newest)),
+        newest => Choice::Make(newest.map_or(0, |n| n.spec.revision).max(latest) + 1),
+    }
+}
+
+/// What a new revision of `app` holds.
+#[must_use]
+pub(super) fn build(app: &Application, number: i64, hash: &str) -> ApplicationRevision {
+    let name = app.name_any();
+    let annotations: Map<String, Value> = app
+        .annotations()
+        .iter()
+        .filter(|(key, _)| *key != LAST_APPLIED)
+        .map(|(key, value)| (key.clone(), json!(value)))
+        .collect();
+    let application = json!({
+        "apiVersion": Application::api_version(&()),
+        "kind": Application::kind(&()),
+        "metadata": {
+            "name": name,
+            "namespace": app.namespace(),
+            "labels": app.labels(),
+            "annotations": annotations,
+        },
+        "spec": app.spec.0,
+    });
+    let spec = ApplicationRevisionSpec {
+        revision: number,
+        hash: hash.into(),
+        application: application.as_object().cloned().unwrap_or_default(),
+        ..ApplicationRevisionSpec::default()
+    };
+    let labels = [(NAME_LABEL, name.as_str()), (HASH_LABEL, hash.get(..16).unwrap_or(hash))];
+    ApplicationRevision {
+        metadata: ObjectMeta {
+            name: Some(format!("{name}-v{number}")),
+            namespace: app.namespace(),
+            labels: Some(labels.map(|(k, v)| (k.into(), v.into())).into()),
+            owner_references: app.controller_owner_ref(&()).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        spec,
+        status: None,
+    }
+}
+
+/// Makes the revision; one of that name which already holds the same is taken as it is.
+pub(super) async fn make(
+    kube: &Client,
+    revision: &ApplicationRevision,
+) -> Result<ApplicationRevision, Error> {
+    let api = api(kube, revision);
+    match within(api.create(&PostParams::default(), revision)).await {
+        Err(error) if error.is_already_exists() => {
+            let found = within(api.get(&revision.name_any())).await.map_err(Error::Revision)?;
+            // The watch was late: this very spec was stored by a pass before this one. Any other
+            // content means that the number is taken, and the next pass, which knows, goes on.
+            if found.spec.hash == revision.spec.hash { Ok(found) } else { Err(Error::Stale) }
+        }
+        made => made.map_err(Error::Revision),
+    }
+}
+
+/// Writes down where a revision may put something, before anything is put there.
+pub(super) async fn record_targets(
+    kube: &Client,
+    revision: &ApplicationRevision,
+    targets: &[RevisionTarget],
+) -> Result<ApplicationRevision, Error> {
+    patch(kube, revision, &json!({ "targets": targets, "swept": false })).await
+}
+
+/// Writes down that a revision was seen whole, and that its targets are these alone.
+pub(super) async fn record_success(
+    kube: &Client,
+    revision: &ApplicationRevision,
+    targets: &[RevisionTarget],
+) -> Result<ApplicationRevision, Error> {
+    patch(kube, revision, &json!({ "targets": targets, "succeeded": true })).await
+}
+
+/// Writes down that nothing is left of what only this revision wanted.
+pub(super) async fn record_sweep(
+    kube: &Client,
+    revision: &ApplicationRevision,
+) -> Result<ApplicationRevision, Error> {
+    patch(kube, revision, &json!({ "swept": true })).await
+}
+
+async fn patch(
+    kube: &Client,
+    revision: &ApplicationRevision,
+    status: &Value,
+) -> Result<ApplicationRevision, Error> {
+    let patch = Patch::Merge(json!({ "status": status }));
+    let api = api(kube, revision);
+    within(api.patch_status(&revision.name_any(), &PatchParams::default(), &patch))
+        .await
+        .map_err(Error::Revision)
+}
+
+/// Deletes a revision; one that is gone already is as good.
+pub(super) async fn delete(kube: &Client, revision: &ApplicationRevision) -> Result<(), Error> {
+    let api = api(kube, revision);
+    match within(api.delete(&revision.name_any(), &DeleteParams::default())).await {
+        Err(error) if !error.is_not_found() => Err(Error::Revision(error)),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The revisions that may go: all but the newest ten, those not swept yet, and the one in force.
+#[must_use]
+pub(super) fn superfluous<'a>(
+    revisions: &'a [Arc<ApplicationRevision>],
+    current: &str,
+) -> Vec<&'a Arc<ApplicationRevision>> {
+    let old = revisions.len().saturating_sub(KEPT);
+    revisions[..old]
+        .iter()
+        .filter(|revision| revision.name_any() != current)
+        .filter(|revision| revision.status.as_ref().is_none_or(|status| status.swept))
+        .collect()
+}
+
+fn api(kube: &Client, revision: &ApplicationRevision) -> Api<ApplicationRevision> {
+    Api::namespaced(kube.clone(), &revision.namespace().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{ApplicationRevisionStatus, ApplicationSpec};
+
+    fn revision(number: i64, hash: &str, swept: bool, version: &str) -> ApplicationRevision {
+        let app = Application {
+            metadata: ObjectMeta {
+                name: Some("shop".into()),
+                namespace: Some("default".into()),
+                ..ObjectMeta::default()
+            },
+            spec: ApplicationSpec(json!({ "components": [] })),
+            status: None,
+        };
+        let mut revision = build(&app, number, hash);
+        revision.metadata.resource_version = Some(version.into());
+        revision.status = Some(ApplicationRevisionStatus { swept, ..Default::default() });
+        revision
+    }
+
+    #[test]
+    fn a_spec_keeps_the_newest_revision_that_holds_it_and_no_number_is_used_twice() {
+        let two: Vec<_> =
+            [revision(1, "a", true, "1"), revision(2, "b", false, "2")].map(Arc::new).to_vec();
+        assert_eq!(choose("b", &two, 2), Choice::Keep(Arc::clone(&two[1])));
+        assert_eq!(choose("a", &two, 2), Choice::Make(3), "an old spec is a new revision");
+        assert_eq!(choose("c", &two, 7), Choice::Make(8), "numbers of deleted revisions count");
+        assert_eq!(choose("c", &[], 0), Choice::Make(1));
+    }
+
+    #[test]
+    fn what_was_just_written_is_not_replaced_by_what_a_slow_watch_shows() {
+        let revisions = Revisions::default();
+        let key = ApplicationKey::new("default", "shop");
+        revisions.learn(revision(1, "a", true, "20"));
+        revisions.watched(Event::Apply(revision(1, "a", false, "10")));
+        let swept = |r: &Revisions| r.of(&key)[0].status.as_ref().is_some_and(|s| s.swept);
+        assert!(swept(&revisions));
+        revisions.watched(Event::Apply(revision(1, "a", false, "30")));
+        assert!(!swept(&revisions));
+    }
+
+    #[test]
+    fn the_newest_ten_and_what_is_in_use_are_kept() {
+        let all: Vec<_> = (1..=14).map(|n| Arc::new(revision(n, "x", n != 2, "1"))).collect();
+        let names: Vec<_> =
+            superfluous(&all, "shop-v3").into_iter().map(|r| r.name_any()).collect();
+        assert_eq!(names, ["shop-v1", "shop-v4"]);
+    }
+}

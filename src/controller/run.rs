@@ -1,0 +1,282 @@
+//! Wires watches, tasks and passes together, and ends them in order.
+use std::{
+    sync::{Arc, Mutex, RwLock},
+    time::Duration,
+};
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{
+    Api, Client, ResourceExt,
+    runtime::{
+        Controller, WatchStreamExt,
+        controller::{Config, Error as Outcome},
+        events::{Recorder, Reporter},
+        reflector::{self, ObjectRef},
+        watcher,
+    },
+};
+use tokio::sync::{Notify, OnceCell, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    application,
+    claims::ClaimTables,
+    context::{Context, Memories},
+    index::Index,
+    lattice,
+    lattices::Lattices,
+    metrics::Metrics,
+    touched::Touched,
+};
+use crate::{
+    api::{Application, ApplicationRevision, Lattice},
+    lattice::inventory::Change,
+    model::LatticeName,
+};
+
+/// Passes that run at a time; each is short, but for its calls to the API server.
+const CONCURRENCY: u16 = 32;
+/// Lattices' changes that wait for the index; their tasks merge what doesn't fit.
+const CHANGES: usize = 1024;
+
+/// What a controller needs to run.
+pub struct Options {
+    pub kube: Client,
+    pub metrics: Metrics,
+    /// The operator's own namespace, where the Secrets of lattices are.
+    pub namespace: String,
+    /// Which installation's objects are ours; `None`: those that name none.
+    pub class: Option<String>,
+    /// Made by [`lattices`].
+    pub lattices: Arc<Lattices>,
+    pub changes: mpsc::Receiver<(LatticeName, Change)>,
+    /// How long a start may take, the pull of its image included.
+    pub start_deadline: Duration,
+    /// This process's name in events.
+    pub instance: Option<String>,
+    /// Set once everything has been listed and every lattice's task runs.
+    pub ready: tokio::sync::watch::Sender<bool>,
+    pub stop: CancellationToken,
+}
+
+/// Why the controller ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("{what} ended unexpectedly")]
+    Ended { what: &'static str },
+}
+
+/// No lattice yet, and where their changes will come from.
+#[must_use]
+pub fn lattices() -> (Arc<Lattices>, mpsc::Receiver<(LatticeName, Change)>) {
+    let (sender, changes) = mpsc::channel(CHANGES);
+    (Arc::new(Lattices::new(sender)), changes)
+}
+
+/// Runs until `options.stop` is cancelled.
+pub async fn run(options: Options) -> Result<(), RunError> {
+    let (_idle, idle) = mpsc::channel(1);
+    let mut options = options;
+    let changes = std::mem::replace(&mut options.changes, idle);
+    let Options { kube, stop, ready, .. } = &options;
+    let applications = Controller::new(Api::<Application>::all(kube.clone()), watch_config());
+    let lattices = Controller::new(Api::<Lattice>::all(kube.clone()), watch_config());
+    let (namespaces, namespace_writer) = reflector::store();
+    let ctx = context(&options, applications.store(), namespaces);
+    let (ctx_of_passes, lattice_store) = (Arc::clone(&ctx), lattices.store());
+
+    let namespaces = drive_namespaces(&ctx, namespace_writer);
+    let revisions = drive_revisions(&ctx);
+    let (changed_in, changed_lattices) = mpsc::channel(CHANGES);
+    let changes = drive_changes(&ctx, changes, changed_in);
+    let lattice_passes = drive_lattices(lattices, &ctx, changed_lattices, stop);
+    let listed = async {
+        if lattice_store.wait_until_ready().await.is_ok() {
+            let ours = |l: &Arc<Lattice>| {
+                l.annotations().get(application::CLASS) == ctx.class.as_ref()
+                    && l.name_any().parse::<LatticeName>().is_ok()
+            };
+            ctx.lattices.listed(lattice_store.state().iter().filter(|l| ours(l)).count());
+            ctx.ready().await;
+            ready.send_replace(true);
+            tracing::info!("ready");
+        }
+        std::future::pending::<()>().await;
+    };
+    let passes = drive_applications(applications, ctx_of_passes, stop);
+
+    let ended = tokio::select! {
+        () = namespaces => "the watch on namespaces",
+        () = revisions => "the watch on revisions",
+        () = changes => "the watch on lattices",
+        () = listed => "the start",
+        () = async { tokio::join!(passes, lattice_passes); } => "the controller",
+    };
+    ctx.lattices.stop().await;
+    if stop.is_cancelled() { Ok(()) } else { Err(RunError::Ended { what: ended }) }
+}
+
+fn watch_config() -> watcher::Config {
+    watcher::Config::default().page_size(500)
+}
+
+fn context(
+    options: &Options,
+    applications: reflector::Store<Application>,
+    namespaces: reflector::Store<Namespace>,
+) -> Arc<Context> {
+    let reporter = Reporter { controller: "trellis".into(), instance: options.instance.clone() };
+    Arc::new(Context {
+        recorder: Recorder::new(options.kube.clone(), reporter),
+        kube: options.kube.clone(),
+        applications,
+        namespaces,
+        revisions: Arc::default(),
+        lattices: Arc::clone(&options.lattices),
+        claims: Mutex::new(ClaimTables::default()),
+        index: RwLock::new(Index::default()),
+        memories: Memories::default(),
+        touched: Arc::new(Touched::default()),
+        everything: Arc::new(Notify::new()),
+        metrics: options.metrics.clone(),
+        start_deadline: options.start_deadline,
+        namespace: options.namespace.clone(),
+        class: options.class.clone(),
+        ready: OnceCell::new(),
+    })
+}
+
+async fn drive_namespaces(ctx: &Context, writer: reflector::store::Writer<Namespace>) {
+    let api = Api::<Namespace>::all(ctx.kube.clone());
+    let mut events = std::pin::pin!(watcher(api, watch_config()).default_backoff().reflect(writer));
+    let mut listed = false;
+    while let Some(event) = events.next().await {
+        match event {
+            // The first listing is what passes wait for; later changes may choose other lattices.
+            Ok(watcher::Event::InitDone) => listed = true,
+            Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_)) if listed => {
+                ctx.everything.notify_one();
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = super::chain(&error), "watch on namespaces"),
+        }
+    }
+}
+
+async fn drive_revisions(ctx: &Context) {
+    let api = Api::<ApplicationRevision>::all(ctx.kube.clone());
+    let mut events = std::pin::pin!(watcher(api, watch_config()).default_backoff());
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => ctx.revisions.watched(event),
+            Err(error) => tracing::warn!(error = super::chain(&error), "watch on revisions"),
+        }
+    }
+}
+
+/// Tells each change of a lattice to the Applications that it touches, and to the `Lattice`.
+async fn drive_changes(
+    ctx: &Context,
+    mut changes: mpsc::Receiver<(LatticeName, Change)>,
+    lattices: mpsc::Sender<ObjectRef<Lattice>>,
+) {
+    while let Some((lattice, change)) = changes.recv().await {
+        {
+            let index = ctx.index();
+            if change.gate || change.links || !change.hosts.is_empty() {
+                index.of_lattice(&lattice).for_each(|app| ctx.touched.add(app));
+            } else {
+                let ids = change.workloads.iter().chain(&change.link_sources);
+                for id in ids {
+                    index.of_workload(&lattice, id).for_each(|app| ctx.touched.add(app));
+                }
+                for name in &change.configs {
+                    index.of_config(&lattice, name).for_each(|app| ctx.touched.add(app));
+                }
+            }
+        }
+        if (change.gate || change.health || !change.hosts.is_empty())
+            && lattices.send(ObjectRef::new(lattice.as_str())).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+async fn drive_lattices(
+    controller: Controller<Lattice>,
+    ctx: &Arc<Context>,
+    changed: mpsc::Receiver<ObjectRef<Lattice>>,
+    stop: &CancellationToken,
+) {
+    let store = controller.store();
+    let secrets = Api::<Secret>::namespaced(ctx.kube.clone(), &ctx.namespace);
+    let naming = move |secret: Secret| {
+        let name = secret.name_any();
+        let names = move |lattice: &Arc<Lattice>| {
+            let wanted = lattice.spec.nats.credentials_secret.as_ref();
+            wanted.is_some_and(|wanted| wanted.name == name)
+        };
+        store
+            .state()
+            .into_iter()
+            .filter(names)
+            .map(|l| ObjectRef::from_obj(&*l))
+            .collect::<Vec<_>>()
+    };
+    let stopped = stop.clone().cancelled_owned();
+    controller
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .watches(secrets, watch_config(), naming)
+        .reconcile_on(received(changed))
+        .graceful_shutdown_on(stopped)
+        .run(lattice::reconcile, lattice::error_policy, Arc::clone(ctx))
+        .for_each(|outcome| async move { log("lattice", outcome) })
+        .await;
+}
+
+async fn drive_applications(
+    controller: Controller<Application>,
+    ctx: Arc<Context>,
+    stop: &CancellationToken,
+) {
+    let everything = Arc::clone(&ctx.everything);
+    let all = futures::stream::unfold(everything, |everything| async move {
+        everything.notified().await;
+        Some(((), everything))
+    });
+    let touched = Arc::clone(&ctx.touched).stream();
+    controller
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .reconcile_on(touched)
+        .reconcile_all_on(all)
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(application::reconcile, application::error_policy, ctx)
+        .for_each(|outcome| async move { log("application", outcome) })
+        .await;
+}
+
+fn received<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> impl Stream<Item = T> + Send {
+    futures::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|item| (item, receiver))
+    })
+}
+
+/// Passes that fail have been logged by their error policy; what is left is kube's own.
+fn log<K, E: std::error::Error + 'static, Q: std::error::Error + 'static>(
+    kind: &str,
+    outcome: Result<(ObjectRef<K>, kube::runtime::controller::Action), Outcome<E, Q>>,
+) where
+    K: kube::runtime::reflector::Lookup,
+    K::DynamicType: std::fmt::Debug,
+{
+    match outcome {
+        Ok(_) | Err(Outcome::ReconcilerFailed(..)) => {}
+        Err(Outcome::ObjectNotFound(_)) => tracing::debug!(kind, "gone"),
+        Err(Outcome::QueueError(error)) => {
+            tracing::warn!(kind, error = super::chain(&error), "watch")
+        }
+        Err(error) => tracing::error!(kind, error = error.to_string(), "controller"),
+    }
+}

@@ -1,0 +1,354 @@
+//! Facts → status. Pure: the time is an argument, and equal facts give an equal status.
+use std::collections::BTreeMap;
+
+use crate::{
+    api::{
+        ApplicationStatus, AppliedResource, Condition, ConditionStatus, Instances, Phase,
+        RevisionName, Service, Summary, WorkflowStatus,
+    },
+    model::{Blocked, Desired, Gate, LatticeName, Observed, Plan, Progress, Subject, WorkloadId},
+};
+
+use super::{
+    conditions::{Verdict, set},
+    decision::{Decision, StepProgress, World},
+    refusal::{Refusal, Stage},
+    workflow_status,
+};
+
+/// A status lists no more hosts a service than this.
+const MAX_HOSTS: usize = 20;
+/// A status lists no more things than this; whole lattices of links are for other tools.
+const MAX_APPLIED: usize = 500;
+
+/// What one pass found out about an Application.
+#[derive(Debug)]
+pub(super) struct Facts<'a> {
+    pub generation: Option<i64>,
+    /// What the object says now.
+    pub before: &'a ApplicationStatus,
+    /// Why the spec, as it is now, was not released.
+    pub refusal: Option<&'a Refusal>,
+    /// The revision in force; `None` if nothing was ever released.
+    pub revision: Option<&'a RevisionName>,
+    pub world: &'a World,
+    pub decision: &'a Decision,
+    /// Types of the components, by name.
+    pub types: &'a BTreeMap<String, String>,
+    /// The value of `lattice.oam.dev/reconcile`.
+    pub token: Option<&'a str>,
+    /// RFC 3339; stands only where something changed.
+    pub now: &'a str,
+}
+
+/// The status that `facts` call for.
+#[must_use]
+pub(super) fn compute(facts: &Facts) -> ApplicationStatus {
+    let services = services(facts);
+    let phase = phase(facts, &services);
+    let verdicts = verdicts(facts, phase, &services);
+    let mut conditions = facts.before.conditions.clone();
+    for verdict in &verdicts {
+        set(&mut conditions, verdict, facts.generation, facts.now);
+    }
+    ApplicationStatus {
+        status: Some(phase),
+        observed_generation: facts.generation,
+        summary: Some(summary(facts, &services, &verdicts)),
+        workflow: workflow(facts),
+        latest_revision: facts.revision.cloned(),
+        released: facts.before.released.clone(),
+        applied_resources: applied(facts),
+        reconciled: facts.token.map(Into::into).or_else(|| facts.before.reconciled.clone()),
+        conditions,
+        services,
+    }
+}
+
+/// What a deletion under way looks like.
+#[must_use]
+pub(super) fn deleting(facts: &Facts) -> ApplicationStatus {
+    let message = facts
+        .world
+        .sights
+        .iter()
+        .find_map(|(name, sight)| {
+            let plan = facts.decision.plans.get(name)?;
+            (!plan.is_settled()).then(|| leftover(name, &sight.observed, plan))
+        })
+        .unwrap_or_else(|| "removing what is left".into());
+    let mut conditions = facts.before.conditions.clone();
+    for verdict in [
+        Verdict::no("Ready", "Deleting", &message),
+        Verdict::yes("Reconciling", "Deleting", &message),
+    ] {
+        set(&mut conditions, &verdict, facts.generation, facts.now);
+    }
+    ApplicationStatus {
+        status: Some(Phase::Deleting),
+        observed_generation: facts.generation,
+        conditions,
+        services: Vec::new(),
+        applied_resources: Vec::new(),
+        summary: Some(Summary { message, ..facts.before.summary.clone().unwrap_or_default() }),
+        ..facts.before.clone()
+    }
+}
+
+fn leftover(lattice: &LatticeName, observed: &Observed, plan: &Plan) -> String {
+    if !observed.gate.may_remove() {
+        return format!(
+            "lattice {lattice}: {}; to let go of what runs there, set the annotation \
+             lattice.oam.dev/force-delete: \"true\"",
+            observed.gate
+        );
+    }
+    let next = plan.now.first().map(|p| p.command.to_string());
+    let later = plan.later.first().map(|l| l.command.to_string());
+    let blocked = plan.blocked.first().map(|b| b.message.clone());
+    let what = next.or(later).or(blocked).unwrap_or_default();
+    format!("lattice {lattice}: {what}")
+}
+
+fn phase(facts: &Facts, services: &[Service]) -> Phase {
+    match facts.refusal.map(|r| r.stage) {
+        Some(Stage::Parse | Stage::Revision) => return Phase::Starting,
+        Some(Stage::Policy) => return Phase::GeneratingPolicy,
+        None => {}
+    }
+    if !facts.decision.finished {
+        Phase::RunningWorkflow
+    } else if services.iter().all(|s| s.healthy) && blocked(facts).next().is_none() {
+        Phase::Running
+    } else {
+        Phase::Unhealthy
+    }
+}
+
+fn blocked<'a>(facts: &'a Facts) -> impl Iterator<Item = (&'a LatticeName, &'a Blocked)> {
+    facts
+        .decision
+        .plans
+        .iter()
+        .flat_map(|(name, plan)| plan.blocked.iter().map(move |blocked| (name, blocked)))
+}
+
+fn services(facts: &Facts) -> Vec<Service> {
+    let mut services = Vec::new();
+    for (lattice, plan) in &facts.decision.plans {
+        let Some(sight) = facts.world.sights.get(lattice) else { continue };
+        for (id, progress) in &plan.progress {
+            services.push(service(facts, lattice, &sight.observed, plan, (id, progress)));
+        }
+    }
+    services.sort_by(|a, b| {
+        (&a.cluster, &a.namespace, &a.name).cmp(&(&b.cluster, &b.namespace, &b.name))
+    });
+    services
+}
+
+fn service(
+    facts: &Facts,
+    lattice: &LatticeName,
+    observed: &Observed,
+    plan: &Plan,
+    (id, progress): (&WorkloadId, &Progress),
+) -> Service {
+    let blocked = plan.blocked.iter().find(|b| concerns(&b.subject, id));
+    let complete = progress.ready >= progress.wanted;
+    let message = match blocked {
+        Some(blocked) => format!("{}: {}", blocked.reason.as_str(), blocked.message),
+        None if complete => String::new(),
+        None => format!("{} of {} instances ready", progress.ready, progress.wanted),
+    };
+    let running = progress.hosts.iter().filter(|(_, host)| host.running > 0);
+    let mut hosts: Vec<_> = running
+        .map(|(id, _)| {
+            let host = observed.hosts.get(id);
+            host.map_or_else(|| id.to_string(), |host| host.friendly_name.to_string())
+        })
+        .collect();
+    hosts.sort();
+    hosts.truncate(MAX_HOSTS);
+    Service {
+        name: progress.component.to_string(),
+        namespace: progress.namespace.to_string(),
+        cluster: lattice.to_string(),
+        type_: facts.types.get(&*progress.component).cloned().unwrap_or_default(),
+        healthy: complete && blocked.is_none(),
+        message,
+        instances: Instances { desired: progress.wanted.into(), ready: progress.ready.into() },
+        hosts,
+        traits: Vec::new(),
+    }
+}
+
+fn concerns(subject: &Subject, id: &WorkloadId) -> bool {
+    match subject {
+        Subject::Workload(blocked) => blocked == id,
+        Subject::Link(key) => key.source == *id,
+        Subject::Config(_) => false,
+    }
+}
+
+/// One verdict a condition, in the order in which they are reached.
+fn verdicts(facts: &Facts, phase: Phase, services: &[Service]) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for (stage, condition) in
+        [(Stage::Parse, "Parsed"), (Stage::Revision, "Revision"), (Stage::Policy, "Policy")]
+    {
+        match facts.refusal {
+            Some(refusal) if refusal.stage == stage => {
+                verdicts.push(Verdict::no(condition, refusal.reason(), &refusal.message()));
+            }
+            Some(refusal) if refusal.stage < stage => {}
+            Some(_) | None => verdicts.push(Verdict::yes(condition, "Available", "")),
+        }
+    }
+    if facts.revision.is_some() && facts.refusal.is_none() {
+        verdicts.push(if facts.decision.finished {
+            Verdict::yes("Workflow", "Succeeded", "")
+        } else {
+            Verdict::no("Workflow", "Executing", &waiting(facts))
+        });
+    }
+    verdicts.extend(readiness(facts, phase, services));
+    verdicts
+}
+
+/// `Ready`, `Reconciling` and `Stalled`, as kstatus reads them.
+fn readiness(facts: &Facts, phase: Phase, services: &[Service]) -> [Verdict; 3] {
+    if let Some(refusal) = facts.refusal {
+        let (reason, message) = (refusal.reason(), refusal.message());
+        return [
+            Verdict::no("Ready", reason, &message),
+            Verdict::no("Reconciling", reason, ""),
+            Verdict::yes("Stalled", reason, &message),
+        ];
+    }
+    if phase == Phase::Running {
+        let reconciling = if facts.decision.settled {
+            Verdict::no("Reconciling", "Settled", "")
+        } else {
+            Verdict::yes("Reconciling", "Removing", &waiting(facts))
+        };
+        let ready = Verdict::yes("Ready", "Running", "");
+        return [ready, reconciling, Verdict::no("Stalled", "Running", "")];
+    }
+    let stalled = blocked(facts).find(|(_, blocked)| blocked.reason.is_stalled());
+    let first = stalled.or_else(|| blocked(facts).next());
+    let (reason, message) = match first {
+        Some((lattice, b)) => (b.reason.as_str(), format!("lattice {lattice}: {}", b.message)),
+        None => unready(facts, services),
+    };
+    let ready = Verdict::no("Ready", reason, &message);
+    if stalled.is_some() {
+        let reconciling = Verdict::no("Reconciling", reason, "");
+        return [ready, reconciling, Verdict::yes("Stalled", reason, &message)];
+    }
+    let reconciling = Verdict::yes("Reconciling", reason, &message);
+    [ready, reconciling, Verdict::no("Stalled", "Progressing", "")]
+}
+
+fn unready(facts: &Facts, services: &[Service]) -> (&'static str, String) {
+    let shut = facts.world.sights.iter().find(|(_, sight)| !sight.observed.gate.may_add());
+    if let Some((lattice, sight)) = shut {
+        return ("LatticeUnavailable", format!("lattice {lattice}: {}", sight.observed.gate));
+    }
+    let service = services.iter().find(|service| !service.healthy);
+    let message = service.map_or_else(|| waiting(facts), |s| format!("{}: {}", s.name, s.message));
+    ("Progressing", message)
+}
+
+/// What is being waited for, in one line.
+fn waiting(facts: &Facts) -> String {
+    let step = facts.decision.steps.iter().find(|step| !step.succeeded);
+    step.map_or_else(
+        || {
+            let plans = facts.decision.plans.values();
+            plans
+                .flat_map(|plan| plan.now.iter().map(|p| &p.command))
+                .chain(
+                    facts.decision.plans.values().flat_map(|p| p.later.iter().map(|l| &l.command)),
+                )
+                .next()
+                .map(ToString::to_string)
+                .unwrap_or_default()
+        },
+        |step: &StepProgress| format!("step {}: {}", step.name, step.message),
+    )
+}
+
+fn workflow(facts: &Facts) -> Option<WorkflowStatus> {
+    let revision = facts.revision?;
+    Some(workflow_status::compute(
+        facts.before.workflow.as_ref(),
+        &revision.name,
+        facts.decision,
+        facts.now,
+    ))
+}
+
+fn applied(facts: &Facts) -> Vec<AppliedResource> {
+    let mut applied = Vec::new();
+    for (lattice, sight) in &facts.world.sights {
+        applied.extend(resources(lattice, &sight.desired));
+    }
+    applied.truncate(MAX_APPLIED);
+    applied
+}
+
+fn resources(lattice: &LatticeName, desired: &Desired) -> Vec<AppliedResource> {
+    desired
+        .workloads
+        .iter()
+        .map(|(id, workload)| AppliedResource {
+            kind: match workload.kind {
+                crate::model::WorkloadKind::Component => "Component".into(),
+                crate::model::WorkloadKind::Provider => "Provider".into(),
+            },
+            name: id.to_string(),
+            namespace: workload.namespace.to_string(),
+            cluster: lattice.to_string(),
+            ..AppliedResource::default()
+        })
+        .collect()
+}
+
+fn summary(facts: &Facts, services: &[Service], verdicts: &[Verdict]) -> Summary {
+    let ready = services.iter().filter(|service| service.healthy).count();
+    let lattices: Vec<_> = facts
+        .world
+        .sights
+        .iter()
+        .filter(|(_, sight)| !sight.desired.workloads.is_empty())
+        .map(|(name, _)| name.to_string())
+        .collect();
+    let message = verdicts
+        .iter()
+        .find(|verdict| verdict.condition == "Ready")
+        .map(|verdict| verdict.message.clone())
+        .unwrap_or_default();
+    Summary { ready: format!("{ready}/{}", services.len()), lattices: lattices.join(","), message }
+}
+
+/// Whether a lattice's own trouble is all that keeps a status from being certain.
+#[must_use]
+pub(super) fn is_uncertain(world: &World) -> bool {
+    world.sights.values().any(|sight| match sight.observed.gate {
+        Gate::Disconnected { .. } | Gate::Syncing { .. } => true,
+        Gate::Settling | Gate::MassLoss { .. } | Gate::Open => false,
+    })
+}
+
+/// The condition of this type, if the status has it.
+#[must_use]
+pub(super) fn condition<'a>(status: &'a ApplicationStatus, type_: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// Whether the status has this condition, and it is true.
+#[must_use]
+pub(super) fn is_true(status: &ApplicationStatus, type_: &str) -> bool {
+    condition(status, type_).is_some_and(|c| c.status == ConditionStatus::True)
+}

@@ -1,0 +1,285 @@
+//! What may be sent: connected, whole, settled, and no mass loss.
+use std::{collections::BTreeSet, mem::discriminant, sync::Arc};
+
+use super::{Effect, Fold};
+use crate::model::{Gate, HostId, HostState, Moment};
+
+/// How whole the picture is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    Disconnected {
+        /// Whether the picture was whole before, and only has to settle again.
+        was_whole: bool,
+    },
+    Syncing {
+        since: Moment,
+        /// Inventories from before this are not enough: an earlier process's last command may
+        /// have reached its host until then.
+        from: Moment,
+        asked: bool,
+        waiting: BTreeSet<HostId>,
+    },
+    Settling {
+        since: Moment,
+        waiting: BTreeSet<HostId>,
+    },
+    Whole,
+}
+
+/// Hosts that went without a word.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Loss {
+    /// When each went, within one window.
+    pub(super) recent: Vec<Moment>,
+    pub(super) mass: Option<Mass>,
+    /// When we connected, or our connection moved.
+    pub(super) connected: Moment,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mass {
+    pub(super) since: Moment,
+    pub(super) lost: usize,
+    /// How many live hosts make it good.
+    pub(super) enough: usize,
+}
+
+impl Fold {
+    pub(super) fn connected(&mut self, now: Moment) {
+        self.loss.connected = now;
+        self.round.sent = None;
+        for life in self.lives.values_mut() {
+            life.unanswered = 0;
+            // Nobody was asked while we were away: whoever was unreachable begins anew.
+            life.unreachable = life.unreachable.map(|_| now);
+            // Requests that were under way have ended with the connection.
+            life.asked = false;
+        }
+        self.links.reset(now);
+        self.configs.all_due(now);
+        let was_whole = matches!(self.phase, Phase::Disconnected { was_whole: true });
+        if !was_whole {
+            for host in self.settings.known_hosts.clone() {
+                self.expect(host, now);
+            }
+            let from = now + self.settings.deadlines.request;
+            Arc::make_mut(&mut self.observed).unseen_until = from + self.settings.deadlines.start;
+            self.sync(now, from);
+        } else {
+            let waiting = self.lives.keys().cloned().collect();
+            self.ask_all(now);
+            self.phase = Phase::Settling { since: now, waiting };
+        }
+        self.probe(now);
+        self.show_gate();
+    }
+
+    pub(super) fn disconnected(&mut self, why: Arc<str>) {
+        let was_whole = match self.phase {
+            Phase::Disconnected { was_whole } => was_whole,
+            Phase::Settling { .. } | Phase::Whole => true,
+            Phase::Syncing { .. } => false,
+        };
+        self.phase = Phase::Disconnected { was_whole };
+        self.set_gate(Gate::Disconnected { why });
+    }
+
+    /// Anything may have been missed: the picture is whole again once every host has been asked.
+    pub(super) fn missed(&mut self, now: Moment) {
+        if !self.is_connected() {
+            return;
+        }
+        self.links.reset(now);
+        self.configs.all_due(now);
+        self.sync(now, now);
+        self.probe(now);
+        self.tick_phase(now);
+    }
+
+    /// Somebody else may have sent commands until now: the picture counts only once every host
+    /// has been asked, and what was acknowledged before may be under way unseen.
+    pub fn take_over(&mut self, now: Moment) -> super::Outcome {
+        if self.is_connected() {
+            let from = now + self.settings.deadlines.request;
+            Arc::make_mut(&mut self.observed).unseen_until = from + self.settings.deadlines.start;
+            self.links.reset(now);
+            self.configs.all_due(now);
+            self.sync(now, from);
+            self.probe(now);
+            self.tick_phase(now);
+        } else {
+            self.phase = Phase::Disconnected { was_whole: false };
+        }
+        self.finish()
+    }
+
+    fn sync(&mut self, now: Moment, from: Moment) {
+        let waiting = self.lives.keys().cloned().collect();
+        self.phase = Phase::Syncing { since: now, from, asked: false, waiting };
+    }
+
+    /// A host that wasn't known has been heard: it belongs to the picture.
+    pub(super) fn awaited(&mut self, host: &HostId) {
+        match &mut self.phase {
+            Phase::Syncing { waiting, .. } => {
+                waiting.insert(host.clone());
+            }
+            Phase::Disconnected { .. } | Phase::Settling { .. } | Phase::Whole => {}
+        }
+    }
+
+    /// Something was heard of `host`, or it is proven unreachable: it may not be waited for
+    /// any more.
+    pub(super) fn arrived(&mut self, host: &HostId, now: Moment) {
+        let life = self.lives.get(host);
+        match &mut self.phase {
+            Phase::Syncing { from, waiting, .. } => {
+                let done = life.is_none_or(|life| {
+                    life.unreachable.is_some() || (life.shown_since(*from) && now >= *from)
+                });
+                if done && waiting.remove(host) && waiting.is_empty() {
+                    self.tick_phase(now);
+                }
+            }
+            Phase::Settling { since, waiting } => {
+                let done =
+                    life.is_none_or(|life| life.heard_since(*since) && life.shown_since(*since));
+                if done && waiting.remove(host) && waiting.is_empty() {
+                    self.tick_phase(now);
+                }
+            }
+            Phase::Disconnected { .. } | Phase::Whole => {}
+        }
+    }
+
+    pub(super) fn tick_phase(&mut self, now: Moment) {
+        let interval = self.settings.heartbeat_interval;
+        match &mut self.phase {
+            Phase::Disconnected { .. } => return,
+            Phase::Syncing { from, asked, .. } if now >= *from && !*asked => {
+                *asked = true;
+                self.ask_all(now);
+                if self.lives.is_empty() {
+                    self.phase = Phase::Whole;
+                }
+            }
+            Phase::Syncing { since, from, waiting, .. } => {
+                let late = now.since(*since) >= interval;
+                if now >= *from && (waiting.is_empty() || late) {
+                    let (since, silent) = (*since, std::mem::take(waiting));
+                    self.phase = Phase::Whole;
+                    self.give_up_on(&silent, since, now);
+                }
+            }
+            Phase::Settling { since, waiting } => {
+                if waiting.is_empty() || now.since(*since) >= interval {
+                    self.phase = Phase::Whole;
+                }
+            }
+            Phase::Whole => {}
+        }
+        self.watch_mass_loss(now);
+        self.show_gate();
+    }
+
+    fn ask_all(&mut self, now: Moment) {
+        let all: Vec<_> = self.lives.keys().cloned().collect();
+        for host in &all {
+            self.ask(host, now);
+        }
+    }
+
+    /// One interval has passed: who has said nothing at all is unreachable, its grace still to
+    /// run; who has answered a ping and shows nothing is mute.
+    fn give_up_on(&mut self, silent: &BTreeSet<HostId>, since: Moment, now: Moment) {
+        for host in silent {
+            if let Some(life) = self.lives.get_mut(host) {
+                if life.heard_since(since) {
+                    life.mute = true;
+                } else if life.unreachable.is_none() {
+                    life.unreachable = Some(now);
+                }
+            }
+            self.show_state(host, now);
+        }
+    }
+
+    pub(super) fn lost(&mut self, now: Moment) {
+        let window = self.settings.loss_grace.max(self.settings.heartbeat_interval);
+        self.loss.recent.retain(|at| now.since(*at) < window);
+        self.loss.recent.push(now);
+        let live = self.live();
+        let lost = self.loss.recent.len();
+        if lost >= 3 && lost * 2 > live + lost {
+            let before = self.loss.mass;
+            self.loss.mass = Some(Mass {
+                since: before.map_or(now, |mass| mass.since),
+                lost: lost.max(before.map_or(0, |mass| mass.lost)),
+                enough: (live + lost).max(before.map_or(0, |mass| mass.enough)),
+            });
+        }
+    }
+
+    fn watch_mass_loss(&mut self, now: Moment) {
+        if let Some(mass) = self.loss.mass
+            && (self.live() >= mass.enough
+                || now.since(mass.since) >= self.settings.mass_loss_timeout)
+        {
+            self.loss.mass = None;
+            self.loss.recent.clear();
+        }
+    }
+
+    /// Somebody who may say so says that the hosts won't come back.
+    pub fn confirm_loss(&mut self) -> super::Outcome {
+        self.loss.mass = None;
+        self.loss.recent.clear();
+        if self.is_connected() {
+            self.show_gate();
+        }
+        self.finish()
+    }
+
+    fn live(&self) -> usize {
+        self.lives.values().filter(|life| life.unreachable.is_none()).count()
+    }
+
+    pub(super) fn show_gate(&mut self) {
+        let gate = match (&self.phase, self.loss.mass) {
+            (Phase::Disconnected { .. }, _) => return,
+            (Phase::Syncing { waiting, .. }, _) => Gate::Syncing { waiting_for: waiting.clone() },
+            (Phase::Settling { .. } | Phase::Whole, Some(mass)) => {
+                Gate::MassLoss { lost: mass.lost }
+            }
+            (Phase::Settling { .. }, None) => Gate::Settling,
+            (Phase::Whole, None) => Gate::Open,
+        };
+        self.set_gate(gate);
+    }
+
+    fn set_gate(&mut self, gate: Gate) {
+        if self.observed.gate == gate {
+            return;
+        }
+        // Who is still waited for is no news to a plan; that it is waited is.
+        if discriminant(&gate) != discriminant(&self.observed.gate) {
+            self.outcome.change.gate = true;
+        }
+        self.outcome.change.health = true;
+        Arc::make_mut(&mut self.observed).gate = gate;
+    }
+
+    /// Starts a new round of pings.
+    pub(super) fn probe(&mut self, now: Moment) {
+        self.round.number += 1;
+        self.round.sent = Some(now);
+        self.round.asked_missing = false;
+        self.outcome.effects.push(Effect::Ping { round: self.round.number });
+    }
+
+    /// Whether new work could ever go to a host in this state is what a plan sees of it.
+    pub(super) fn matters(before: HostState, after: HostState) -> bool {
+        before.takes_work() != after.takes_work()
+            || (before == HostState::Unreachable) != (after == HostState::Unreachable)
+    }
+}

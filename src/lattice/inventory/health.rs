@@ -1,0 +1,73 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::Fold;
+use crate::model::{Gate, HostId, HostState, Links};
+
+/// What a `Lattice` reports of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// `Disconnected` carries the reason in the connection's own words.
+    pub gate: Gate,
+    /// The NATS server's version, while connected.
+    pub server: Option<Arc<str>>,
+    /// What the NATS server complained of last on a connection that lasts, as a permission that
+    /// lacks.
+    pub complaint: Option<Arc<str>>,
+    pub hosts: BTreeMap<HostId, HostHealth>,
+    /// Ids that two live processes have.
+    pub duplicates: BTreeSet<HostId>,
+    /// Hosts older than 1.0, with their versions: they aren't commanded.
+    pub unsupported: BTreeMap<HostId, Arc<str>>,
+    pub mass_loss: Option<MassLoss>,
+    /// The links don't fit into one message any more, or nobody answers with them.
+    pub links_unreadable: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostHealth {
+    pub friendly_name: Arc<str>,
+    pub version: Arc<str>,
+    pub state: HostState,
+    pub components: usize,
+    pub providers: usize,
+}
+
+/// Most hosts went at once without a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MassLoss {
+    pub lost: usize,
+    /// Nothing is removed until so many hosts are there.
+    pub enough: usize,
+}
+
+impl Fold {
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let host = |(id, host): (&HostId, &Arc<crate::model::Host>)| {
+            let inventory = host.inventory.as_ref();
+            let health = HostHealth {
+                friendly_name: host.friendly_name.clone(),
+                version: host.version.clone(),
+                state: host.state,
+                components: inventory.map_or(0, |inventory| inventory.components.len()),
+                providers: inventory.map_or(0, |inventory| inventory.providers.len()),
+            };
+            (id.clone(), health)
+        };
+        let mass_loss =
+            self.loss.mass.map(|mass| MassLoss { lost: mass.lost, enough: mass.enough });
+        Health {
+            gate: self.observed.gate.clone(),
+            server: None,
+            complaint: None,
+            hosts: self.observed.hosts.iter().map(host).collect(),
+            duplicates: self.duplicates.clone(),
+            unsupported: self.unsupported.clone(),
+            mass_loss,
+            links_unreadable: self.observed.links == Links::Unreadable,
+        }
+    }
+}

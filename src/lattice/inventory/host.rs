@@ -1,0 +1,450 @@
+//! Hosts come and go.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{Effect, Fold, Life, Silence};
+use crate::{
+    lattice::{
+        in_flight::shows,
+        wire::{HostBrief, HostInventory},
+    },
+    model::{Host, HostId, HostState, Inventory, Lane, Moment, WorkloadId},
+};
+
+/// How long an unreachable host is waited for when all others answer.
+const GRACE: Duration = Duration::from_secs(2);
+/// Who hasn't answered a ping by then is asked by name: a dead process has no responders.
+const SOON: Duration = Duration::from_millis(500);
+/// A host that said it stops is asked this often whether that is so.
+const STOPPING: Duration = Duration::from_millis(500);
+/// A hint is confirmed by an inventory this much later, so that a hundred hints cost one question.
+pub(super) const CONFIRM: Duration = Duration::from_secs(1);
+/// An acknowledged command that shows nothing for so long makes us ask.
+const UNSEEN: Duration = Duration::from_secs(3);
+/// And then again this often.
+const UNSEEN_AGAIN: Duration = Duration::from_secs(5);
+
+/// How an inventory came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Via {
+    Heartbeat,
+    Answer,
+}
+
+impl Fold {
+    /// A host of which only the id is known yet.
+    pub(super) fn expect(&mut self, id: HostId, now: Moment) {
+        if self.lives.contains_key(&id) {
+            return;
+        }
+        self.lives.insert(id.clone(), Life::default());
+        let brief = HostBrief {
+            id,
+            friendly_name: "".into(),
+            version: "".into(),
+            labels: BTreeMap::new(),
+            uptime: Duration::ZERO,
+        };
+        self.put_host(brief, None, now);
+    }
+
+    fn put_host(&mut self, host: HostBrief, inventory: Option<Inventory>, now: Moment) {
+        let HostBrief { id, friendly_name, version, labels, uptime: _ } = host;
+        let life = self.lives.get(&id);
+        let state = life.map_or(HostState::Suspect, |life| life.state(&self.settings, false, now));
+        self.outcome.change.hosts.insert(id.clone());
+        self.outcome.change.health = true;
+        let workloads = inventory.iter().flat_map(ids).cloned();
+        self.outcome.change.workloads.extend(workloads);
+        let host = Host {
+            friendly_name,
+            version,
+            labels,
+            state,
+            joined: now,
+            inventory_at: now,
+            inventory,
+        };
+        Arc::make_mut(&mut self.observed).put_host(id, host);
+    }
+
+    pub(super) fn pong(&mut self, round: u64, host: HostBrief, now: Moment) {
+        if host.version.starts_with("0.") {
+            return self.old_host(&host.id, host.version);
+        }
+        let id = host.id.clone();
+        let Some(life) = self.lives.get_mut(&id) else {
+            self.lives.insert(id.clone(), Life { heard: Some(now), ..Life::default() });
+            self.put_host(host, None, now);
+            self.awaited(&id);
+            return self.ask(&id, now);
+        };
+        life.heard(now);
+        let another = life.is_another(host.uptime, now);
+        let unshown = life.inventory_at.is_none();
+        life.pongs = if life.pongs.0 == round { (round, life.pongs.1 + 1) } else { (round, 1) };
+        if life.pongs.1 == 2 && self.duplicates.insert(id.clone()) {
+            self.outcome.change.health = true;
+        }
+        if another || unshown {
+            self.ask(&id, now);
+        }
+        self.arrived(&id, now);
+        self.show_state(&id, now);
+    }
+
+    /// The answer to a `host.get`.
+    pub(super) fn answered(&mut self, host: &HostId, inventory: HostInventory, now: Moment) {
+        let again = self.lives.get_mut(host).is_some_and(|life| {
+            life.asked = false;
+            std::mem::take(&mut life.ask_again)
+        });
+        self.inventory(inventory, Via::Answer, now);
+        if again {
+            self.ask(host, now);
+        }
+    }
+
+    /// A `host.get` brought no inventory.
+    pub(super) fn silent(&mut self, host: &HostId, silence: Silence, now: Moment) {
+        let Some(life) = self.lives.get_mut(host) else { return };
+        life.asked = false;
+        life.ask_again = false;
+        if life.stopped.is_some() {
+            return self.gone(host, true, now);
+        }
+        match silence {
+            Silence::NoResponders => {
+                life.unreachable.get_or_insert(now);
+            }
+            Silence::NoAnswer => life.mute = true,
+        }
+        self.show_state(host, now);
+        self.arrived(host, now);
+    }
+
+    pub(super) fn inventory(&mut self, host: HostInventory, via: Via, now: Moment) {
+        let HostInventory { id, friendly_name, version, labels, uptime, inventory } = host;
+        if version.starts_with("0.") {
+            return self.old_host(&id, version);
+        }
+        let Some(life) = self.lives.get_mut(&id) else {
+            let life =
+                Life { heard: Some(now), inventory_at: Some(now), uptime, ..Life::default() };
+            self.lives.insert(id.clone(), life);
+            let brief = HostBrief { id: id.clone(), friendly_name, version, labels, uptime };
+            self.put_host(brief, Some(inventory), now);
+            self.awaited(&id);
+            return self.arrived(&id, now);
+        };
+        life.heard(now);
+        let another = life.is_another(uptime, now);
+        if self.duplicates.contains(&id) {
+            return self.show_state(&id, now);
+        }
+        if another && via == Via::Heartbeat {
+            // It has restarted, or this one was delayed: its answer to a question can't be old.
+            return self.ask(&id, now);
+        }
+        life.inventory_at = Some(now);
+        life.uptime = uptime;
+        life.mute = false;
+        life.confirm_at = None;
+        if another {
+            self.void(&id);
+        }
+        let brief = HostBrief { id: id.clone(), friendly_name, version, labels, uptime };
+        self.show(brief, inventory, now);
+        self.resolve(&id, now);
+        self.show_state(&id, now);
+        self.arrived(&id, now);
+    }
+
+    /// Shows what a known host says, if it differs from what was known.
+    fn show(&mut self, brief: HostBrief, inventory: Inventory, now: Moment) {
+        let HostBrief { id, friendly_name, version, labels, uptime: _ } = brief;
+        let Some(known) = self.observed.hosts.get(&id) else { return };
+        if known.labels != labels {
+            self.outcome.change.hosts.insert(id.clone());
+        }
+        let named = known.labels == labels
+            && known.friendly_name == friendly_name
+            && known.version == version;
+        let same = known.inventory.as_ref() == Some(&inventory);
+        if !same {
+            let differing = differences(known.inventory.as_ref(), &inventory);
+            self.outcome.change.workloads.extend(differing);
+            if known.inventory.is_none() {
+                self.outcome.change.hosts.insert(id.clone());
+            }
+        }
+        if named && same {
+            return;
+        }
+        let observed = Arc::make_mut(&mut self.observed);
+        if !named {
+            self.outcome.change.health = true;
+            observed.host_mut(&id, |host| {
+                host.friendly_name = friendly_name;
+                host.version = version;
+                host.labels = labels;
+            });
+        }
+        if !same {
+            observed.set_inventory(&id, Some(inventory), now);
+        }
+    }
+
+    /// Resolves what the inventory just shown proves done.
+    pub(super) fn resolve(&mut self, id: &HostId, now: Moment) {
+        let Some(inventory) = self.observed.hosts.get(id).and_then(|h| h.inventory.as_ref()) else {
+            return;
+        };
+        let in_flight = &self.observed.in_flight;
+        let mut done: Vec<Lane> = Vec::new();
+        for (lane, pending) in &in_flight.pending {
+            if matches!(lane, Lane::Workload(host, _) if host == id)
+                && self.lanes.is_answered(lane)
+                && shows(inventory, &pending.command)
+            {
+                done.push(lane.clone());
+            }
+        }
+        for (lane, failure) in &in_flight.failures {
+            if matches!(lane, Lane::Workload(host, _) if host == id)
+                && !in_flight.pending.contains_key(lane)
+                && shows(inventory, &failure.command)
+            {
+                done.push(lane.clone());
+            }
+        }
+        for lane in done {
+            self.succeeded(&lane, now);
+        }
+    }
+
+    pub(super) fn succeeded(&mut self, lane: &Lane, now: Moment) {
+        let observed = Arc::make_mut(&mut self.observed);
+        let started = observed
+            .in_flight
+            .pending
+            .get(lane)
+            .is_some_and(|pending| crate::lattice::in_flight::starts(&pending.command));
+        self.lanes.succeed(&mut observed.in_flight, lane);
+        self.outcome.change.lane(lane.clone());
+        if started && let Some(id) = lane.workload() {
+            self.started(&id.clone(), now);
+        }
+    }
+
+    /// Asks a host for its inventory, unless it is being asked; then once more afterwards.
+    pub(super) fn ask(&mut self, host: &HostId, now: Moment) {
+        let Some(life) = self.lives.get_mut(host) else { return };
+        if life.asked {
+            life.ask_again = true;
+            return;
+        }
+        life.asked = true;
+        life.asked_at = Some(now);
+        self.outcome.effects.push(Effect::Inventory(host.clone()));
+    }
+
+    /// What was known of a host, and was under way there, belongs to a process that is no more.
+    fn void(&mut self, id: &HostId) {
+        let observed = Arc::make_mut(&mut self.observed);
+        for lane in self.lanes.void_host(&mut observed.in_flight, id) {
+            self.outcome.change.lane(lane);
+        }
+    }
+
+    pub(super) fn old_host(&mut self, id: &HostId, version: Arc<str>) {
+        if self.unsupported.insert(id.clone(), version.clone()).as_ref() != Some(&version) {
+            self.outcome.change.health = true;
+        }
+    }
+
+    /// Works out a host's state again, and shows it if it is another.
+    pub(super) fn show_state(&mut self, id: &HostId, now: Moment) {
+        let (Some(life), Some(host)) = (self.lives.get(id), self.observed.hosts.get(id)) else {
+            return;
+        };
+        let state = life.state(&self.settings, self.duplicates.contains(id), now);
+        let before = host.state;
+        if state == before {
+            return;
+        }
+        self.outcome.change.health = true;
+        if Self::matters(before, state) {
+            self.outcome.change.hosts.insert(id.clone());
+            let workloads = host.inventory.iter().flat_map(ids).cloned();
+            self.outcome.change.workloads.extend(workloads);
+        }
+        Arc::make_mut(&mut self.observed).host_mut(id, |host| host.state = state);
+    }
+
+    /// Takes a host out of the picture.
+    fn gone(&mut self, id: &HostId, said_so: bool, now: Moment) {
+        self.lives.remove(id);
+        self.duplicates.remove(id);
+        let known = self.observed.hosts.get(id);
+        let workloads = known.and_then(|host| host.inventory.as_ref()).into_iter().flat_map(ids);
+        self.outcome.change.workloads.extend(workloads.cloned());
+        self.outcome.change.hosts.insert(id.clone());
+        self.outcome.change.health = true;
+        self.void(id);
+        Arc::make_mut(&mut self.observed).remove_host(id);
+        if !said_so {
+            self.lost(now);
+        }
+        self.arrived(id, now);
+        self.tick_phase(now);
+    }
+
+    pub(super) fn tick_hosts(&mut self, now: Moment) {
+        self.tick_round(now);
+        let unsure = self.unsure();
+        let acknowledged = self.acknowledged(now);
+        let mut ask = Vec::new();
+        let mut changed = Vec::new();
+        let mut gone = Vec::new();
+        for (id, life) in &mut self.lives {
+            let idle = |pause| life.asked_at.is_none_or(|at| now.since(at) >= pause);
+            let overdue = life.overdue(&self.settings, now);
+            let wanted = (life.stopped.is_some() && idle(STOPPING))
+                || (overdue && life.unreachable.is_none() && idle(self.settings.probe_interval))
+                || life.confirm_at.is_some_and(|at| at <= now)
+                || (acknowledged.contains(id) && idle(UNSEEN_AGAIN));
+            if wanted {
+                life.confirm_at = None;
+                ask.push(id.clone());
+            }
+            let probe = self.settings.probe_interval;
+            // A host that stops goes on answering for a moment; one that still does after a whole
+            // round hasn't stopped.
+            if life
+                .stopped
+                .is_some_and(|at| now.since(at) > probe && life.heard_since(at + probe / 2))
+            {
+                life.stopped = None;
+            }
+            let state = life.state(&self.settings, self.duplicates.contains(id), now);
+            if self.observed.hosts.get(id).is_some_and(|host| host.state != state) {
+                changed.push(id.clone());
+            }
+            if let Some(since) = life.unreachable {
+                let alone = unsure == 1
+                    && self.loss.recent.iter().all(|at| now.since(*at) >= self.settings.loss_grace)
+                    && now.since(self.loss.connected) >= self.settings.loss_grace;
+                let grace = if alone { GRACE } else { self.settings.loss_grace };
+                if now.since(since) >= grace {
+                    gone.push(id.clone());
+                }
+            }
+        }
+        for id in &ask {
+            self.ask(id, now);
+        }
+        for id in &changed {
+            self.show_state(id, now);
+        }
+        if !self.is_syncing() {
+            for id in &gone {
+                self.gone(id, false, now);
+            }
+        }
+    }
+
+    /// How many hosts are unreachable, or may be.
+    fn unsure(&self) -> usize {
+        self.lives.values().filter(|l| l.unreachable.is_some() || l.unanswered > 0).count()
+    }
+
+    /// The hosts that have accepted a command a while ago, of which nothing has been seen since.
+    fn acknowledged(&self, now: Moment) -> BTreeSet<HostId> {
+        let pending = self.observed.in_flight.pending.iter();
+        pending
+            .filter(|(lane, pending)| {
+                self.lanes.is_answered(lane) && now.since(pending.sent) >= UNSEEN
+            })
+            .filter_map(|(lane, _)| match lane {
+                Lane::Workload(host, _) => Some(host.clone()),
+                Lane::Links(_) | Lane::Config(_) => None,
+            })
+            .collect()
+    }
+
+    fn tick_round(&mut self, now: Moment) {
+        let Some(sent) = self.round.sent else { return self.probe(now) };
+        if now.since(sent) >= self.settings.probe_interval {
+            let missed = self.settings.missed;
+            for life in self.lives.values_mut().filter(|life| !life.heard_since(sent)) {
+                life.unanswered = life.unanswered.saturating_add(1);
+                if life.unanswered >= missed {
+                    life.unreachable.get_or_insert(now);
+                }
+            }
+            let round = self.round.number;
+            let one = |id: &HostId| {
+                self.lives.get(id).is_some_and(|life| life.pongs.0 == round && life.pongs.1 == 1)
+            };
+            let single: Vec<_> = self.duplicates.iter().filter(|id| one(id)).cloned().collect();
+            for id in single {
+                self.duplicates.remove(&id);
+                self.ask(&id, now);
+                self.outcome.change.health = true;
+            }
+            self.probe(now);
+        } else if !self.round.asked_missing
+            && now.since(sent) >= SOON.min(self.settings.probe_interval / 2)
+        {
+            self.round.asked_missing = true;
+            let missing = self.lives.iter().filter(|(_, life)| !life.heard_since(sent));
+            let missing: Vec<_> = missing
+                .filter(|(_, l)| l.unreachable.is_none())
+                .map(|(id, _)| id.clone())
+                .collect();
+            for id in &missing {
+                self.ask(id, now);
+            }
+        }
+    }
+
+    fn is_syncing(&self) -> bool {
+        matches!(self.phase, super::Phase::Syncing { .. })
+    }
+
+    /// The host says that it stops. It may have said so long ago, so it is asked.
+    pub(super) fn stopping(&mut self, id: &HostId, now: Moment) {
+        let Some(life) = self.lives.get_mut(id) else { return };
+        life.stopped = Some(now);
+        self.ask(id, now);
+        self.show_state(id, now);
+    }
+}
+
+fn ids(inventory: &Inventory) -> impl Iterator<Item = &WorkloadId> {
+    inventory.components.keys().chain(inventory.providers.keys())
+}
+
+/// The ids that run otherwise in `new` than in `old`.
+fn differences(old: Option<&Inventory>, new: &Inventory) -> BTreeSet<WorkloadId> {
+    let nothing = Inventory::default();
+    let old = old.unwrap_or(&nothing);
+    let mut differing = BTreeSet::new();
+    differ(&old.components, &new.components, &mut differing);
+    differ(&old.providers, &new.providers, &mut differing);
+    differing
+}
+
+fn differ<T: PartialEq>(
+    old: &BTreeMap<WorkloadId, T>,
+    new: &BTreeMap<WorkloadId, T>,
+    into: &mut BTreeSet<WorkloadId>,
+) {
+    let changed = new.iter().filter(|(id, thing)| old.get(*id) != Some(*thing));
+    into.extend(changed.map(|(id, _)| id.clone()));
+    into.extend(old.keys().filter(|id| !new.contains_key(*id)).cloned());
+}

@@ -1,0 +1,212 @@
+//! Links carry no heartbeat: they are read, and read again.
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{Effect, Fold, LinksUnread};
+use crate::{
+    lattice::in_flight::backoff,
+    model::{Command, Lane, LatticeName, Link, LinkKey, Links, Moment, WorkloadId},
+};
+
+/// One host's answer may be stale; two that agree, this far apart, are acted on.
+const TWICE: Duration = Duration::from_secs(1);
+/// Links and configs are read again this often, give or take a tenth.
+pub(super) const REREAD: Duration = Duration::from_mins(5);
+/// So many failed reads in a row, while there are hosts, and the links are unreadable.
+const FAILURES: u32 = 3;
+
+type LinkMap = BTreeMap<LinkKey, Link>;
+
+/// Where the reading of links stands.
+#[derive(Debug)]
+pub(super) struct LinkReads {
+    pause: Duration,
+    reading: bool,
+    /// Something may have changed since the read under way was asked for.
+    dirty: bool,
+    due: Option<Moment>,
+    /// What the last read showed, if it isn't what is published.
+    candidate: Option<Arc<LinkMap>>,
+    failures: u32,
+}
+
+impl LinkReads {
+    pub(super) fn new(lattice: &LatticeName) -> Self {
+        let pause = backoff(REREAD, REREAD, 1, lattice);
+        Self { pause, reading: false, dirty: false, due: None, candidate: None, failures: 0 }
+    }
+
+    pub(super) fn reset(&mut self, now: Moment) {
+        self.reading = false;
+        self.dirty = false;
+        self.candidate = None;
+        self.failures = 0;
+        self.due = Some(now);
+    }
+
+    fn due_at(&mut self, at: Moment) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+}
+
+impl Fold {
+    pub(super) fn tick_links(&mut self, now: Moment) {
+        if !self.links.reading && self.links.due.is_some_and(|due| due <= now) {
+            self.links.reading = true;
+            self.links.dirty = false;
+            self.links.due = None;
+            self.outcome.effects.push(Effect::Links);
+        }
+    }
+
+    /// The links may have changed: they are read at the next tick.
+    pub(super) fn links_due(&mut self, now: Moment) {
+        self.links.dirty = true;
+        self.links.due_at(now);
+    }
+
+    /// An id has been started, which makes its host write the record of its links again.
+    pub(super) fn started(&mut self, id: &WorkloadId, now: Moment) {
+        let Links::Read(links) = &self.observed.links else { return };
+        if links_of(links, id).next().is_some() {
+            self.links.dirty = true;
+            self.links.due_at(now + TWICE);
+        }
+    }
+
+    pub(super) fn links_read(&mut self, read: Result<LinkMap, LinksUnread>, now: Moment) {
+        let reads = &mut self.links;
+        reads.reading = false;
+        let again = now + reads.pause;
+        let map = match read {
+            Ok(map) => map,
+            // Without a host there is nobody who could tell, and nothing to do about it.
+            Err(LinksUnread::NoResponders) => {
+                return reads.due_at(now + self.settings.probe_interval);
+            }
+            Err(LinksUnread::TooLarge) => {
+                reads.due_at(again);
+                return self.publish_links(Links::Unreadable);
+            }
+            Err(LinksUnread::Failed) => {
+                reads.failures += 1;
+                reads.due_at(now + self.settings.probe_interval);
+                if reads.failures >= FAILURES {
+                    self.publish_links(Links::Unreadable);
+                }
+                return;
+            }
+        };
+        reads.failures = 0;
+        if let Links::Read(published) = &self.observed.links
+            && **published == map
+        {
+            reads.candidate = None;
+            let at = if reads.dirty { now + TWICE } else { again };
+            return reads.due_at(at);
+        }
+        if reads.candidate.as_deref() == Some(&map) && !reads.dirty {
+            reads.candidate = None;
+            reads.due_at(again);
+            return self.publish_links(Links::Read(Arc::new(map)));
+        }
+        reads.candidate = Some(Arc::new(map));
+        reads.due_at(now + TWICE);
+    }
+
+    fn publish_links(&mut self, links: Links) {
+        if self.observed.links == links {
+            return;
+        }
+        match (&self.observed.links, &links) {
+            (Links::Read(old), Links::Read(new)) => {
+                let changed = new.iter().filter(|(key, link)| old.get(*key) != Some(*link));
+                let gone = old.keys().filter(|key| !new.contains_key(*key));
+                let keys = changed.map(|(key, _)| key).chain(gone);
+                self.outcome.change.link_sources.extend(keys.map(|key| key.source.clone()));
+            }
+            (Links::Unread | Links::Unreadable, _) | (Links::Read(_), _) => {
+                self.outcome.change.links = true;
+                self.outcome.change.health = true;
+            }
+        }
+        Arc::make_mut(&mut self.observed).links = links;
+        self.resolve_links();
+    }
+
+    /// Resolves link commands that the links now published prove done.
+    fn resolve_links(&mut self) {
+        let Links::Read(links) = &self.observed.links else { return };
+        let shown = |command: &Command| match command {
+            Command::PutLink { key, link } => links.get(key) == Some(link),
+            Command::DeleteLink { key } => !links.contains_key(key),
+            Command::PutConfig { .. }
+            | Command::DeleteConfig { .. }
+            | Command::StartProvider { .. }
+            | Command::StopProvider { .. }
+            | Command::ScaleComponent { .. } => false,
+        };
+        let pending = self.observed.in_flight.pending.iter();
+        let done: Vec<Lane> = pending
+            .filter(|(lane, pending)| self.lanes.is_answered(lane) && shown(&pending.command))
+            .map(|(lane, _)| lane.clone())
+            .collect();
+        let observed = Arc::make_mut(&mut self.observed);
+        for lane in done {
+            self.lanes.succeed(&mut observed.in_flight, &lane);
+            self.outcome.change.lane(lane);
+        }
+    }
+
+    /// Somebody put or deleted a link. If it was us, and the host has answered too, it is so.
+    pub(super) fn link_hint(&mut self, hint: &Command, now: Moment) {
+        let lane = hint.lane();
+        let ours = self.observed.in_flight.pending.get(&lane).is_some_and(|p| p.command == *hint);
+        if ours {
+            let observed = Arc::make_mut(&mut self.observed);
+            if self.lanes.link_event(&mut observed.in_flight, &lane) {
+                self.outcome.change.lane(lane);
+                self.apply_link(hint.clone(), now);
+            }
+            return;
+        }
+        let known = match (&self.observed.links, hint) {
+            (Links::Read(links), Command::PutLink { key, link }) => links.get(key) == Some(link),
+            (Links::Read(links), Command::DeleteLink { key }) => !links.contains_key(key),
+            _ => false,
+        };
+        if !known {
+            self.links_due(now);
+        }
+    }
+
+    /// Shows a link command of ours that was answered and whose event was seen: its host wrote it
+    /// before it said so. A read confirms it.
+    pub(super) fn apply_link(&mut self, command: Command, now: Moment) {
+        self.links.candidate = None;
+        self.links.dirty = true;
+        self.links.due_at(now + TWICE);
+        let Links::Read(links) = &self.observed.links else { return };
+        let mut links = LinkMap::clone(links);
+        match command {
+            Command::PutLink { key, link } => {
+                links.insert(key, link);
+            }
+            Command::DeleteLink { key } => {
+                links.remove(&key);
+            }
+            Command::PutConfig { .. }
+            | Command::DeleteConfig { .. }
+            | Command::StartProvider { .. }
+            | Command::StopProvider { .. }
+            | Command::ScaleComponent { .. } => return,
+        }
+        self.publish_links(Links::Read(Arc::new(links)));
+    }
+}
+
+/// The links whose source is `id`.
+fn links_of<'a>(links: &'a LinkMap, id: &'a WorkloadId) -> impl Iterator<Item = &'a LinkKey> {
+    let first =
+        LinkKey { source: id.clone(), name: "".into(), namespace: "".into(), package: "".into() };
+    links.range(first..).map(|(key, _)| key).take_while(move |key| key.source == *id)
+}

@@ -1,0 +1,25 @@
+//! One lattice: what it shows, and what is sent to it.
+//!
+//! ```text
+//!            NATS
+//!             │ bytes                      ▲ bytes
+//!             ▼                            │
+//!   wire (decode)                    wire (encode)
+//!             │ Event, HostInventory …     ▲ Command, Read
+//!             ▼                            │
+//!   inventory (fold) ──Observed──▶ placement
+//!             │  ▲
+//!             ▼  │ outcomes
+//!   in_flight (lanes)
+//! ```
+//!
+//! [`wire`], [`inventory`] and [`in_flight`] are pure; [`access`], [`client`] and [`watch`] are
+//! the edge, where one task owns a lattice. The only clock read is in [`clock`].
+
+pub mod access;
+pub mod client;
+pub mod clock;
+pub mod in_flight;
+pub mod inventory;
+pub mod watch;
+pub mod wire;

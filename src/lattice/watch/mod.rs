@@ -1,0 +1,222 @@
+//! One task a lattice: it alone talks to it, folds what it says, and sends what is submitted.
+//!
+//! ```text
+//! NATS ──▶ task ──fold──▶ Mutex<State> ◀──observed(), submit()── controller
+//!            │                 │                                     ▲
+//!            └── requests ◀────┘ effects, queue        Change ───────┘
+//! ```
+//!
+//! 1. Nobody waits for the network here: [`Handle::observed`] takes what is there, and
+//!    [`Handle::submit`] takes the lanes at once and leaves the sending to the task.
+//! 2. Changes are never lost: while the receiver is slow they become one.
+//! 3. A lattice that can't be reached holds up none but itself, and says why.
+
+mod metrics;
+mod queue;
+mod session;
+mod state;
+mod task;
+
+pub use metrics::Metrics;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    access::Access,
+    in_flight::Deadlines,
+    inventory::{self, Change, Health},
+};
+use crate::{
+    lattice::clock,
+    model::{ApplicationKey, Command, ConfigName, HostId, LatticeName, Moment, Observed},
+};
+use state::Shared;
+
+/// What one lattice is, and how patient to be with it. [`Settings::new`] has the defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The name of its `Lattice` object.
+    pub name: LatticeName,
+    /// Its name on the wire.
+    pub wire_name: String,
+    pub control_prefix: String,
+    pub event_prefix: String,
+    pub access: Access,
+    pub heartbeat_interval: Duration,
+    /// After how many unanswered probes in a row a host is unreachable.
+    pub missed: u32,
+    pub probe_interval: Duration,
+    pub loss_grace: Duration,
+    pub mass_loss_timeout: Duration,
+    /// At most so many commands are on the wire without an outcome.
+    pub max_in_flight: usize,
+    /// The hosts that were there when an earlier process looked last.
+    pub known_hosts: Vec<HostId>,
+    pub request_timeout: Duration,
+    /// How long a start may take, the pull of its image included.
+    pub start_deadline: Duration,
+}
+
+impl Settings {
+    #[must_use]
+    pub fn new(name: LatticeName, access: Access) -> Self {
+        Self {
+            wire_name: name.to_string(),
+            name,
+            control_prefix: "wasmbus.ctl".to_owned(),
+            event_prefix: "wasmbus.evt".to_owned(),
+            access,
+            heartbeat_interval: Duration::from_secs(30),
+            missed: 3,
+            probe_interval: Duration::from_secs(4),
+            loss_grace: Duration::from_secs(30),
+            mass_loss_timeout: Duration::from_mins(15),
+            max_in_flight: 200,
+            known_hosts: Vec::new(),
+            request_timeout: Duration::from_secs(2),
+            start_deadline: Duration::from_mins(1),
+        }
+    }
+
+    fn fold(&self) -> inventory::Settings {
+        inventory::Settings {
+            name: self.name.clone(),
+            heartbeat_interval: self.heartbeat_interval,
+            missed: self.missed,
+            probe_interval: self.probe_interval,
+            loss_grace: self.loss_grace,
+            mass_loss_timeout: self.mass_loss_timeout,
+            known_hosts: self.known_hosts.clone(),
+            deadlines: Deadlines {
+                start: self.start_deadline,
+                other: OTHER_DEADLINE,
+                request: self.request_timeout,
+            },
+        }
+    }
+
+    /// Whether `other` is the same lattice on the wire.
+    fn same_lattice(&self, other: &Self) -> bool {
+        self.wire_name == other.wire_name
+            && self.control_prefix == other.control_prefix
+            && self.event_prefix == other.event_prefix
+    }
+}
+
+/// For whatever pulls no image.
+const OTHER_DEADLINE: Duration = Duration::from_secs(15);
+/// Orders of the handle to the task; they are rare.
+const CONTROLS: usize = 8;
+
+enum Control {
+    Update(Box<Settings>, oneshot::Sender<()>),
+    Stop(oneshot::Sender<()>),
+}
+
+/// A watched lattice. Clones are the same one; when the last is dropped, the task ends.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    name: LatticeName,
+    shared: Arc<Shared>,
+    control: mpsc::Sender<Control>,
+}
+
+/// Starts to watch a lattice. What changes there is sent to `changes`, in as few pieces as its
+/// receiver has time for.
+#[must_use]
+pub fn watch(settings: Settings, changes: mpsc::Sender<(LatticeName, Change)>) -> Handle {
+    let (control, orders) = mpsc::channel(CONTROLS);
+    let shared = Arc::new(Shared::new(&settings));
+    let name = settings.name.clone();
+    tokio::spawn(task::run(settings, shared.clone(), changes, orders));
+    Handle { name, shared, control }
+}
+
+impl Handle {
+    #[must_use]
+    pub fn name(&self) -> &LatticeName {
+        &self.name
+    }
+
+    /// What the lattice showed last; costs the copy of a pointer.
+    #[must_use]
+    pub fn observed(&self) -> Arc<Observed> {
+        self.shared.lock().fold.observed().clone()
+    }
+
+    /// Takes the lanes of `commands`, and sends them in the background. A command whose lane is
+    /// taken, or that the lattice's state forbids by now, is skipped: the plan that asked for it
+    /// is older than what is known. How many were taken.
+    #[allow(clippy::must_use_candidate)] // nobody has to count
+    pub fn submit(&self, application: &ApplicationKey, commands: Vec<Command>) -> usize {
+        let taken = self.shared.lock().submit(application, commands, clock::now());
+        self.shared.wake();
+        taken
+    }
+
+    /// Which configs an Application wants kept read, all of them; they replace those of before.
+    pub fn want_configs(&self, application: &ApplicationKey, names: BTreeSet<ConfigName>) {
+        self.shared.lock().want_configs(application, names);
+        self.shared.wake();
+    }
+
+    /// Drops what is kept for an Application, and what waits to be sent for it.
+    pub fn forget(&self, application: &ApplicationKey) {
+        self.shared.lock().forget(application, clock::now());
+        self.shared.wake();
+    }
+
+    /// What a `Lattice` reports of itself.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.lock().health()
+    }
+
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        clock::now()
+    }
+
+    /// Nothing is sent from `until` on; `None` lifts that. Who leads only as long as a lease
+    /// lasts says so here, since NATS can't fence a leader that was paused.
+    pub fn send_until(&self, until: Option<Moment>) {
+        self.shared.lock().send_until = until;
+        self.shared.wake();
+    }
+
+    /// Begins anew, as after a start: somebody else may have sent commands until now.
+    pub fn take_over(&self) {
+        self.shared.lock().take_over(clock::now());
+        self.shared.wake();
+    }
+
+    /// The hosts that were lost at once won't come back: removals go on.
+    pub fn confirm_loss(&self) {
+        self.shared.lock().confirm_loss();
+        self.shared.wake();
+    }
+
+    /// Goes on with other settings; connects again if they say so.
+    pub async fn update(&self, settings: Settings) {
+        let (done, updated) = oneshot::channel();
+        if self.control.send(Control::Update(Box::new(settings), done)).await.is_ok() {
+            updated.await.ok();
+        }
+    }
+
+    /// Ends the task: nothing more is taken, what was sent is waited for, up to one request's
+    /// time-out.
+    pub async fn stop(self) {
+        let (done, stopped) = oneshot::channel();
+        if self.control.send(Control::Stop(done)).await.is_ok() {
+            stopped.await.ok();
+        }
+    }
+}

@@ -1,0 +1,113 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use async_nats::{Event as Connection, Message, Subscriber};
+use futures::StreamExt;
+use tokio::sync::mpsc;
+
+use super::Settings;
+use crate::lattice::{
+    access::{Access, AccessError},
+    client::Client,
+    wire::{Read, Subjects},
+};
+
+/// One connection with what is subscribed on it.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) client: Client,
+    events: Subscriber,
+    pongs: Subscriber,
+    inbox: String,
+    connection: mpsc::Receiver<Connection>,
+    /// The connection had more to tell than we took.
+    overflow: Arc<AtomicBool>,
+}
+
+/// What comes over a connection.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    Event(Message),
+    Pong(Message),
+    Connection(Connection),
+    /// It won't bring anything any more.
+    Ended,
+}
+
+/// How much the connection may tell before we look.
+const CONNECTION_EVENTS: usize = 256;
+/// Whole lattices of thousands of hosts answer one ping at once.
+const SUBSCRIPTION: usize = 64 * 1024;
+
+impl Session {
+    pub(super) async fn open(settings: Settings) -> Result<Self, AccessError> {
+        let url = || settings.access.urls.join(",");
+        let subjects =
+            Subjects::new(&settings.control_prefix, &settings.event_prefix, &settings.wire_name)
+                .map_err(AccessError::Subject)?;
+        let (nats, connection, overflow) =
+            connect(&settings.access, settings.request_timeout).await?;
+        let failed = |source| AccessError::Subscribe { url: url(), source };
+        let events = nats.subscribe(subjects.events().to_owned()).await.map_err(failed)?;
+        let inbox = nats.new_inbox();
+        let pongs = nats.subscribe(format!("{inbox}.*")).await.map_err(failed)?;
+        // The first ping must find the subscriptions at the server; if this fails, so will it.
+        nats.flush().await.ok();
+        let client = Client::new(nats, subjects);
+        Ok(Self { client, events, pongs, inbox, connection, overflow })
+    }
+
+    /// The next thing that arrives. What the connection says of itself comes first, so that no
+    /// event is taken for one of a connection that is gone.
+    pub(super) async fn next(&mut self) -> Arrival {
+        tokio::select! {
+            biased;
+            said = self.connection.recv() => said.map_or(Arrival::Ended, Arrival::Connection),
+            event = self.events.next() => event.map_or(Arrival::Ended, Arrival::Event),
+            pong = self.pongs.next() => pong.map_or(Arrival::Ended, Arrival::Pong),
+        }
+    }
+
+    /// Whether the connection said something that was lost; asking forgets it.
+    pub(super) fn take_overflow(&self) -> bool {
+        self.overflow.swap(false, Relaxed)
+    }
+
+    /// Sends a ping whose answers name their round.
+    pub(super) async fn ping(&self, round: u64) {
+        let request = self.client.subjects().read(&Read::Ping);
+        let reply = format!("{}.{round}", self.inbox);
+        let nats = self.client.nats();
+        // A connection that fails says so itself.
+        nats.publish_with_reply(request.subject, reply, request.payload.into()).await.ok();
+    }
+}
+
+/// The round in the subject of a pong.
+pub(super) fn round_of(message: &Message) -> Option<u64> {
+    message.subject.rsplit('.').next()?.parse().ok()
+}
+
+type Connected = (async_nats::Client, mpsc::Receiver<Connection>, Arc<AtomicBool>);
+
+async fn connect(access: &Access, request: Duration) -> Result<Connected, AccessError> {
+    let (tell, connection) = mpsc::channel(CONNECTION_EVENTS);
+    let overflow = Arc::new(AtomicBool::new(false));
+    let options = access.options(request)?.subscription_capacity(SUBSCRIPTION).event_callback({
+        let overflow = overflow.clone();
+        move |event| {
+            let (tell, overflow) = (tell.clone(), overflow.clone());
+            async move {
+                if tell.try_send(event).is_err() {
+                    overflow.store(true, Relaxed);
+                }
+            }
+        }
+    });
+    Ok((access.connect(options).await?, connection, overflow))
+}

@@ -1,0 +1,139 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde::Deserialize;
+
+use super::or_default;
+use crate::model::{HostId, Inventory, RunningComponent, RunningProvider, WorkloadId};
+
+/// What a heartbeat carries and `host.get` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "WireInventory")]
+pub struct HostInventory {
+    pub id: HostId,
+    pub friendly_name: Arc<str>,
+    pub version: Arc<str>,
+    pub labels: BTreeMap<String, String>,
+    /// Since the host's process started, in whole seconds.
+    pub uptime: Duration,
+    pub inventory: Inventory,
+}
+
+/// What a host answers to a ping.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "WireBrief")]
+pub struct HostBrief {
+    pub id: HostId,
+    pub friendly_name: Arc<str>,
+    pub version: Arc<str>,
+    pub labels: BTreeMap<String, String>,
+    pub uptime: Duration,
+}
+
+#[derive(Deserialize)]
+struct WireBrief {
+    id: HostId,
+    #[serde(default, deserialize_with = "or_default")]
+    friendly_name: String,
+    #[serde(default, deserialize_with = "or_default")]
+    version: String,
+    #[serde(default, deserialize_with = "or_default")]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    uptime_seconds: u64,
+}
+
+impl From<WireBrief> for HostBrief {
+    fn from(brief: WireBrief) -> Self {
+        Self {
+            id: brief.id,
+            friendly_name: brief.friendly_name.into(),
+            version: brief.version.into(),
+            labels: brief.labels,
+            uptime: Duration::from_secs(brief.uptime_seconds),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct WireInventory {
+    host_id: HostId,
+    #[serde(default, deserialize_with = "or_default")]
+    friendly_name: String,
+    #[serde(default, deserialize_with = "or_default")]
+    version: String,
+    #[serde(default, deserialize_with = "or_default")]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    uptime_seconds: u64,
+    #[serde(default, alias = "actors", deserialize_with = "or_default")]
+    components: Vec<WireComponent>,
+    #[serde(default, deserialize_with = "or_default")]
+    providers: Vec<WireProvider>,
+}
+
+#[derive(Deserialize)]
+struct WireComponent {
+    id: WorkloadId,
+    #[serde(default, deserialize_with = "or_default")]
+    image_ref: String,
+    #[serde(default, deserialize_with = "or_default")]
+    annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    max_instances: u32,
+}
+
+#[derive(Deserialize)]
+struct WireProvider {
+    id: WorkloadId,
+    #[serde(default, deserialize_with = "or_default")]
+    image_ref: String,
+    #[serde(default, deserialize_with = "or_default")]
+    annotations: BTreeMap<String, String>,
+}
+
+impl From<WireInventory> for HostInventory {
+    fn from(wire: WireInventory) -> Self {
+        let component = |c: WireComponent| {
+            let running = RunningComponent {
+                image: c.image_ref.into(),
+                annotations: c.annotations,
+                instances: c.max_instances,
+            };
+            (c.id, running)
+        };
+        let provider = |p: WireProvider| {
+            (p.id, RunningProvider { image: p.image_ref.into(), annotations: p.annotations })
+        };
+        Self {
+            id: wire.host_id,
+            friendly_name: wire.friendly_name.into(),
+            version: wire.version.into(),
+            labels: wire.labels,
+            uptime: Duration::from_secs(wire.uptime_seconds),
+            inventory: Inventory {
+                components: wire.components.into_iter().map(component).collect(),
+                providers: wire.providers.into_iter().map(provider).collect(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lattice::wire::decode;
+
+    #[test]
+    fn an_inventory_is_read_whatever_its_host_leaves_out() {
+        let text = br#"{"host_id":"N1","actors":[{"id":"a","image_ref":"r/a:1","name":null,
+            "annotations":null,"revision":0,"max_instances":4,"limits":null}],
+            "providers":[{"id":"p","image_ref":"http-server","name":null}],"later":[1]}"#;
+        let host: HostInventory = decode(text).unwrap();
+        assert_eq!(
+            host.inventory.components["a".parse::<WorkloadId>().as_ref().unwrap()].instances,
+            4
+        );
+        assert_eq!(host.inventory.providers.len(), 1);
+        assert_eq!(&*host.version, "");
+    }
+}

@@ -1,0 +1,131 @@
+use std::{cmp::Ordering, collections::BTreeMap, fmt, sync::Arc};
+
+use super::{ConfigName, HostId, Link, LinkKey, WorkloadId};
+
+/// One command to a lattice. All are absolute, so that doing one twice is doing it once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    PutConfig {
+        name: ConfigName,
+        values: BTreeMap<String, String>,
+    },
+    DeleteConfig {
+        name: ConfigName,
+    },
+    PutLink {
+        key: LinkKey,
+        link: Link,
+    },
+    DeleteLink {
+        key: LinkKey,
+    },
+    StartProvider {
+        host: HostId,
+        id: WorkloadId,
+        image: Arc<str>,
+        config: Vec<ConfigName>,
+        annotations: BTreeMap<String, String>,
+    },
+    StopProvider {
+        host: HostId,
+        id: WorkloadId,
+    },
+    /// `count` is the number of instances that this host should run; 0 stops it.
+    ScaleComponent {
+        host: HostId,
+        id: WorkloadId,
+        image: Arc<str>,
+        count: u32,
+        config: Vec<ConfigName>,
+        annotations: BTreeMap<String, String>,
+    },
+}
+
+/// What a command must have to itself until it is resolved, because hosts work after they have
+/// answered, in any order.
+///
+/// Lanes are ordered by what they are about: the links of an id, the same id on each host, then
+/// the next id; so all that goes on about one id is one range of a map.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Lane {
+    Workload(HostId, WorkloadId),
+    /// Links are kept by source, and written without compare-and-swap.
+    Links(WorkloadId),
+    Config(ConfigName),
+}
+
+impl Lane {
+    /// The id that it is about; `None` for config.
+    #[must_use]
+    pub fn workload(&self) -> Option<&WorkloadId> {
+        match self {
+            Self::Workload(_, id) | Self::Links(id) => Some(id),
+            Self::Config(_) => None,
+        }
+    }
+
+    fn sort_key(&self) -> (Option<&ConfigName>, Option<&WorkloadId>, Option<&HostId>) {
+        match self {
+            Self::Links(id) => (None, Some(id), None),
+            Self::Workload(host, id) => (None, Some(id), Some(host)),
+            Self::Config(name) => (Some(name), None, None),
+        }
+    }
+}
+
+impl Ord for Lane {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.sort_key().cmp(&other.sort_key())
+    }
+}
+
+impl PartialOrd for Lane {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Command {
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::PutConfig { name, .. } | Self::DeleteConfig { name } => {
+                Lane::Config(name.clone())
+            }
+            Self::PutLink { key, .. } | Self::DeleteLink { key } => Lane::Links(key.source.clone()),
+            Self::StartProvider { host, id, .. }
+            | Self::StopProvider { host, id }
+            | Self::ScaleComponent { host, id, .. } => Lane::Workload(host.clone(), id.clone()),
+        }
+    }
+
+    /// Whether it takes something away, so that it must never be sent on half a picture. A scale
+    /// that lowers a count does too; only who knows the present count can tell that.
+    #[must_use]
+    pub fn removes(&self) -> bool {
+        match self {
+            Self::DeleteConfig { .. } | Self::DeleteLink { .. } | Self::StopProvider { .. } => true,
+            Self::ScaleComponent { count, .. } => *count == 0,
+            Self::PutConfig { .. } | Self::PutLink { .. } | Self::StartProvider { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PutConfig { name, .. } => write!(f, "put config {name}"),
+            Self::DeleteConfig { name } => write!(f, "delete config {name}"),
+            Self::PutLink { key, link } => write!(f, "put link {key}-> {}", link.target),
+            Self::DeleteLink { key } => write!(f, "delete link {key}->"),
+            Self::StartProvider { host, id, .. } => write!(f, "start provider {id} on {host}"),
+            Self::StopProvider { host, id } => write!(f, "stop provider {id} on {host}"),
+            Self::ScaleComponent { host, id, count: 0, .. } => {
+                write!(f, "stop component {id} on {host}")
+            }
+            Self::ScaleComponent { host, id, count, .. } => {
+                write!(f, "scale component {id} on {host} to {count}")
+            }
+        }
+    }
+}

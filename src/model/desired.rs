@@ -1,0 +1,120 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{AskHash, ConfigName, Owner, WorkloadId};
+
+/// What one Application wants on one lattice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired {
+    pub owner: Owner,
+    pub workloads: BTreeMap<WorkloadId, Workload>,
+    /// Links that differ only in interfaces are one here: on the wire they overwrite each other.
+    pub links: BTreeMap<LinkKey, Link>,
+    pub configs: BTreeMap<ConfigName, ConfigWanted>,
+}
+
+impl Desired {
+    /// What an Application wants that wants nothing any more.
+    #[must_use]
+    pub fn nothing(owner: Owner) -> Self {
+        Self { owner, workloads: BTreeMap::new(), links: BTreeMap::new(), configs: BTreeMap::new() }
+    }
+}
+
+/// A component or a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    pub kind: WorkloadKind,
+    /// Its name in the Application.
+    pub component: Arc<str>,
+    /// The target's namespace, which is part of generated ids.
+    pub namespace: Arc<str>,
+    pub image: Arc<str>,
+    /// Names of its own config, in order: the right-most wins.
+    pub config: Vec<ConfigName>,
+    pub scaling: Scaling,
+    /// All that is written on it, `hash` included.
+    pub annotations: BTreeMap<String, String>,
+    pub hash: AskHash,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkloadKind {
+    /// Wasm; a host runs up to `count` instances of it at a time.
+    Component,
+    /// A capability provider: one process a host, or a builtin of the host.
+    Provider,
+}
+
+impl fmt::Display for WorkloadKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Component => "component",
+            Self::Provider => "provider",
+        })
+    }
+}
+
+/// How many run, and where. `spread` is never empty: no spread means one that all hosts meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scaling {
+    /// `instances` in all, shared out over the entries by weight.
+    Spread { instances: u32, spread: Vec<SpreadEntry> },
+    /// `instances` on every host that meets an entry.
+    Daemon { instances: u32, spread: Vec<SpreadEntry> },
+}
+
+impl Scaling {
+    #[must_use]
+    pub fn spread(&self) -> &[SpreadEntry] {
+        match self {
+            Self::Spread { spread, .. } | Self::Daemon { spread, .. } => spread,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpreadEntry {
+    pub name: Arc<str>,
+    pub weight: u32,
+    /// Labels that a host must have, with exactly these values.
+    pub requirements: BTreeMap<String, String>,
+}
+
+/// What makes a link one link for the hosts; they refuse a second target under the same key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LinkKey {
+    pub source: WorkloadId,
+    pub name: Arc<str>,
+    pub namespace: Arc<str>,
+    pub package: Arc<str>,
+}
+
+impl fmt::Display for LinkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -({}:{}, {})", self.source, self.namespace, self.package, self.name)
+    }
+}
+
+/// The rest of a link: whom it calls, through what, with which config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    pub target: WorkloadId,
+    pub interfaces: BTreeSet<Arc<str>>,
+    /// Config names, in order.
+    pub source_config: Vec<ConfigName>,
+    pub target_config: Vec<ConfigName>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigWanted {
+    /// We write and delete it.
+    Managed(BTreeMap<String, String>),
+    /// It must exist; we never write or delete it.
+    Required,
+}

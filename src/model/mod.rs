@@ -1,0 +1,37 @@
+//! The shared nouns: what an Application wants, what a lattice shows, and what lies between.
+//!
+//! ```text
+//! Desired ──┐
+//!           ├──▶ Plan { now, later, blocked } ──▶ Command ──▶ lattice
+//! Observed ─┘
+//! ```
+//!
+//! Everything here is plain data. It reads no clock and talks to nothing; times are [`Moment`]s
+//! that the process noted itself, because the clocks of hosts and of events can't be trusted.
+//! Maps are ordered, so that equal values print and iterate equally.
+
+mod annotation;
+mod command;
+mod desired;
+mod in_flight;
+mod moment;
+mod name;
+mod observed;
+mod plan;
+mod runs;
+
+pub use annotation::{
+    APPLICATION, APPSPEC, AskHash, COMPONENT, HASH, INSTALLATION, MANAGED_BY, Owner, REVISION, UID,
+};
+pub use command::{Command, Lane};
+pub use desired::{
+    ConfigWanted, Desired, Link, LinkKey, Scaling, SpreadEntry, Workload, WorkloadKind,
+};
+pub use in_flight::{Failure, InFlight, Pending};
+pub use moment::Moment;
+pub use name::{ApplicationKey, ConfigName, HostId, LatticeName, NameError, WorkloadId, id_part};
+pub use observed::{
+    Gate, Host, HostState, Inventory, Links, Observed, RunningComponent, RunningProvider,
+};
+pub use plan::{Blocked, HostProgress, Later, Plan, Planned, Progress, Reason, Subject, WaitsFor};
+pub use runs::Runs;

@@ -1,0 +1,305 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+
+use super::{ConfigName, HostId, InFlight, LatticeName, Link, LinkKey, Moment, Runs, WorkloadId};
+
+/// What one lattice showed last. Cheap to clone: hosts are shared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    pub lattice: LatticeName,
+    /// Grows with each change that a plan could depend on.
+    pub version: u64,
+    pub gate: Gate,
+    /// Read it freely; change it through [`Observed::put_host`], [`Observed::set_inventory`],
+    /// [`Observed::remove_host`] and, for all that is no inventory, [`Observed::host_mut`], which
+    /// keep [`Observed::runs`] in step.
+    pub hosts: BTreeMap<HostId, Arc<Host>>,
+    runs: Runs,
+    pub links: Links,
+    /// When a link of this source was last put or deleted by us: a provider that starts right
+    /// after could miss it. Entries older than a few seconds may be dropped.
+    pub links_written: BTreeMap<WorkloadId, Moment>,
+    /// Three states: no entry, not read yet; `None`, surely absent; `Some`, its values.
+    pub configs: BTreeMap<ConfigName, Option<Arc<BTreeMap<String, String>>>>,
+    pub in_flight: InFlight,
+    /// Until then a start that an earlier process had acknowledged may be under way unseen.
+    pub unseen_until: Moment,
+}
+
+impl Observed {
+    /// A lattice of which nothing is known.
+    #[must_use]
+    pub fn unknown(lattice: LatticeName) -> Self {
+        Self {
+            lattice,
+            version: 0,
+            gate: Gate::Disconnected { why: "not connected yet".into() },
+            hosts: BTreeMap::new(),
+            runs: Runs::default(),
+            links: Links::Unread,
+            links_written: BTreeMap::new(),
+            configs: BTreeMap::new(),
+            in_flight: InFlight::default(),
+            unseen_until: Moment::default(),
+        }
+    }
+
+    /// Who runs what, by id and by owner.
+    #[must_use]
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    /// Takes `host` into the picture, in place of what was known under its id.
+    pub fn put_host(&mut self, id: HostId, host: Host) {
+        let old = self.hosts.get(&id).and_then(|known| known.inventory.as_ref());
+        self.runs.replace(&id, old, host.inventory.as_ref());
+        self.hosts.insert(id, Arc::new(host));
+    }
+
+    /// Takes note of what a known host says it runs; `None` if what it said before is void. A host
+    /// that isn't known stays so.
+    pub fn set_inventory(&mut self, id: &HostId, inventory: Option<Inventory>, at: Moment) {
+        let Some(host) = self.hosts.get_mut(id) else { return };
+        self.runs.replace(id, host.inventory.as_ref(), inventory.as_ref());
+        let host = Arc::make_mut(host);
+        host.inventory_at = at;
+        host.inventory = inventory;
+    }
+
+    /// Takes a host out of the picture, with all that it ran.
+    pub fn remove_host(&mut self, id: &HostId) {
+        if let Some(host) = self.hosts.remove(id) {
+            self.runs.replace(id, host.inventory.as_ref(), None);
+        }
+    }
+
+    /// Changes what is known of a host, but for its inventory, which stays as it is.
+    pub fn host_mut(&mut self, id: &HostId, change: impl FnOnce(&mut Host)) {
+        let Some(host) = self.hosts.get_mut(id) else { return };
+        let host = Arc::make_mut(host);
+        let inventory = host.inventory.take();
+        change(host);
+        host.inventory = inventory;
+    }
+}
+
+/// What may be sent to a lattice now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gate {
+    /// No connection: nothing may be sent.
+    Disconnected {
+        why: Arc<str>,
+    },
+    /// Some hosts that should be there haven't answered: nothing may be sent.
+    Syncing {
+        waiting_for: BTreeSet<HostId>,
+    },
+    /// Whole, but just reconnected: nothing may be taken away.
+    Settling,
+    /// Most hosts went at once without a word: nothing may be taken away.
+    MassLoss {
+        lost: usize,
+    },
+    Open,
+}
+
+impl Gate {
+    /// Whether anything at all may be sent.
+    #[must_use]
+    pub fn may_add(&self) -> bool {
+        match self {
+            Self::Disconnected { .. } | Self::Syncing { .. } => false,
+            Self::Settling | Self::MassLoss { .. } | Self::Open => true,
+        }
+    }
+
+    /// Whether something may be taken away.
+    #[must_use]
+    pub fn may_remove(&self) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Disconnected { .. }
+            | Self::Syncing { .. }
+            | Self::Settling
+            | Self::MassLoss { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disconnected { why } => write!(f, "not connected: {why}"),
+            Self::Syncing { waiting_for } => {
+                write!(f, "waiting for the inventory of {} hosts", waiting_for.len())
+            }
+            Self::Settling => f.write_str("settling after a reconnect"),
+            Self::MassLoss { lost } => {
+                write!(f, "{lost} hosts were lost at once; nothing is removed until they return")
+            }
+            Self::Open => f.write_str("synced"),
+        }
+    }
+}
+
+/// The links of a lattice, which carry no heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Links {
+    Unread,
+    /// The hosts don't answer with them any more: none may be removed.
+    Unreadable,
+    Read(Arc<BTreeMap<LinkKey, Link>>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    pub friendly_name: Arc<str>,
+    pub version: Arc<str>,
+    pub labels: BTreeMap<String, String>,
+    pub state: HostState,
+    /// When this process first saw it.
+    pub joined: Moment,
+    /// When the inventory was received; it says nothing of what was acknowledged later.
+    pub inventory_at: Moment,
+    /// `None`: not received yet, which never means that nothing runs.
+    pub inventory: Option<Inventory>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostState {
+    /// Its inventory is fresh.
+    Ready,
+    /// A heartbeat is overdue, or a ping unanswered: it is being asked.
+    Suspect,
+    /// It answers a ping but shows no inventory: it stays, and gets nothing new.
+    Mute,
+    /// No answer: what it runs still counts until its grace is over, when it leaves the picture.
+    Unreachable,
+}
+
+impl HostState {
+    /// Whether new work may be placed there.
+    #[must_use]
+    pub fn takes_work(self) -> bool {
+        match self {
+            Self::Ready | Self::Suspect => true,
+            Self::Mute | Self::Unreachable => false,
+        }
+    }
+}
+
+/// What a host says it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inventory {
+    pub components: BTreeMap<WorkloadId, RunningComponent>,
+    pub providers: BTreeMap<WorkloadId, RunningProvider>,
+}
+
+impl Inventory {
+    /// The annotations of all that runs under `id`: of nothing, of one thing, or of a component
+    /// and a provider that got the same id.
+    pub fn annotations(
+        &self,
+        id: &WorkloadId,
+    ) -> impl Iterator<Item = &BTreeMap<String, String>> + use<'_> {
+        let component = self.components.get(id).map(|running| &running.annotations);
+        component.into_iter().chain(self.providers.get(id).map(|running| &running.annotations))
+    }
+
+    /// All that runs, with its annotations.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&WorkloadId, &BTreeMap<String, String>)> {
+        let components = self.components.iter().map(|(id, running)| (id, &running.annotations));
+        components.chain(self.providers.iter().map(|(id, running)| (id, &running.annotations)))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningComponent {
+    pub image: Arc<str>,
+    pub annotations: BTreeMap<String, String>,
+    /// The most instances that it runs at a time: what was asked, not what is busy.
+    pub instances: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningProvider {
+    /// As the host repeats it: builtin and file references have lost their scheme.
+    pub image: Arc<str>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{APPLICATION, INSTALLATION, Owner};
+
+    fn host() -> Host {
+        Host {
+            friendly_name: "one".into(),
+            version: "1.9.2".into(),
+            labels: BTreeMap::new(),
+            state: HostState::Ready,
+            joined: Moment::default(),
+            inventory_at: Moment::default(),
+            inventory: None,
+        }
+    }
+
+    fn inventory(things: &[(&str, &str)]) -> Inventory {
+        let mut inventory = Inventory::default();
+        for (id, application) in things {
+            let annotations = BTreeMap::from([
+                (INSTALLATION.to_owned(), "trellis".to_owned()),
+                (APPLICATION.to_owned(), (*application).to_owned()),
+            ]);
+            let running = RunningComponent { image: "img".into(), annotations, instances: 1 };
+            inventory.components.insert(id.parse().unwrap(), running);
+        }
+        inventory
+    }
+
+    fn owned(observed: &Observed, application: &str) -> String {
+        let annotations = inventory(&[("x", application)]);
+        let owner = Owner::of(annotations.annotations(&"x".parse().unwrap()).next().unwrap());
+        let things = observed.runs().owned(owner.as_ref().unwrap());
+        things.map(|(id, host)| format!("{id}@{host}")).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn who_runs_what_follows_the_inventories() {
+        let mut observed = Observed::unknown("l".parse().unwrap());
+        let (a, b): (HostId, HostId) = ("a".parse().unwrap(), "b".parse().unwrap());
+        observed
+            .put_host(a.clone(), Host { inventory: Some(inventory(&[("w", "n/x")])), ..host() });
+        observed.put_host(b.clone(), host());
+        assert_eq!(owned(&observed, "n/x"), "w@a");
+
+        let at = Moment::default();
+        observed.set_inventory(&b, Some(inventory(&[("w", "n/x"), ("v", "n/y")])), at);
+        assert_eq!(owned(&observed, "n/x"), "w@a w@b");
+        assert_eq!(observed.runs().hosts(&"w".parse().unwrap()).count(), 2);
+
+        observed.set_inventory(&a, Some(inventory(&[("w", "n/y")])), at);
+        assert_eq!(owned(&observed, "n/x"), "w@b", "another owner took it on a");
+        assert_eq!(observed.runs().hosts(&"w".parse().unwrap()).count(), 2);
+
+        observed.remove_host(&b);
+        observed.set_inventory(&a, None, at);
+        assert_eq!(*observed.runs(), Runs::default(), "nothing is left behind");
+    }
+
+    #[test]
+    fn a_change_of_a_host_leaves_its_inventory_alone() {
+        let mut observed = Observed::unknown("l".parse().unwrap());
+        let a: HostId = "a".parse().unwrap();
+        observed
+            .put_host(a.clone(), Host { inventory: Some(inventory(&[("w", "n/x")])), ..host() });
+        observed.host_mut(&a, |host| *host = Host { state: HostState::Mute, ..self::host() });
+        assert_eq!(observed.hosts[&a].state, HostState::Mute);
+        assert_eq!(owned(&observed, "n/x"), "w@a");
+    }
+}

@@ -1,0 +1,220 @@
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use super::{Command, ConfigName, HostId, LinkKey, Moment, WorkloadId, WorkloadKind};
+
+/// What to do, what follows, and what can't be done: one value for the executor, the status and
+/// `trellis plan`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[must_use = "a plan that nobody carries out or reports changes nothing"]
+pub struct Plan {
+    /// What may be sent now, in order.
+    pub now: Vec<Planned>,
+    /// What follows, and what it waits for.
+    pub later: Vec<Later>,
+    pub blocked: Vec<Blocked>,
+    /// How far each wanted workload is.
+    pub progress: BTreeMap<WorkloadId, Progress>,
+    /// The earliest moment at which time alone would change this plan: a retry, a deadline, a
+    /// move to a new host, the end of what can't be seen. `None` if it waits for the lattice only.
+    pub wake_at: Option<Moment>,
+    /// Whether something that an earlier process asked for, and nobody wants any more, may still
+    /// show up; then nothing may be taken for gone yet.
+    pub unseen: bool,
+}
+
+impl Plan {
+    /// Whether the lattice shows exactly what is wanted.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.now.is_empty() && self.later.is_empty() && self.blocked.is_empty() && !self.unseen
+    }
+}
+
+/// One line each: what may be sent, what follows and after what, and what is blocked.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for planned in &self.now {
+            writeln!(f, "{}", planned.command)?;
+        }
+        for Later { command, waits_for, .. } in &self.later {
+            let waits: Vec<String> = waits_for.iter().map(ToString::to_string).collect();
+            writeln!(f, "later: {command}, after {}", waits.join(" and "))?;
+        }
+        for Blocked { subject, reason, message, .. } in &self.blocked {
+            writeln!(f, "blocked: {subject}: {}: {message}", reason.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+/// A command, and the target's namespace that it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    pub namespace: Arc<str>,
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Later {
+    pub namespace: Arc<str>,
+    pub command: Command,
+    /// Never empty.
+    pub waits_for: Vec<WaitsFor>,
+}
+
+/// What has to be observed before a command may be sent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WaitsFor {
+    /// The outcome of what was sent before in the same lane.
+    InFlight {
+        what: String,
+    },
+    /// A failed command's delay.
+    Retry {
+        error: Arc<str>,
+        count: u32,
+    },
+    Config(ConfigName),
+    Link(LinkKey),
+    Started(WorkloadId),
+    /// Something to be gone from a host.
+    Stopped(HostId, WorkloadId),
+    /// Everything that is newly wanted to be in place, before what is no longer wanted goes.
+    Rollout,
+    /// The lattice itself: see [`super::Gate`].
+    Lattice {
+        why: String,
+    },
+    /// A command that an earlier process may have sent to be seen, or ruled out.
+    Unseen,
+    /// A read of the links, or of a config.
+    Read {
+        what: String,
+    },
+    /// The quiet time before a move or a restart.
+    Delay {
+        why: String,
+    },
+}
+
+impl fmt::Display for WaitsFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InFlight { what } => write!(f, "the outcome of: {what}"),
+            Self::Retry { error, count } => {
+                write!(f, "the delay after {count} failures, the last: {error}")
+            }
+            Self::Config(name) => write!(f, "config {name}"),
+            Self::Link(key) => write!(f, "link {key}->"),
+            Self::Started(id) => write!(f, "{id} to be running"),
+            Self::Stopped(host, id) => write!(f, "{id} to be gone from {host}"),
+            Self::Rollout => f.write_str("what is newly wanted to be in place"),
+            Self::Lattice { why } => write!(f, "the lattice: {why}"),
+            Self::Unseen => f.write_str("what an earlier process may have sent to show"),
+            Self::Read { what } => write!(f, "a read of {what}"),
+            Self::Delay { why } => f.write_str(why),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    pub namespace: Arc<str>,
+    pub subject: Subject,
+    pub reason: Reason,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    Workload(WorkloadId),
+    Link(LinkKey),
+    Config(ConfigName),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Workload(id) => write!(f, "{id}"),
+            Self::Link(key) => write!(f, "link {key}->"),
+            Self::Config(name) => write!(f, "config {name}"),
+        }
+    }
+}
+
+/// Why something can't be done; these are reasons of the Application's `Ready` condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// No host meets a spread's requirements.
+    NoEligibleHosts,
+    /// Fewer hosts than providers asked, at one a host.
+    TooFewHosts,
+    /// A builtin provider reaches only components on its own host.
+    NotColocated,
+    /// The only host that may run it has to stop it for a change.
+    UnavoidableGap,
+    /// Another Application has the id, the config name or the link.
+    IdConflict,
+    /// It runs, and isn't ours.
+    NotOwned,
+    /// A config that must exist doesn't.
+    ConfigMissing,
+    /// A host refused, or failed, with its own words in the message.
+    Failing,
+    /// A host that should run it doesn't answer.
+    HostUnreachable,
+}
+
+impl Reason {
+    /// As it stands in conditions and events.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoEligibleHosts => "NoEligibleHosts",
+            Self::TooFewHosts => "TooFewHosts",
+            Self::NotColocated => "NotColocated",
+            Self::UnavoidableGap => "UnavoidableGap",
+            Self::IdConflict => "IdConflict",
+            Self::NotOwned => "NotOwned",
+            Self::ConfigMissing => "ConfigMissing",
+            Self::Failing => "Failing",
+            Self::HostUnreachable => "HostUnreachable",
+        }
+    }
+
+    /// Whether only the user can mend it, so that waiting is in vain.
+    #[must_use]
+    pub fn is_stalled(self) -> bool {
+        match self {
+            Self::IdConflict | Self::NotOwned => true,
+            Self::NoEligibleHosts
+            | Self::TooFewHosts
+            | Self::NotColocated
+            | Self::UnavoidableGap
+            | Self::ConfigMissing
+            | Self::Failing
+            | Self::HostUnreachable => false,
+        }
+    }
+}
+
+/// How far one workload is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    pub kind: WorkloadKind,
+    pub component: Arc<str>,
+    pub namespace: Arc<str>,
+    /// Instances wanted in all; for a daemon that follows the number of its hosts.
+    pub wanted: u32,
+    /// Instances observed as wanted: ours, with the wanted hash.
+    pub ready: u32,
+    pub hosts: BTreeMap<HostId, HostProgress>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostProgress {
+    pub wanted: u32,
+    /// Observed there, whatever their hash.
+    pub running: u32,
+}

@@ -1,0 +1,120 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use super::{HostId, Inventory, Owner, WorkloadId};
+
+/// Who runs what, kept beside the hosts so that a plan needn't look at those that don't matter.
+///
+/// It follows [`super::Observed::hosts`] inventory by inventory; unreachable hosts stay in it,
+/// because what they run still counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Runs {
+    hosts: Shards<WorkloadId, BTreeSet<HostId>>,
+    owned: Shards<Owner, BTreeSet<(WorkloadId, HostId)>>,
+}
+
+impl Runs {
+    /// The hosts that show `id`, whoever owns it there and whatever its kind.
+    pub fn hosts(&self, id: &WorkloadId) -> impl Iterator<Item = &HostId> {
+        self.hosts.get(id).into_iter().flatten()
+    }
+
+    /// Everything that carries the annotations of `owner`, and where.
+    pub fn owned(&self, owner: &Owner) -> impl Iterator<Item = &(WorkloadId, HostId)> {
+        self.owned.get(owner).into_iter().flatten()
+    }
+
+    /// Takes note that `host` shows `new` where it showed `old`; costs what differs, and a
+    /// comparison of the rest.
+    pub(super) fn replace(
+        &mut self,
+        host: &HostId,
+        old: Option<&Inventory>,
+        new: Option<&Inventory>,
+    ) {
+        for (id, before) in old.into_iter().flat_map(Inventory::entries) {
+            let same = new.is_some_and(|new| new.annotations(id).any(|after| after == before));
+            if !same {
+                self.forget(host, id, before, new);
+            }
+        }
+        for (id, after) in new.into_iter().flat_map(Inventory::entries) {
+            let same = old.is_some_and(|old| old.annotations(id).any(|before| before == after));
+            if !same {
+                self.learn(host, id, after);
+            }
+        }
+    }
+
+    fn learn(&mut self, host: &HostId, id: &WorkloadId, annotations: &BTreeMap<String, String>) {
+        self.hosts.entry(id, |hosts| hosts.insert(host.clone()));
+        if let Some(owner) = Owner::of(annotations) {
+            self.owned.entry(&owner, |owned| owned.insert((id.clone(), host.clone())));
+        }
+    }
+
+    fn forget(
+        &mut self,
+        host: &HostId,
+        id: &WorkloadId,
+        annotations: &BTreeMap<String, String>,
+        left: Option<&Inventory>,
+    ) {
+        let mut left = left.into_iter().flat_map(|left| left.annotations(id)).peekable();
+        if left.peek().is_none() {
+            self.hosts.entry(id, |hosts| hosts.remove(host));
+            self.hosts.drop_if(id, BTreeSet::is_empty);
+        }
+        if let Some(owner) = Owner::of(annotations)
+            && !left.any(|left| owner.owns(left))
+        {
+            self.owned.entry(&owner, |owned| owned.remove(&(id.clone(), host.clone())));
+            self.owned.drop_if(&owner, BTreeSet::is_empty);
+        }
+    }
+}
+
+/// How many parts an index has. A clone copies one pointer for each, a change copies one part, so
+/// both stay in microseconds with a hundred thousand entries.
+const SHARDS: usize = 256;
+
+/// An ordered map in parts that clones share until they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Shards<K, V>(Vec<Arc<BTreeMap<K, V>>>);
+
+impl<K, V> Default for Shards<K, V> {
+    fn default() -> Self {
+        Self((0..SHARDS).map(|_| Arc::default()).collect())
+    }
+}
+
+impl<K: Ord + Clone + Hash, V: Clone + Default> Shards<K, V> {
+    /// Which part `key` is in. The hash has fixed keys; it decides where a thing is kept, and
+    /// nothing that can be seen.
+    fn part(key: &K) -> usize {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        usize::from(hasher.finish().to_le_bytes()[0]) % SHARDS
+    }
+
+    fn get(&self, key: &K) -> Option<&V> {
+        self.0.get(Self::part(key))?.get(key)
+    }
+
+    fn entry(&mut self, key: &K, change: impl FnOnce(&mut V) -> bool) {
+        if let Some(part) = self.0.get_mut(Self::part(key)) {
+            change(Arc::make_mut(part).entry(key.clone()).or_default());
+        }
+    }
+
+    fn drop_if(&mut self, key: &K, idle: impl FnOnce(&V) -> bool) {
+        if let Some(part) = self.0.get_mut(Self::part(key))
+            && part.get(key).is_some_and(idle)
+        {
+            Arc::make_mut(part).remove(key);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Which host gets how many, given what is there already.
+//!
+//! ```text
+//! shares by weight ─▶ the ideal: even over each entry's hosts
+//!                         │  keep what is there within it, then what is there beyond it
+//!                         ▼
+//!                     sticky counts ─▶ fill up the emptiest ─▶ move, if uneven for long
+//! ```
+//!
+//! 1. *Exact*: an entry's hosts get its share in all, if any of them takes work.
+//! 2. *Sticky*: what stands where it may stand stays, unless hosts differ by more than one.
+//! 3. *Repeatable*: ties go to who runs it as wanted, then to who runs it at all, then by the hash
+//!    of (id, host), then by host id; so a host that joins or leaves moves the fewest.
+
+use std::time::Duration;
+
+use crate::model::{HostId, Moment, WorkloadId};
+
+/// How long a host must be there before work that runs elsewhere moves to it: hosts are often
+/// restarted one after the other, and the first that is back must not get everything.
+pub(super) const REBALANCE_DELAY: Duration = Duration::from_mins(1);
+
+/// A host that may get some, or has some.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate<'a> {
+    pub(super) host: &'a HostId,
+    pub(super) joined: Moment,
+    /// Instances that it runs, or that were asked of it.
+    pub(super) have: u32,
+    pub(super) rank: Rank,
+    /// It keeps what it has and gets nothing new.
+    pub(super) held: bool,
+}
+
+/// Who is preferred where hosts are equal otherwise; the first is the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// Beside a link peer that reaches only its own host.
+    Beside,
+    AsWanted,
+    Present,
+    Absent,
+    /// It has to make room: the only one that runs what must be replaced.
+    Leaving,
+}
+
+/// One entry of a spread.
+#[derive(Debug, Clone)]
+pub(super) struct Share {
+    pub(super) count: u32,
+    /// Indexes of candidates that meet it, in order.
+    pub(super) hosts: Vec<usize>,
+}
+
+/// Counts by candidate, and when a move that isn't due yet will be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Assignment {
+    pub(super) counts: Vec<u32>,
+    pub(super) unplaced: Vec<u32>,
+    pub(super) wake_at: Option<Moment>,
+}
+
+/// Whether what runs may stay where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moves {
+    /// Only after [`REBALANCE_DELAY`], one host at a time.
+    Delayed(Moment),
+    /// At once and in full, because what runs has to be replaced anyway.
+    Free,
+}
+
+/// Shares components out; a host that several entries match gets the sum.
+pub(super) fn components(
+    id: &WorkloadId,
+    shares: &[Share],
+    candidates: &[Candidate<'_>],
+    moves: Moves,
+) -> Assignment {
+    let ideals: Vec<Vec<u32>> = shares.iter().map(|share| ideal(id, share, candidates)).collect();
+    let mut taken = keep(shares, &ideals, candidates);
+    let mut assignment = Assignment {
+        counts: vec![0; candidates.len()],
+        unplaced: Vec::with_capacity(shares.len()),
+        wake_at: None,
+    };
+    for ((share, ideal), taken) in shares.iter().zip(&ideals).zip(&mut taken) {
+        match moves {
+            Moves::Free => taken.clone_from(ideal),
+            Moves::Delayed(time) => {
+                fill(id, share, ideal, candidates, taken);
+                let due = rebalance(share, ideal, candidates, taken, time);
+                assignment.wake_at = earliest(assignment.wake_at, due);
+            }
+        }
+        for (&host, &count) in share.hosts.iter().zip(taken.iter()) {
+            assignment.counts[host] += count;
+        }
+        assignment.unplaced.push(share.count - taken.iter().sum::<u32>());
+    }
+    assignment
+}
+
+/// An even distribution over the hosts of one entry, aligned with [`Share::hosts`]. Held hosts
+/// keep at most their fair part.
+fn ideal(id: &WorkloadId, share: &Share, candidates: &[Candidate<'_>]) -> Vec<u32> {
+    let mut counts = vec![0; share.hosts.len()];
+    let Some(fair) = share.count.checked_div(as_count(share.hosts.len())) else { return counts };
+    let fair = fair + u32::from(!share.count.is_multiple_of(as_count(share.hosts.len())));
+    let (mut left, mut free) = (share.count, Vec::with_capacity(share.hosts.len()));
+    for (position, &host) in share.hosts.iter().enumerate() {
+        let candidate = &candidates[host];
+        if candidate.held {
+            counts[position] = candidate.have.min(fair).min(left);
+            left -= counts[position];
+        } else {
+            free.push(position);
+        }
+    }
+    let Some(base) = left.checked_div(as_count(free.len())) else { return counts };
+    for &position in &free {
+        counts[position] = base;
+    }
+    let extra = (left - base * as_count(free.len())) as usize;
+    for position in best(id, extra, free, |position| &candidates[share.hosts[position]]) {
+        counts[position] += 1;
+    }
+    counts
+}
+
+/// The `wanted` best of `positions`. The hash of a host is only worked out where its rank doesn't
+/// decide, so that a lattice at rest costs none.
+fn best<'a>(
+    id: &WorkloadId,
+    wanted: usize,
+    mut positions: Vec<usize>,
+    candidate: impl Fn(usize) -> &'a Candidate<'a>,
+) -> Vec<usize> {
+    if wanted == 0 || positions.is_empty() {
+        return Vec::new();
+    }
+    if wanted >= positions.len() {
+        return positions;
+    }
+    let rank =
+        candidate(*positions.select_nth_unstable_by_key(wanted - 1, |&p| (candidate(p).rank, p)).1)
+            .rank;
+    let mut chosen: Vec<usize> =
+        positions.iter().copied().filter(|&position| candidate(position).rank < rank).collect();
+    let mut ties: Vec<(u64, usize)> = Vec::new();
+    let missing = wanted - chosen.len();
+    positions.retain(|&position| candidate(position).rank == rank);
+    if missing == positions.len() {
+        chosen.extend(positions);
+        return chosen;
+    }
+    ties.extend(positions.iter().map(|&p| (!rendezvous(id, candidate(p).host), p)));
+    ties.select_nth_unstable(missing - 1);
+    chosen.extend(ties.iter().take(missing).map(|&(_, position)| position));
+    chosen
+}
+
+/// What each entry keeps of what is there: within the ideal first, then beyond it, up to its share.
+fn keep(shares: &[Share], ideals: &[Vec<u32>], candidates: &[Candidate<'_>]) -> Vec<Vec<u32>> {
+    let mut have: Vec<u32> = candidates.iter().map(|candidate| candidate.have).collect();
+    let mut kept = Vec::with_capacity(shares.len());
+    for (share, ideal) in shares.iter().zip(ideals) {
+        let take = |(&host, &most): (&usize, &u32)| {
+            let count = have[host].min(most);
+            have[host] -= count;
+            count
+        };
+        kept.push(share.hosts.iter().zip(ideal).map(take).collect::<Vec<u32>>());
+    }
+    for (share, kept) in shares.iter().zip(&mut kept) {
+        let mut missing = share.count - kept.iter().sum::<u32>();
+        for (&host, count) in share.hosts.iter().zip(kept) {
+            let more = have[host].min(missing);
+            have[host] -= more;
+            missing -= more;
+            *count += more;
+        }
+    }
+    kept
+}
+
+/// Hands what is missing of a share to the hosts that have the least of it.
+fn fill(
+    id: &WorkloadId,
+    share: &Share,
+    ideal: &[u32],
+    candidates: &[Candidate<'_>],
+    taken: &mut [u32],
+) {
+    let mut missing = share.count - taken.iter().sum::<u32>();
+    if missing == 0 {
+        return;
+    }
+    let held = |position: usize| candidates[share.hosts[position]].held;
+    let mut both = taken.iter().zip(ideal).enumerate();
+    if both.all(|(at, (taken, ideal))| taken == ideal || (taken < ideal && !held(at))) {
+        taken.copy_from_slice(ideal);
+        return;
+    }
+    let mut free: Vec<usize> = (0..taken.len()).filter(|&position| !held(position)).collect();
+    free.sort_by_key(|&position| taken[position]);
+    // Raise the lowest together, level by level, until what is missing doesn't lift them all.
+    let mut low = free.len().min(1);
+    while missing > 0 && low > 0 {
+        let level = taken[free[low - 1]];
+        if let Some(&next) = free.get(low)
+            && taken[next] == level
+        {
+            low += 1;
+            continue;
+        }
+        let room = free.get(low).map_or(u32::MAX, |&next| taken[next] - level);
+        let each = (missing / as_count(low)).min(room);
+        if each == 0 {
+            let lowest = free[..low].to_vec();
+            for position in best(id, missing as usize, lowest, |p| &candidates[share.hosts[p]]) {
+                taken[position] += 1;
+            }
+            return;
+        }
+        for &position in &free[..low] {
+            taken[position] += each;
+        }
+        missing -= each * as_count(low);
+    }
+}
+
+/// If hosts differ by more than one instance, moves one host's part to where it belongs, or says
+/// when that may be done.
+fn rebalance(
+    share: &Share,
+    ideal: &[u32],
+    candidates: &[Candidate<'_>],
+    taken: &mut [u32],
+    time: Moment,
+) -> Option<Moment> {
+    let at = |position: usize| &candidates[share.hosts[position]];
+    let free = (0..taken.len()).filter(|&position| !at(position).held);
+    let (most, least) =
+        (free.clone().map(|p| taken[p]).max()?, free.clone().map(|p| taken[p]).min()?);
+    if most - least <= 1 {
+        return None;
+    }
+    let lacking = free.clone().filter(|&position| taken[position] < ideal[position]);
+    let (due, gains) =
+        lacking.map(|position| (at(position).joined + REBALANCE_DELAY, position)).min()?;
+    let resting = share.hosts.iter().map(|&host| candidates[host].have).sum::<u32>() == share.count;
+    if due > time {
+        return Some(due);
+    }
+    if !resting {
+        return None;
+    }
+    for gives in free.filter(|&position| taken[position] > ideal[position]).collect::<Vec<_>>() {
+        let moved = (ideal[gains] - taken[gains]).min(taken[gives] - ideal[gives]);
+        taken[gives] -= moved;
+        taken[gains] += moved;
+    }
+    None
+}
+
+/// Chooses hosts for providers, of which a host runs one; no host serves two entries.
+pub(super) fn providers(
+    id: &WorkloadId,
+    shares: &[Share],
+    candidates: &[Candidate<'_>],
+) -> Assignment {
+    let mut assignment = Assignment {
+        counts: vec![0; candidates.len()],
+        unplaced: vec![0; shares.len()],
+        wake_at: None,
+    };
+    // The entry with the fewest hosts chooses first, or one that any host would do for takes them.
+    let mut order: Vec<usize> = (0..shares.len()).collect();
+    order.sort_by_key(|&entry| shares[entry].hosts.len());
+    for entry in order {
+        let share = &shares[entry];
+        let may = |&host: &usize| {
+            let candidate = &candidates[host];
+            assignment.counts[host] == 0 && (!candidate.held || candidate.have > 0)
+        };
+        let hosts: Vec<usize> = share.hosts.iter().copied().filter(may).collect();
+        let chosen = best(id, share.count as usize, hosts, |host| &candidates[host]);
+        assignment.unplaced[entry] = share.count - as_count(chosen.len());
+        for host in chosen {
+            assignment.counts[host] = 1;
+        }
+    }
+    assignment
+}
+
+/// The earlier of two moments, where there are any.
+pub(super) fn earliest(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Lengths here are numbers of hosts.
+fn as_count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// The weight of a host for an id: the same on every machine and in every version of Trellis.
+/// FNV-1a over both, mixed once more because nkeys share most of their letters.
+pub(super) fn rendezvous(id: &WorkloadId, host: &HostId) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in id.as_str().bytes().chain([0]).chain(host.as_str().bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash ^= hash >> 32;
+    hash = hash.wrapping_mul(0xd6e8_feb8_6659_fd93);
+    hash ^ (hash >> 32)
+}

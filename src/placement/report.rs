@@ -1,0 +1,138 @@
+//! What a plan says beside its commands: who waits for what in vain, and how far everything is.
+
+use super::{
+    image,
+    order::Draft,
+    survey::{Barred, FAILURES_UNTIL_ELSEWHERE, Fit, Placement, Survey},
+};
+use crate::model::{
+    HostId, HostProgress, HostState, Lane, MANAGED_BY, Owner, Progress, Reason, Scaling,
+    SpreadEntry, Subject, WorkloadKind,
+};
+
+/// Adds what is blocked, and how far each workload is.
+pub(super) fn workloads(draft: &mut Draft<'_>, survey: &Survey<'_>) {
+    for placement in survey.placed.values() {
+        draft.plan.progress.insert(placement.id.clone(), progress(placement));
+        if let Some(barred) = placement.barred {
+            block_barred(draft, placement, barred);
+            continue;
+        }
+        block_unplaced(draft, placement);
+        block_by_host(draft, placement);
+        if image::is_builtin(&placement.workload.image) {
+            block_apart(draft, survey, placement);
+        }
+    }
+}
+
+fn progress(placement: &Placement<'_>) -> Progress {
+    let cells = placement.cells.iter();
+    let hosts = cells.map(|cell| {
+        let running = cell.running().map_or(0, |running| running.count);
+        (cell.host.clone(), HostProgress { wanted: cell.target, running })
+    });
+    let hosts = hosts.filter(|(_, host)| host.wanted > 0 || host.running > 0).collect();
+    let ready = placement.cells.iter().filter_map(|cell| cell.running());
+    let ready = ready.filter(|running| running.fit == Fit::AsWanted).map(|running| running.count);
+    Progress {
+        kind: placement.workload.kind,
+        component: placement.workload.component.clone(),
+        namespace: placement.workload.namespace.clone(),
+        wanted: placement.wanted,
+        ready: if placement.barred.is_some() { 0 } else { ready.sum() },
+        hosts,
+    }
+}
+
+fn block_barred(draft: &mut Draft<'_>, placement: &Placement<'_>, barred: Barred<'_>) {
+    let (reason, message) = match barred {
+        Barred::Conflict(holder) => {
+            let message = format!("{holder} has this id: give one of the two another `id`");
+            (Reason::IdConflict, message)
+        }
+        Barred::Foreign { host, annotations } => {
+            let whose = match (Owner::of(annotations), annotations.get(MANAGED_BY)) {
+                (Some(owner), _) => format!("belongs to {owner}"),
+                (None, Some(manager)) => format!("is managed by {manager}"),
+                (None, None) => "belongs to nobody that says so".to_owned(),
+            };
+            let message = format!("what runs under this id on host {host} {whose}");
+            (Reason::NotOwned, message)
+        }
+    };
+    let subject = Subject::Workload(placement.id.clone());
+    draft.block(&placement.workload.namespace, subject, reason, message);
+}
+
+/// Shares of a spread that found no host, or not enough of them.
+fn block_unplaced(draft: &mut Draft<'_>, placement: &Placement<'_>) {
+    let workload = placement.workload;
+    for (entry, &(hosts, unplaced)) in workload.scaling.spread().iter().zip(&placement.entries) {
+        let daemon = matches!(workload.scaling, Scaling::Daemon { .. });
+        if unplaced == 0 && !(daemon && hosts == 0) {
+            continue;
+        }
+        let labels = labels(entry);
+        let (reason, message) = if hosts > 0 && workload.kind == WorkloadKind::Provider {
+            let message = format!(
+                "spread {} asks for {} hosts, one for each provider, and {hosts} are {labels}",
+                entry.name, placement.wanted
+            );
+            (Reason::TooFewHosts, message)
+        } else {
+            let message =
+                format!("spread {} finds no host that takes work and is {labels}", entry.name);
+            (Reason::NoEligibleHosts, message)
+        };
+        let subject = Subject::Workload(placement.id.clone());
+        draft.block(&workload.namespace, subject, reason, message);
+    }
+}
+
+fn labels(entry: &SpreadEntry) -> String {
+    if entry.requirements.is_empty() {
+        return "in the lattice".to_owned();
+    }
+    let labels = entry.requirements.iter().map(|(label, value)| format!("{label}={value}"));
+    format!("labelled {}", labels.collect::<Vec<_>>().join(", "))
+}
+
+/// Hosts that fail, and hosts that should run it and don't answer.
+fn block_by_host(draft: &mut Draft<'_>, placement: &Placement<'_>) {
+    let namespace = &placement.workload.namespace;
+    for cell in &placement.cells {
+        let lane = || Lane::Workload(cell.host.clone(), placement.id.clone());
+        if let Some(failure) = cell.failure
+            && (failure.count >= FAILURES_UNTIL_ELSEWHERE || cell.pending.is_some())
+        {
+            draft.report(namespace, &lane(), failure);
+        }
+        if cell.target > 0 && cell.info.state == HostState::Unreachable {
+            let message = format!("host {} should run it and doesn't answer", cell.host);
+            let subject = Subject::Workload(placement.id.clone());
+            draft.block(namespace, subject, Reason::HostUnreachable, message);
+        }
+    }
+}
+
+/// Link peers of a builtin provider on hosts where it isn't.
+fn block_apart(draft: &mut Draft<'_>, survey: &Survey<'_>, placement: &Placement<'_>) {
+    let peers: Vec<_> = survey.peers.get(placement.id).into_iter().flatten().copied().collect();
+    let own: Vec<_> = placement.cells.iter().filter(|cell| cell.target > 0).collect();
+    if own.is_empty() {
+        return;
+    }
+    let beside = |host| own.iter().any(|cell| cell.host == host);
+    let hosts = survey.hosts_of(draft.inputs, peers.into_iter());
+    let apart: Vec<&str> =
+        hosts.into_iter().filter(|host| !beside(*host)).map(HostId::as_str).collect();
+    if !apart.is_empty() {
+        let message = format!(
+            "a builtin provider reaches only its own host, and what it is linked with also runs on {}",
+            apart.join(", ")
+        );
+        let subject = Subject::Workload(placement.id.clone());
+        draft.block(&placement.workload.namespace, subject, Reason::NotColocated, message);
+    }
+}

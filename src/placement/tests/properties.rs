@@ -1,0 +1,352 @@
+//! The promises of [`super::super`], over random worlds and interleavings.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::{collection::vec, prelude::*, sample::select};
+
+use super::{
+    support::{Wants, host, id, nothing},
+    world::World,
+};
+use crate::{
+    model::{ConfigWanted, Desired, HostId, Scaling, Subject, Workload, WorkloadId, WorkloadKind},
+    placement::spread::shares,
+};
+
+const HOSTS: [(&str, &str); 5] = [("a", "eu"), ("b", "eu"), ("c", "us"), ("d", "us"), ("e", "ap")];
+
+/// What one moment brings.
+#[derive(Debug, Clone)]
+enum Event {
+    Act { lost: Vec<bool> },
+    Work(usize),
+    Heartbeat(usize),
+    Read,
+    Pass(u64),
+    Crash,
+    Want(usize),
+    Lose(usize),
+    Join(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => vec(prop::bool::weighted(0.1), 8).prop_map(|lost| Event::Act { lost }),
+        8 => (0..8usize).prop_map(Event::Work),
+        5 => (0..5usize).prop_map(Event::Heartbeat),
+        3 => Just(Event::Read),
+        2 => select(vec![1, 5, 20, 70]).prop_map(Event::Pass),
+        1 => Just(Event::Crash),
+        1 => (0..3usize).prop_map(Event::Want),
+        1 => (0..5usize).prop_map(Event::Lose),
+        1 => (0..5usize).prop_map(Event::Join),
+    ]
+}
+
+fn spread() -> impl Strategy<Value = &'static str> {
+    select(vec!["all", "zone=eu", "zone=eu zone=us", "zone=eu*3 all", "zone=mars all", "zone=mars"])
+}
+
+fn image() -> impl Strategy<Value = &'static str> {
+    select(vec!["v1", "v2"])
+}
+
+prop_compose! {
+    fn desired()(
+        web in prop::option::of((image(), 0..6u32, spread(), any::<bool>())),
+        api in prop::option::of((image(), 0..4u32, spread(), any::<bool>())),
+        http in prop::option::of((image(), 1..4u32, spread())),
+        each in prop::option::of((image(), spread())),
+        value in select(vec!["1", "2"]),
+        target in select(vec!["http", "each"]),
+        linked in any::<bool>(),
+    ) -> Desired {
+        let mut desired = nothing();
+        if let Some((image, instances, entries, configured)) = web {
+            let scaling = Scaling::Spread { instances, spread: super::support::spread(entries) };
+            let names: &[&str] = if configured { &["settings"] } else { &[] };
+            if configured {
+                desired = desired.config("settings", value);
+            }
+            desired = desired.workload(WorkloadKind::Component, "web", image, scaling, names);
+            if linked {
+                // A config that a link names carries the hash of its content in its name.
+                let name = format!("link-{value}");
+                desired = desired.config(&name, value).link("web", target, &[&name]);
+            }
+        }
+        if let Some((image, instances, entries, daemon)) = api {
+            desired = if daemon {
+                desired.daemon(WorkloadKind::Component, "api", image, instances, entries)
+            } else {
+                desired.component("api", image, instances, entries)
+            };
+        }
+        if let Some((image, instances, entries)) = http {
+            desired = desired.provider("http", image, instances, entries);
+        }
+        if let Some((image, entries)) = each {
+            desired = desired.daemon(WorkloadKind::Provider, "each", image, 1, entries);
+        }
+        desired
+    }
+}
+
+fn happen(world: &mut World, event: &Event, wants: &[Desired]) {
+    match event {
+        Event::Act { lost } => {
+            world.act(|index| lost.get(index).copied().unwrap_or(false));
+        }
+        Event::Work(index) => world.work(*index),
+        Event::Heartbeat(index) => world.heartbeat(&host(HOSTS[*index].0)),
+        Event::Read => world.read(),
+        Event::Pass(seconds) => world.pass(*seconds),
+        Event::Crash => world.crash(),
+        Event::Want(index) => {
+            world.want(wants[*index].clone());
+            world.read();
+        }
+        Event::Lose(index) => {
+            if world.hosts.len() > 1 {
+                world.lose(&host(HOSTS[*index].0));
+            }
+        }
+        Event::Join(index) => {
+            let (name, zone) = HOSTS[*index];
+            if !world.hosts.contains_key(&host(name)) {
+                world.join(name, zone);
+            }
+        }
+    }
+}
+
+/// What runs under `id`, by host.
+fn runs(world: &World, id: &WorkloadId) -> BTreeMap<HostId, u32> {
+    let count = |(host, things): (&HostId, &BTreeMap<WorkloadId, super::world::Runs>)| {
+        things.get(id).map(|runs| (host.clone(), runs.count))
+    };
+    world.hosts.iter().filter_map(count).collect()
+}
+
+/// Written without a look at the planner: what must be so once nothing is left to do.
+fn assert_exact(world: &World) {
+    let Desired { owner: _, workloads, links, configs } = &world.desired;
+    for (name, workload) in workloads {
+        assert_spread(world, name, workload);
+        // What can't be replaced, for want of a host, is kept as it is.
+        let plan = world.plan();
+        if plan.blocked.iter().any(|blocked| blocked.subject == Subject::Workload(name.clone())) {
+            continue;
+        }
+        for (on, things) in &world.hosts {
+            let Some(runs) = things.get(name) else { continue };
+            assert_eq!(runs.config, workload.config, "config of {name} on {on}");
+            assert_eq!(runs.code, workload.image, "what answers for {name} on {on}");
+            assert_eq!(runs.annotations, workload.annotations, "annotations of {name} on {on}");
+        }
+    }
+    for things in world.hosts.values() {
+        for (name, runs) in things {
+            let ours = world.desired.owner.owns(&runs.annotations);
+            assert!(!ours || workloads.contains_key(name), "{name} is left over");
+        }
+    }
+    assert_eq!(&world.links, links);
+    let managed: BTreeMap<_, _> = configs
+        .iter()
+        .filter_map(|(name, wanted)| match wanted {
+            ConfigWanted::Managed(values) => Some((name.clone(), values.clone())),
+            ConfigWanted::Required => None,
+        })
+        .collect();
+    // What is kept for want of a host may still read a config of its time.
+    let kept = !world.plan().blocked.is_empty();
+    assert!(kept || world.configs.len() == managed.len(), "left over: {:?}", world.configs);
+    assert!(managed.iter().all(|(name, values)| world.configs.get(name) == Some(values)));
+}
+
+/// Every set of entries gets its shares on the hosts that meet one of them (Hall's condition), so
+/// that each entry can be given its own.
+fn assert_spread(world: &World, name: &WorkloadId, workload: &Workload) {
+    let counts = runs(world, name);
+    let meets = |entry: usize| -> BTreeSet<&HostId> {
+        let wanted = &workload.scaling.spread()[entry].requirements;
+        let zone = |host: &HostId| HOSTS.iter().find(|(name, _)| *name == host.as_str()).unwrap().1;
+        let fits = |host: &&HostId| wanted.get("zone").is_none_or(|wanted| wanted == zone(host));
+        world.hosts.keys().filter(fits).collect()
+    };
+    let entries = workload.scaling.spread().len();
+    match &workload.scaling {
+        Scaling::Daemon { instances, .. } => {
+            let each = if workload.kind == WorkloadKind::Provider { 1 } else { *instances };
+            let hosts: BTreeSet<_> = (0..entries).flat_map(meets).collect();
+            let wanted: BTreeMap<_, _> =
+                hosts.into_iter().map(|host| (host.clone(), each)).filter(|_| each > 0).collect();
+            assert_eq!(counts, wanted, "{name} on every host");
+        }
+        Scaling::Spread { instances, spread } => {
+            let shares = shares(*instances, spread);
+            let total: u32 = counts.values().sum();
+            let homeless = (0..entries).any(|entry| shares[entry] > 0 && meets(entry).is_empty());
+            assert!(homeless || total <= *instances, "{name}: {total} of {instances}");
+            for set in 1..1_u32 << entries {
+                let chosen = || (0..entries).filter(|entry| set & (1 << entry) != 0);
+                let hosts: BTreeSet<_> = chosen().flat_map(meets).collect();
+                // What can be had of the set: for each part of it, its hosts' room or its shares.
+                let room = |part: u32| {
+                    let of = |entry: &usize| part & (1 << entry) != 0;
+                    let hosts: BTreeSet<_> = chosen().filter(of).flat_map(meets).collect();
+                    let room = match (workload.kind, hosts.len()) {
+                        (_, 0) => 0,
+                        (WorkloadKind::Provider, hosts) => u32::try_from(hosts).unwrap(),
+                        (WorkloadKind::Component, _) => 1000,
+                    };
+                    room + chosen().filter(|entry| !of(entry)).map(|e| shares[e]).sum::<u32>()
+                };
+                let wanted = (0..=set).filter(|part| part & set == *part).map(room).min().unwrap();
+                let there: u32 =
+                    counts.iter().filter(|(host, _)| hosts.contains(host)).map(|(_, n)| n).sum();
+                assert!(there >= wanted, "{name}: {there} of {wanted} on {hosts:?}");
+            }
+            if workload.kind == WorkloadKind::Component && entries == 1 {
+                let hosts = meets(0);
+                let on = |host: &&HostId| counts.get(*host).copied().unwrap_or(0);
+                let (most, least) = (hosts.iter().map(on).max(), hosts.iter().map(on).min());
+                assert!(most.unwrap_or(0) - least.unwrap_or(0) <= 1, "{name}: uneven {counts:?}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    /// Whatever happens meanwhile, losses, crashes and changes of mind included, obeying plans ends
+    /// with exactly what is wanted, and no command on the way breaks a rule of the hosts.
+    #[test]
+    fn obeying_plans_ends_with_exactly_what_is_wanted(
+        wants in vec(desired(), 4),
+        events in vec(event(), 0..60),
+    ) {
+        let mut world = World::new(wants[3].clone(), &HOSTS[..4]);
+        for event in &events {
+            happen(&mut world, event, &wants);
+        }
+        world.settle();
+        assert_exact(&world);
+        let plan = world.plan();
+        prop_assert!(plan.now.is_empty(), "{plan}");
+        if plan.blocked.is_empty() {
+            prop_assert!(plan.is_settled(), "{plan}");
+        }
+    }
+
+    /// A change of image never takes more than one host away, and none at all if another host can
+    /// take over first.
+    #[test]
+    fn a_change_keeps_all_hosts_but_one(
+        hosts in 2..5usize,
+        instances in 1..9u32,
+        provider in any::<bool>(),
+        events in vec(event(), 0..80),
+    ) {
+        let of = |image| if provider {
+            nothing().provider("web", image, instances.min(u32::try_from(hosts).unwrap()), "all")
+        } else {
+            nothing().component("web", image, instances, "all")
+        };
+        let mut world = World::new(of("v1"), &HOSTS[..hosts]);
+        world.settle();
+        let web = id("web");
+        let before = runs(&world, &web).len();
+        world.want(of("v2"));
+        for event in events {
+            match event {
+                Event::Lose(_) | Event::Join(_) | Event::Want(_) => {}
+                event => happen(&mut world, &event, &[]),
+            }
+            let now = runs(&world, &web).len();
+            prop_assert!(now >= (before - 1).max(1), "{now} of {before} hosts serve");
+        }
+        world.settle();
+        assert_exact(&world);
+    }
+
+    /// When a host goes, only what it ran is started again; when one comes, nothing is, at first;
+    /// another number starts only the difference.
+    #[test]
+    fn the_fewest_instances_move(
+        hosts in 2..5usize,
+        instances in 0..12u32,
+        more in 0..12u32,
+        goes in 0..4usize,
+    ) {
+        let of = |instances| nothing().component("web", "v1", instances, "all");
+        let mut world = World::new(of(instances), &HOSTS[..hosts]);
+        world.settle();
+        let web = id("web");
+        let goes = host(HOSTS[goes % hosts].0);
+        let lost = runs(&world, &web).get(&goes).copied().unwrap_or(0);
+        world.started = 0;
+        world.lose(&goes);
+        world.settle();
+        prop_assert_eq!(world.started, lost);
+
+        world.started = 0;
+        world.join("e", "ap");
+        let plan = world.plan();
+        prop_assert!(plan.now.is_empty(), "{plan}");
+
+        world.want(of(more));
+        let (mut rounds, start) = (0, world.time);
+        while rounds < 10 {
+            world.act(|_| false);
+            while !world.at_work.is_empty() {
+                world.work(0);
+            }
+            world.look();
+            rounds += 1;
+        }
+        prop_assert_eq!(start, world.time);
+        prop_assert_eq!(world.started, more.saturating_sub(instances));
+        prop_assert_eq!(runs(&world, &web).values().sum::<u32>(), more);
+    }
+
+    /// A host that fails gets nothing in the end if others can take it, and nothing that runs is
+    /// stopped for an image that can't start.
+    #[test]
+    fn what_runs_outlives_an_image_that_cannot_start(hosts in 1..5usize, instances in 1..9u32) {
+        let of = |image| nothing().component("web", image, instances, "all");
+        let mut world = World::new(of("v1"), &HOSTS[..hosts]);
+        world.settle();
+        let before = runs(&world, &id("web")).len();
+        world.want(of("v2"));
+        world.broken = HOSTS.iter().map(|(name, _)| host(name)).collect();
+        for _ in 0..60 {
+            world.act(|_| false);
+            while !world.at_work.is_empty() {
+                world.work(0);
+            }
+            world.look();
+            world.pass(7);
+            let now = runs(&world, &id("web")).len();
+            let kept = if hosts == 1 { 0 } else { (before - 1).max(1) };
+            prop_assert!(now >= kept, "{now} of {before} hosts serve");
+        }
+        prop_assert!(world.plan().blocked.iter().any(|blocked| blocked.message.contains("no such image")));
+        world.broken.clear();
+        world.settle();
+        assert_exact(&world);
+    }
+
+    /// What others run is left alone, and keeps us from the same id.
+    #[test]
+    fn what_others_run_is_left_alone(desired in desired(), on in 0..4usize) {
+        let mut world = World::new(desired.clone(), &HOSTS[..4]);
+        world.run_foreign(&host(HOSTS[on].0), "web");
+        world.settle();
+        let theirs = &world.hosts[&host(HOSTS[on].0)][&id("web")];
+        prop_assert_eq!(&*theirs.code, "theirs");
+        prop_assert_eq!(runs(&world, &id("web")).len(), 1);
+    }
+}

@@ -1,0 +1,24 @@
+use tracing_subscriber::EnvFilter;
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line, for collectors.
+    Json,
+}
+
+/// What is logged where the user says nothing. async-nats logs every connection event at info, and
+/// ours say more.
+const DEFAULT: &str = "info,async_nats=warn,kube_client=warn,kube_runtime=warn";
+
+/// Starts logging to standard error; `filter` is in `tracing`'s directive syntax.
+pub fn init(format: LogFormat, filter: Option<&str>) {
+    let filter = EnvFilter::new(filter.unwrap_or(DEFAULT));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

@@ -1,0 +1,5 @@
+//! In which steps an Application is released.
+
+mod generate;
+
+pub use generate::{MODE, Step, StepKind, generate};
