@@ -85,7 +85,12 @@ impl Host {
         Self::start_as(nats.client(), options)
     }
 
-    /// As [`Host::start`], for a server that something other than [`Nats`] stands for.
+    /// As [`Host::start`], for a server at `url` that lets everybody in.
+    pub fn start_at(url: &str, options: &HostOptions) -> Result<Self, Error> {
+        Self::start_as(&NatsClient { url: url.to_owned(), ..NatsClient::default() }, options)
+    }
+
+    /// As [`Host::start`], for whatever a client can reach.
     pub fn start_as(client: &NatsClient, options: &HostOptions) -> Result<Self, Error> {
         let HostOptions { lattice, labels, seed, heartbeat, features, insecure_registries, count } =
             options;
