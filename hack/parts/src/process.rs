@@ -43,7 +43,7 @@ pub enum Error {
     #[error("{name} ended ({status}) before {what}; the end of its log:\n{log}")]
     Ended { name: String, status: ExitStatus, what: String, log: String },
 
-    #[error("{name} ran for {seconds} s without {what}; the end of its log:\n{log}")]
+    #[error("{name}: {seconds} s passed before {what}; the end of its log:\n{log}")]
     NotReady { name: String, seconds: u64, what: String, log: String },
 }
 
