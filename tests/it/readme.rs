@@ -45,7 +45,8 @@ fn its_commands_are_there() {
         match words.as_slice() {
             ["make", target] => assert!(makefile.contains(&format!("\n{target}: ##")), "{command}"),
             ["cargo", "run", .., "--", "plan", rest @ ..] => {
-                let arguments: Vec<_> = ["plan"].iter().chain(rest).copied().collect();
+                let arguments: Vec<_> =
+                    std::iter::once("plan").chain(rest.iter().copied()).collect();
                 let ended = trellis(root(), &arguments, "");
                 assert_eq!(ended.code, 0, "{command}: {}", ended.stderr);
             }
