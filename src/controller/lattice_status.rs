@@ -47,6 +47,7 @@ pub(super) fn compute(
         }
         Facts::Watched { health, observed, gone_for } => {
             count_hosts(&mut after, observed);
+            report_troubles(&mut after, health, generation, now);
             watched(&after, health, *gone_for)
         }
     };
@@ -88,6 +89,54 @@ fn watched(
     }
     let synced = Some(Verdict::yes("Synced", "Synced", ""));
     ([connected, synced, Some(Verdict::yes("Ready", "Ready", ""))], None)
+}
+
+/// What else can be the matter; each condition stands only while it is.
+fn report_troubles(
+    status: &mut LatticeStatus,
+    health: &Health,
+    generation: Option<i64>,
+    now: &str,
+) {
+    let listed = |ids: Vec<String>| ids.join(", ");
+    let old = health.unsupported.iter().map(|(id, version)| format!("{id} ({version})"));
+    let twins = health.duplicates.iter().map(ToString::to_string);
+    let troubles = [
+        (
+            "UnsupportedHosts",
+            "TooOld",
+            "hosts older than 1.0 are not commanded; upgrade",
+            listed(old.collect()),
+        ),
+        (
+            "DuplicateHosts",
+            "SameId",
+            "two live hosts have one id; give one another seed",
+            listed(twins.collect()),
+        ),
+        (
+            "LinksUnreadable",
+            "NoAnswer",
+            "the hosts no longer answer with all links; none is removed",
+            if health.links_unreadable { "link.get".into() } else { String::new() },
+        ),
+        (
+            "MassHostLoss",
+            "LostTogether",
+            "nothing is removed until hosts return",
+            health
+                .mass_loss
+                .map_or_else(String::new, |l| format!("{} lost, {} needed", l.lost, l.enough)),
+        ),
+    ];
+    for (condition, reason, what, which) in troubles {
+        if which.is_empty() {
+            status.conditions.retain(|c| c.type_ != condition);
+        } else {
+            let verdict = Verdict::yes(condition, reason, &format!("{what}: {which}"));
+            set(&mut status.conditions, &verdict, generation, now);
+        }
+    }
 }
 
 fn count_hosts(status: &mut LatticeStatus, observed: &Observed) {
