@@ -259,7 +259,8 @@ impl Fold {
     /// Asks a host for its inventory, unless it is being asked; then once more afterwards.
     pub(super) fn ask(&mut self, host: &HostId, now: Moment) {
         let Some(life) = self.lives.get_mut(host) else { return };
-        if life.asked {
+        let lost = life.asked_at.is_some_and(|at| now.since(at) > self.settings.heartbeat_interval);
+        if life.asked && !lost {
             life.ask_again = true;
             return;
         }
