@@ -45,7 +45,7 @@ const TRAITS_ELSEWHERE: &[(&str, &str)] = &[
     ("ingress", "link an HTTP server capability to the component"),
     ("service-binding", "write config"),
     ("env", "write config"),
-    ("rollout", "remove it; an update always replaces host by host"),
+    ("rollout", "remove it (an update always goes host by host)"),
     ("cpuscaler", "write a spreadscaler with instances"),
     ("hpa", "write a spreadscaler with instances"),
     ("affinity", "write a spreadscaler with requirements"),
@@ -85,8 +85,8 @@ fn kind(at: &At) -> Option<(Arc<str>, WorkloadKind)> {
         _ => {
             let todo = match closest(text, TYPES) {
                 Some(known) => format!("did you mean {known}?"),
-                None => "use component with a Wasm image, or capability with a provider; \
-                         definitions are not supported yet"
+                None => "use component with a Wasm image, or capability with a provider \
+                         (definitions are not supported yet)"
                     .into(),
             };
             at.problem(format!("{} is not a built-in component type", quote(text)), todo);
@@ -138,7 +138,7 @@ fn traits(component: &Fields) -> Option<(Scaling, Vec<LinkTrait>)> {
             if let Some(first) = &scaler_at {
                 at.problem(
                     format!("is a second scaler, after {first}"),
-                    "keep one; several entries of spread may share the instances",
+                    "keep one (several entries of its spread may share the instances)",
                 );
             }
             scaler_at.get_or_insert(at.path.clone());
@@ -164,8 +164,8 @@ fn trait_type<'a>(at: &At<'a>) -> Option<(&'a str, At<'a>)> {
     let todo = match (known, closest(text, TRAITS)) {
         (Some((_, instead)), _) => (*instead).to_owned(),
         (None, Some(known)) => format!("did you mean {known}?"),
-        (None, None) => "use link, spreadscaler or daemonscaler, or remove it; definitions are \
-                         not supported yet"
+        (None, None) => "use link, spreadscaler or daemonscaler, or remove it (definitions \
+                         are not supported yet)"
             .into(),
     };
     type_at.problem(format!("{} is not a built-in trait", quote(text)), todo);

@@ -30,6 +30,8 @@ pub(super) struct Shape {
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
     map: &'a Map<String, Value>,
+    /// Empty if somebody else checks its fields.
+    known: &'static [&'static str],
     pub(super) at: At<'a>,
 }
 
@@ -39,7 +41,8 @@ impl<'a> At<'a> {
     }
 
     pub(super) fn problem(&self, wrong: impl Into<String>, todo: impl Into<String>) {
-        self.findings.problem(&self.path, wrong, todo);
+        let path = if self.path.is_empty() { "document" } else { &self.path };
+        self.findings.problem(path, wrong, todo);
     }
 
     pub(super) fn warning(&self, wrong: impl Into<String>, todo: impl Into<String>) {
@@ -56,7 +59,7 @@ impl<'a> At<'a> {
         for (key, value) in fields.map {
             self.check_field(key, value, shape);
         }
-        Some(fields)
+        Some(Fields { known: shape.known, ..fields })
     }
 
     /// An object whose fields somebody else checks.
@@ -68,7 +71,7 @@ impl<'a> At<'a> {
             );
             return None;
         };
-        Some(Fields { map, at: self.clone() })
+        Some(Fields { map, known: &[], at: self.clone() })
     }
 
     fn check_field(&self, key: &str, value: &'a Value, shape: &Shape) {
@@ -91,7 +94,7 @@ impl<'a> At<'a> {
             Some(known) => at.problem("unknown field", format!("did you mean {known}?")),
             None => at.problem(
                 "unknown field",
-                format!("remove it; known here: {}", shape.known.join(", ")),
+                format!("remove it (known here: {})", shape.known.join(", ")),
             ),
         }
     }
@@ -191,10 +194,18 @@ impl<'a> Fields<'a> {
     /// The value of a field that must be there.
     pub(super) fn need(&self, key: &str, todo: &str) -> Option<At<'a>> {
         let found = self.get(key);
-        if found.is_none() {
+        if found.is_none() && !self.is_misspelt(key) {
             self.at.findings.problem(&join(&self.at.path, key), "is missing", todo);
         }
         found
+    }
+
+    /// Whether an unknown field was reported as this one's misspelling.
+    fn is_misspelt(&self, key: &str) -> bool {
+        self.map
+            .keys()
+            .filter(|written| !self.known.contains(&written.as_str()))
+            .any(|written| closest(written, self.known) == Some(key))
     }
 
     /// The entries of a list; none if it is missing or null.

@@ -17,7 +17,7 @@ pub(super) fn parse(at: &At, kind: WorkloadKind) -> Option<Arc<str>> {
     if names_no_version(text) {
         at.warning(
             format!("{} names no version", quote(text)),
-            "add a tag or a digest; hosts refuse latest unless they are told to allow it",
+            "add a tag or a digest (hosts refuse latest unless they are told to allow it)",
         );
     }
     Some(text.into())

@@ -117,7 +117,7 @@ fn warn_of_unknown_interfaces(at: &At, link: &LinkTrait) {
         if let Some(known) = wit::unknown(&link.namespace, &link.package, interface) {
             at.warning(
                 format!("{}:{}/{interface} is not a known interface", link.namespace, link.package),
-                format!("check its name; known here: {known}"),
+                format!("check its name (known: {known})"),
             );
         }
     }

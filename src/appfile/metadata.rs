@@ -11,8 +11,8 @@ use super::{
 /// ignored silently.
 const NOT_YET: &[&str] = &[
     "lattice.oam.dev/adopt",
-    "lattice.oam.dev/controller-class",
     "lattice.oam.dev/deploy",
+    "lattice.oam.dev/paused",
     "lattice.oam.dev/rollback-to",
     "lattice.oam.dev/workflow",
     "app.oam.dev/autoUpdate",
@@ -21,11 +21,12 @@ const NOT_YET: &[&str] = &[
     "app.oam.dev/reconcile-interval",
     "app.oam.dev/restart-workflow",
     "app.oam.dev/service-account-name",
+    "controller.core.oam.dev/pause",
 ];
 
 /// Annotations of ours that are obeyed, and the values that they may have; none means any.
 const OBEYED: &[(&str, &[&str])] = &[
-    ("lattice.oam.dev/paused", &["true", "false"]),
+    ("lattice.oam.dev/controller-class", &[]),
     ("lattice.oam.dev/reconcile", &[]),
     ("lattice.oam.dev/deletion-policy", &["Orphan", "Delete"]),
     ("lattice.oam.dev/force-delete", &["true", "false"]),

@@ -87,7 +87,7 @@ fn read(manifest: &Manifest, findings: &Findings) -> Option<Appfile> {
         if let Some(workflow) = spec.get("workflow") {
             workflow.problem(
                 "a workflow of one's own is not supported yet",
-                "remove it; each topology, or else each component, is a step of its own",
+                "remove it (each topology, or else each component, is a step of its own)",
             );
         }
         check::names(&spec, findings);
@@ -103,7 +103,10 @@ fn parse_components(spec: &Fields) -> Vec<super::Component> {
         return Vec::new();
     };
     if is_empty(at.value) {
-        at.problem("is empty", "list at least one component; to stop all, delete the Application");
+        at.problem(
+            "is empty",
+            "list at least one component, or delete the Application to stop all",
+        );
         return Vec::new();
     }
     at.list().iter().filter_map(component::parse).collect()

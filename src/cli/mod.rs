@@ -88,7 +88,14 @@ pub fn main() -> ExitCode {
 fn obey(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(&args),
-        Command::Plan(args) => print(&plan::plan(&args)?),
+        Command::Plan(args) => {
+            let report = plan::plan(&args)?;
+            for warning in &report.warnings {
+                // A warning that can't be written is no reason to end.
+                let _ = writeln!(io::stderr(), "{warning}");
+            }
+            print(&report.text)
+        }
         Command::Crds => {
             let crds = crds::render();
             print(&crds.map_err(|error| Failure::because("could not write YAML", error))?)

@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use crate::model::{HostId, Moment, WorkloadId};
+use crate::model::{Host, HostId, Moment, WorkloadId};
 
 /// How long a host must be there before work that runs elsewhere moves to it: hosts are often
 /// restarted one after the other, and the first that is back must not get everything.
@@ -24,7 +24,7 @@ pub(super) const REBALANCE_DELAY: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidate<'a> {
     pub(super) host: &'a HostId,
-    pub(super) joined: Moment,
+    pub(super) info: &'a Host,
     /// Instances that it runs, or that were asked of it.
     pub(super) have: u32,
     pub(super) rank: Rank,
@@ -247,7 +247,7 @@ fn rebalance(
     }
     let lacking = free.clone().filter(|&position| taken[position] < ideal[position]);
     let (due, gains) =
-        lacking.map(|position| (at(position).joined + REBALANCE_DELAY, position)).min()?;
+        lacking.map(|position| (at(position).info.joined + REBALANCE_DELAY, position)).min()?;
     let resting = share.hosts.iter().map(|&host| candidates[host].have).sum::<u32>() == share.count;
     if due > time {
         return Some(due);

@@ -6,5 +6,9 @@
     reason = "a test that can't go on says so by panicking"
 )]
 
+mod bad_manifests;
 mod lattice;
 mod layers;
+mod operator;
+mod plan_command;
+mod trellis;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// An idle machine takes 3 s.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// Ports are free when they are picked and may be taken a moment later.
 const TRIES: usize = 3;
 

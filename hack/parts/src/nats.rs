@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use serde_json::json;
+
 pub use auth::{Auth, Client};
 
 use crate::{Process, Program, Scratch, pki, process, programs};
@@ -58,11 +60,12 @@ impl Nats {
         let program = programs::nats_server()?;
         let scratch = Scratch::new("nats")?;
         let (mut config, client) = options.auth.set_up(&scratch)?;
-        config += &format!("jetstream {{ store_dir: {:?} }}\n", scratch.folder("jetstream")?);
+        config["jetstream"] = json!({ "store_dir": scratch.folder("jetstream")? });
         if let Some(bytes) = options.max_payload {
-            config += &format!("max_payload: {bytes}\n");
+            config["max_payload"] = json!(bytes);
         }
-        let config = scratch.write("nats.conf", config)?;
+        // The server's own format takes JSON as it is.
+        let config = scratch.write("nats.conf", config.to_string())?;
         // -1 lets the server choose.
         let (process, port) = launch(&program, &config, &scratch, "-1")?;
         let client = Client { url: format!("nats://127.0.0.1:{port}"), ..client };

@@ -9,12 +9,8 @@ use crate::dispatch::Answer;
 use crate::fault::{Effect, Occasion};
 use crate::host::{ComponentView, Cx};
 use crate::image::{BadImage, Pulled};
-use crate::lock;
 use crate::verb::Verb;
 use crate::wire::{self, Map, Reply, Scale, Update};
-
-/// What the names of secret references begin with.
-const SECRET: &str = "SECRET";
 
 /// Bids. Asked for an id, the real host compares and repeats the ref: so it bids where the id runs.
 pub(crate) async fn auction(cx: &Cx, payload: &[u8]) -> Answer {
@@ -95,7 +91,7 @@ async fn carry_out(cx: &Cx, ask: &Scale, update_after: bool) {
         Ok(())
     };
     match rescale(cx, ask, &annotations, struck.and(pulled)).await {
-        Ok(scaled) => cx.emit("component_scaled", scaled).await,
+        Ok(scaled) => cx.emit("component_scaled", cx.claimed(scaled, &ask.component_ref)).await,
         Err(error) => return fail(cx, ask, &annotations, &error).await,
     }
     if update_after {
@@ -108,7 +104,7 @@ async fn fail(cx: &Cx, ask: &Scale, annotations: &Map, error: &str) {
     let (host, image) = (&ask.host_id, &ask.component_ref);
     let mut failed = wire::scaled(host, &ask.component_id, image, ask.count, annotations);
     failed["error"] = error.into();
-    cx.emit("component_scale_failed", failed).await;
+    cx.emit("component_scale_failed", cx.claimed(failed, image)).await;
 }
 
 /// The table of states and requests, under the lock that it holds from the first look to the last
@@ -121,11 +117,12 @@ async fn rescale(
 ) -> Result<serde_json::Value, String> {
     let _components = cx.host.components_lock.write().await;
     let (id, host) = (&ask.component_id, &ask.host_id);
+    let signed = cx.lattice.images.is_signed(&ask.component_ref);
     let running = cx.host.with(|state| state.components.get(id).cloned());
     match (running, ask.count) {
         (None, 0) => Ok(wire::scaled(host, id, &ask.component_ref, 0, annotations)),
         (None, count) => {
-            let config = cx.fetch_config(&ask.config).await?;
+            let config = cx.fetch_config(&ask.config, signed).await?;
             pulled?;
             start(cx, ask, annotations, config).await?;
             Ok(wire::scaled(host, id, &ask.component_ref, count, annotations))
@@ -142,12 +139,16 @@ async fn rescale(
             // The request's list has secrets, the kept one never: always another (T4).
             let other_config = ask.config != running.config;
             if running.max_instances != count || other_config {
-                let config =
-                    if other_config { cx.fetch_config(&ask.config).await? } else { running.config };
+                let config = if other_config {
+                    cx.fetch_config(&ask.config, signed).await?
+                } else {
+                    running.config
+                };
                 let anew = ComponentView {
                     // What is told changes, what is loaded doesn't (T1).
                     image_ref: ask.component_ref.clone(),
                     annotations: annotations.clone(),
+                    name: running.name,
                     max_instances: count,
                     config,
                     limits: ask.component_limits.clone(),
@@ -170,7 +171,7 @@ async fn start(cx: &Cx, ask: &Scale, annotations: &Map, config: Vec<String>) -> 
     cx.rewrite_record(id, image).await;
     cx.compile(image).await?;
     let scaled = wire::scaled(&cx.host.id, id, image, ask.count, annotations);
-    cx.emit("component_scaled", scaled).await;
+    cx.emit("component_scaled", cx.claimed(scaled, image)).await;
     let limits = ask.component_limits.clone();
     let component = ComponentView::started(image, ask.count, annotations.clone(), config, limits);
     cx.change(id, |state| {
@@ -215,7 +216,7 @@ async fn replace(cx: &Cx, id: &str, image: &str, host: &str, annotations: Map) {
         if !pulled || cx.compile(image).await.is_err() {
             return;
         }
-        let scaled = |count| wire::scaled(host, id, image, count, &annotations);
+        let scaled = |count| cx.claimed(wire::scaled(host, id, image, count, &annotations), image);
         cx.emit("component_scaled", scaled(running.max_instances)).await;
         // The false one: the component runs on.
         cx.emit("component_scaled", scaled(0)).await;
@@ -230,6 +231,7 @@ async fn replace(cx: &Cx, id: &str, image: &str, host: &str, annotations: Map) {
         image.clone_into(&mut component.image_ref);
         image.clone_into(&mut component.loaded);
         component.annotations = annotations;
+        component.name = cx.component_name(image);
         component.serving = false;
     });
 }
@@ -251,28 +253,6 @@ impl Cx {
             None
         };
         self.lattice.images.compile(image).await
-    }
-
-    /// Fetches what a config list names and gives the list that is kept: without the secrets.
-    pub(crate) async fn fetch_config(&self, names: &[String]) -> Result<Vec<String>, String> {
-        let (secrets, config): (Vec<String>, Vec<String>) =
-            names.iter().cloned().partition(|name| name.starts_with(SECRET));
-        let missing = |names: &[String]| {
-            let store = lock(&self.lattice.store);
-            names.iter().find(|name| store.config(name).is_none()).cloned()
-        };
-        if let Some(name) = missing(&config) {
-            return Err(format!("Unable to fetch requested config: Config {name} does not exist"));
-        }
-        if !secrets.is_empty() {
-            sleep(self.lattice.options.secret_fetch).await;
-        }
-        if let Some(name) = missing(&secrets) {
-            return Err(format!(
-                "Unable to fetch requested secrets: Secret reference {name} not found in config store"
-            ));
-        }
-        Ok(config)
     }
 
     /// Faults that strike a start: it takes longer, or it fails with a text.

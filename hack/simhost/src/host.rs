@@ -14,6 +14,7 @@ use crate::wire::{Link, Map};
 
 /// How one host is set up.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "the real host has as many switches")]
 pub struct HostOptions {
     /// A fixed id, as of a host that was given a seed. Otherwise one is made up.
     pub id: Option<String>,
@@ -23,6 +24,8 @@ pub struct HostOptions {
     pub labels: Map,
     /// A host older than 1.0 lists its components under `actors`.
     pub version: String,
+    /// Whether it was told where secrets are; starts with secrets fail without.
+    pub secrets: bool,
     /// Builtin providers it was built with, as `http-server`; refs of others aren't answered.
     pub builtins: BTreeSet<String>,
     /// Whether it bids for components.
@@ -57,6 +60,7 @@ impl Default for HostOptions {
             friendly_name: None,
             labels: Map::new(),
             version: "1.9.2".to_owned(),
+            secrets: true,
             builtins: BTreeSet::new(),
             component_auction: true,
             provider_auction: true,
@@ -89,6 +93,8 @@ pub struct ComponentView {
     pub image_ref: String,
     /// What the inventory says.
     pub annotations: Map,
+    /// From the claims of a signed component.
+    pub name: Option<String>,
     /// Asked for and running.
     pub max_instances: u32,
     /// The config list it was last started with, secrets left out: the host compares with this (T4).
@@ -115,6 +121,7 @@ impl ComponentView {
         Self {
             image_ref: image.to_owned(),
             annotations,
+            name: None,
             max_instances,
             config,
             limits,
@@ -208,6 +215,8 @@ pub(crate) struct State {
     pub(crate) leftovers: BTreeMap<String, Vec<String>>,
     pub(crate) providers: BTreeMap<String, ProviderView>,
     pub(crate) pulled: BTreeSet<String>,
+    /// Configs it has fetched once, and takes to be there for ever.
+    pub(crate) configs: BTreeSet<String>,
     pub(crate) registries: BTreeSet<String>,
     pub(crate) starts: u64,
     pub(crate) inventories: u64,

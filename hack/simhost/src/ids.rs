@@ -7,6 +7,7 @@ const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 /// The prefix bytes of nkeys: what makes a host's key start with `N`, a provider's with `V`.
 const HOST_KEY: u8 = 13 << 3;
 const PROVIDER_KEY: u8 = 21 << 3;
+const COMPONENT_KEY: u8 = 12 << 3;
 const ACCOUNT_KEY: u8 = 0;
 
 /// A host id: a public nkey, `N` and 55 more characters, with a checksum that holds.
@@ -17,6 +18,11 @@ pub(crate) fn host_id(rng: &mut Rng) -> String {
 /// The key that signed a provider's archive is asked for by claims only.
 pub(crate) fn provider_key(rng: &mut Rng) -> String {
     nkey(PROVIDER_KEY, rng)
+}
+
+/// The key of a signed component, `M…`.
+pub(crate) fn component_key(rng: &mut Rng) -> String {
+    nkey(COMPONENT_KEY, rng)
 }
 
 pub(crate) fn account_key(rng: &mut Rng) -> String {

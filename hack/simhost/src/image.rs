@@ -25,6 +25,7 @@ struct Image {
     pull: Option<Duration>,
     compile: Duration,
     held: bool,
+    signed: bool,
 }
 
 /// What hosts find when they pull. A ref nobody spoke about is there and takes the default time;
@@ -78,6 +79,12 @@ impl Images {
         self.change(image, |image| *image = Image::default());
     }
 
+    /// `image` is a signed component: its events carry claims, and it may have secrets. One that isn't
+    /// can't be started with any. Archives of providers are always signed.
+    pub fn signed(&self, image: &str) {
+        self.change(image, |image| image.signed = true);
+    }
+
     /// A first pull of `image` takes `pull`.
     pub fn slow(&self, image: &str, pull: Duration) {
         self.change(image, |image| image.pull = Some(pull));
@@ -96,6 +103,11 @@ impl Images {
     /// Lets the pulls of `image` go on that [`Images::hold`] held.
     pub fn release(&self, image: &str) {
         self.change(image, |image| image.held = false);
+    }
+
+    pub(crate) fn is_signed(&self, image: &str) -> bool {
+        let image = self.get(image);
+        image.signed && image.content == Content::Good
     }
 
     fn change(&self, image: &str, change: impl FnOnce(&mut Image)) {

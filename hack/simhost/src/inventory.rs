@@ -63,14 +63,18 @@ pub(crate) fn inventory(host: &Host, seed: u64) -> Value {
 }
 
 fn component((id, component): (&String, &ComponentView)) -> Value {
-    json!({
+    let mut told = json!({
         "id": id,
         "image_ref": component.image_ref,
         "annotations": component.annotations,
         "revision": 0,
         "max_instances": component.max_instances,
         "limits": component.limits,
-    })
+    });
+    if let Some(name) = &component.name {
+        told["name"] = Value::String(name.clone());
+    }
+    told
 }
 
 fn provider((id, provider): (&String, &ProviderView)) -> Value {

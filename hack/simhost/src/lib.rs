@@ -38,8 +38,10 @@
 
 mod admin;
 mod census;
+mod claims;
 mod clock;
 mod component;
+mod config;
 pub mod conformance;
 mod dispatch;
 mod event;

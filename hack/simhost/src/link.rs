@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use crate::config::SECRET;
 use crate::dispatch::Answer;
 use crate::host::{Cx, EffectiveLink, State, Told};
 use crate::lock;
@@ -73,8 +74,7 @@ fn check_config(cx: &Cx, link: &Link) -> Result<(), String> {
     let mut missing = String::new();
     for name in link.source_config.iter().chain(&link.target_config) {
         if store.config(name).is_none() {
-            let kind =
-                if name.starts_with("SECRET") { "Secret reference" } else { "Configuration" };
+            let kind = if name.starts_with(SECRET) { "Secret reference" } else { "Configuration" };
             missing.extend([kind, " ", name.as_str(), " not found in config store. "]);
         }
     }
@@ -157,18 +157,6 @@ impl Cx {
         if self.host.lives() {
             self.put_record(id, record);
         }
-    }
-
-    /// A link with the values its configs have now. None if one of them is missing.
-    pub(crate) fn resolve(&self, link: Link) -> Option<EffectiveLink> {
-        let store = lock(&self.lattice.store);
-        let mut names = link.source_config.iter().chain(&link.target_config);
-        if names.any(|name| store.config(name).is_none()) {
-            return None;
-        }
-        let values = |names: &[String]| store.merged(names);
-        let (source, target) = (values(&link.source_config), values(&link.target_config));
-        Some(EffectiveLink { link, source_values: source, target_values: target })
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use crate::claims::name_of;
 use crate::dispatch::Answer;
 use crate::host::{Cx, EffectiveLink, ProviderHealth, ProviderView};
 use crate::image::{BadImage, Pulled};
@@ -94,7 +95,7 @@ async fn carry_out(cx: &Cx, ask: &StartProvider) -> Result<(), String> {
     if cx.host.with(|state| state.providers.contains_key(id)) {
         return Err("provider is already running with that ID".to_owned());
     }
-    cx.fetch_config(&ask.config).await?;
+    cx.fetch_config(&ask.config, builtin(image).is_none()).await?;
     check_builtin(cx, image)?;
     let annotations = ask.annotations.clone().unwrap_or_default();
     let started = started(ask, &annotations, claims.as_ref());
@@ -132,7 +133,7 @@ fn insert(cx: &Cx, id: &str, provider: ProviderView, is_builtin: bool) {
 pub(crate) fn seed(cx: &Cx, id: &str, image: &str, annotations: Map) {
     let provider = ProviderView {
         image_ref: shown(image).to_owned(),
-        name: builtin(image).is_none().then(|| archive_name(image)),
+        name: builtin(image).is_none().then(|| name_of(image)),
         annotations,
         config: Vec::new(),
         links: links_at_start(cx, id),
@@ -150,12 +151,6 @@ struct Claims {
     issuer: String,
 }
 
-/// Archives are taken to be called like their files.
-fn archive_name(image: &str) -> String {
-    let file = image.rsplit('/').next().unwrap_or(image);
-    file.split(['.', ':', '@']).next().unwrap_or(file).to_owned()
-}
-
 async fn fetch(cx: &Cx, image: &str) -> Result<Claims, String> {
     cx.pull(image, Pulled::Provider).await.map_err(|bad| match bad {
         BadImage::Missing(error) => error,
@@ -164,7 +159,7 @@ async fn fetch(cx: &Cx, image: &str) -> Result<Claims, String> {
             .to_owned(),
     })?;
     let mut rng = Rng::fork(cx.lattice.options.seed, image);
-    let claims = Claims { name: archive_name(image), issuer: ids::account_key(&mut rng) };
+    let claims = Claims { name: name_of(image), issuer: ids::account_key(&mut rng) };
     let subject = ids::provider_key(&mut rng);
     let stored = json!({
         "sub": subject,

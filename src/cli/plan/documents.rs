@@ -30,6 +30,16 @@ pub(super) struct Documents {
     pub(super) lattices: BTreeMap<LatticeName, Lattice>,
 }
 
+impl Documents {
+    /// What to mind about the Applications, with their files.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let of = |(file, app): &(String, Appfile)| -> Vec<String> {
+            app.warnings.iter().map(|warning| format!("{file}: warning: {warning}")).collect()
+        };
+        self.applications.iter().flat_map(of).collect()
+    }
+}
+
 /// Reads all files, and refuses them with everything that is wrong in any.
 pub(super) fn read(files: &[PathBuf]) -> Result<Documents, Failure> {
     let mut documents = Documents::default();
@@ -132,7 +142,9 @@ impl File<'_> {
             Ok(spec) => spec,
             Err(error) => {
                 let path = format!("spec.{}", error.path());
-                return self.refuse(&path, &error.inner().to_string(), "see crds for its schema");
+                let wrong = error.inner().to_string();
+                let todo = "compare it with what `trellis crds` prints";
+                return self.refuse(path.trim_end_matches('.'), &wrong, todo);
             }
         };
         let mut lattice = Lattice::new(name.as_str(), spec);
@@ -148,9 +160,8 @@ impl File<'_> {
             Some(at) => format!("line {}, column {}", at.line(), at.column()),
             None => "file".into(),
         };
-        let text = error.without_snippet().to_string();
-        let wrong = text.lines().next().unwrap_or_default();
-        self.refuse(&path, &format!("is not YAML: {wrong}"), "mend it");
+        let (wrong, todo) = why_not_yaml(error);
+        self.refuse(&path, &wrong, todo);
     }
 
     fn refuse(&mut self, path: &str, wrong: &str, todo: &str) {
@@ -164,6 +175,29 @@ impl File<'_> {
         if problems.omitted() > 0 {
             let wrong = format!("{} more problems", problems.omitted());
             self.refuse("file", &wrong, "mend those above first");
+        }
+    }
+}
+
+/// What is wrong with the YAML, without the library's own terms, and what to do.
+fn why_not_yaml(error: &serde_saphyr::Error) -> (String, &'static str) {
+    use serde_saphyr::{Error, budget::BudgetBreach};
+    match error {
+        Error::WithSnippet { error, .. } | Error::AliasError { error, .. } => why_not_yaml(error),
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+            ("is nested too deeply to be read".into(), "write it flatter")
+        }
+        Error::Budget { .. } => {
+            ("has too many values or aliases to be read".into(), "split it into several files")
+        }
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            (format!("has the key {key} twice"), "remove one")
+        }
+        other => {
+            let text = other.to_string();
+            let text = text.split(" at line ").next().unwrap_or_default();
+            let text = text.lines().next().unwrap_or_default();
+            (format!("is not YAML: {text}"), "check indentation, quotes and brackets there")
         }
     }
 }

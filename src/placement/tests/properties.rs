@@ -219,7 +219,7 @@ fn assert_spread(world: &World, name: &WorkloadId, workload: &Workload) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
 
     /// Whatever happens meanwhile, losses, crashes and changes of mind included, obeying plans ends
     /// with exactly what is wanted, and no command on the way breaks a rule of the hosts.

@@ -1,1 +1,553 @@
 //! Every rule of a plan, case by case.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::support::{
+    APP, Wants, annotations, app, at, claims, config, host, id, lattice, link, nothing, plan_at,
+    plan_of,
+};
+use crate::{
+    model::{
+        Command, Desired, Failure, Gate, InFlight, Lane, Links, Moment, Observed, Pending, Plan,
+        Reason, Scaling, WorkloadKind,
+    },
+    placement::{Claims, Inputs, Removal, claims::Created, plan},
+};
+
+fn web(instances: u32, entries: &str) -> Desired {
+    nothing().component("web", "v1", instances, entries)
+}
+
+fn web2(instances: u32, entries: &str) -> Desired {
+    nothing().component("web", "v2", instances, entries)
+}
+
+fn lines(plan: &Plan) -> Vec<String> {
+    plan.to_string().lines().map(str::to_owned).collect()
+}
+
+/// What it is about, what is wanted, what is shown, and the plan.
+type Case<'a> = (&'a str, Desired, &'a str, &'a [&'a str]);
+
+fn check(cases: &[Case<'_>]) {
+    for (name, desired, observed, expected) in cases {
+        assert_eq!(lines(&plan_of(desired, &[], &lattice(observed))), *expected, "{name}");
+    }
+}
+
+#[test]
+fn instances_go_evenly_to_the_hosts_of_each_spread() {
+    let cases: [Case; 8] = [
+        ("nothing to do", web(3, "all"), "a [] web=2\nb [] web=1", &[]),
+        ("the remainder stays where it runs", web(3, "all"), "a [] web=1\nb [] web=2", &[]),
+        (
+            "what is missing goes to the emptiest",
+            web(5, "all"),
+            "a [] web=3\nb [] web=1",
+            &["scale component web on b to 2"],
+        ),
+        (
+            "a host that two spreads match gets the sum, as one command",
+            web(4, "zone=eu all"),
+            "a [zone=eu]",
+            &["scale component web on a to 4"],
+        ),
+        (
+            "a spread without a host is blocked, and the others still run",
+            web(4, "zone=mars zone=eu"),
+            "a [zone=eu]",
+            &[
+                "scale component web on a to 2",
+                "blocked: web: NoEligibleHosts: spread zone=mars finds no host that takes work and \
+                 is labelled zone=mars",
+            ],
+        ),
+        (
+            "an ineligible host is drained after its replacement is up",
+            web(2, "zone=eu"),
+            "a [zone=eu]\nb [zone=us] web=2",
+            &[
+                "scale component web on a to 2",
+                "later: stop component web on b, after what is newly wanted to be in place",
+            ],
+        ),
+        (
+            "and then it goes",
+            web(2, "zone=eu"),
+            "a [zone=eu] web=2\nb [zone=us] web=2",
+            &["stop component web on b"],
+        ),
+        (
+            "without a replacement it stays",
+            web(2, "zone=eu"),
+            "b [zone=us] web=2",
+            &[
+                "later: stop component web on b, after what is newly wanted to be in place",
+                "blocked: web: NoEligibleHosts: spread zone=eu finds no host that takes work and \
+                 is labelled zone=eu",
+            ],
+        ),
+    ];
+    check(&cases);
+}
+
+#[test]
+fn daemons_providers_and_hosts_that_are_not_well() {
+    let cases: [Case; 4] = [
+        (
+            "a daemon runs on every eligible host",
+            nothing().daemon(WorkloadKind::Component, "web", "v1", 2, "zone=eu"),
+            "a [zone=eu] web=2\nb [zone=eu]\nc [zone=us]",
+            &["scale component web on b to 2"],
+        ),
+        (
+            "more providers than hosts",
+            nothing().provider("http", "v1", 3, "zone=eu"),
+            "a [zone=eu] ~http=1\nb [zone=eu]\nc [zone=us]",
+            &[
+                "start provider http on b",
+                "blocked: http: TooFewHosts: spread zone=eu asks for 3 hosts, one for each \
+                 provider, and 2 are labelled zone=eu",
+            ],
+        ),
+        (
+            "a busy host keeps what it has and gets nothing new",
+            web(4, "all"),
+            "a(Mute) [] web=1\nb []\nc(Mute) []",
+            &["scale component web on b to 3"],
+        ),
+        (
+            "what an unreachable host ran still counts",
+            web(2, "all"),
+            "a(Unreachable) [] web=1\nb [] web=1",
+            &["blocked: web: HostUnreachable: host a should run it and doesn't answer"],
+        ),
+    ];
+    check(&cases);
+}
+
+#[test]
+fn a_change_of_image_goes_host_by_host() {
+    let cases: [Case; 6] = [
+        (
+            "one host at a time",
+            web2(2, "all"),
+            "a [] web=1\nb [] web=1",
+            &[
+                "stop component web on a",
+                "later: stop component web on b, after what is newly wanted to be in place",
+            ],
+        ),
+        (
+            "gone → start, and the next waits",
+            web2(2, "all"),
+            "a []\nb [] web=1",
+            &[
+                "scale component web on a to 1",
+                "later: stop component web on b, after what is newly wanted to be in place",
+            ],
+        ),
+        (
+            "up → the next",
+            web2(2, "all"),
+            "a [] web=1@v2\nb [] web=1",
+            &["stop component web on b"],
+        ),
+        (
+            "one host of several: elsewhere first",
+            web2(1, "all"),
+            "a [] web=1\nb []",
+            &[
+                "scale component web on b to 1",
+                "later: stop component web on a, after what is newly wanted to be in place",
+            ],
+        ),
+        (
+            "then the old goes",
+            web2(1, "all"),
+            "a [] web=1\nb [] web=1@v2",
+            &["stop component web on a"],
+        ),
+        (
+            "the only host there is",
+            web2(1, "all"),
+            "a [] web=1",
+            &[
+                "stop component web on a",
+                "blocked: web: UnavoidableGap: a is the only host that can run web, which stops for a \
+             moment to change",
+            ],
+        ),
+    ];
+    check(&cases);
+}
+
+#[test]
+fn another_config_list_is_one_scale_of_a_component_and_a_restart_of_a_provider() {
+    let scaling = |instances| Scaling::Spread { instances, spread: super::support::spread("all") };
+    let desired = nothing()
+        .workload(WorkloadKind::Component, "web", "v1", scaling(2), &["given"])
+        .workload(WorkloadKind::Provider, "http", "v1", scaling(2), &["given"]);
+    let observed = lattice("a [] web=1 ~http=1\nb [] web=1 ~http=1");
+    assert_eq!(
+        lines(&plan_of(&desired, &[], &observed)),
+        [
+            "stop provider http on a",
+            "scale component web on a to 1",
+            "scale component web on b to 1",
+            "later: stop provider http on b, after what is newly wanted to be in place",
+        ]
+    );
+}
+
+#[test]
+fn config_then_links_then_providers_then_components() {
+    let scaling = |instances| Scaling::Spread { instances, spread: super::support::spread("all") };
+    let desired = nothing()
+        .config("web-config", "1")
+        .config("route", "/")
+        .workload(WorkloadKind::Component, "web", "v1", scaling(1), &["web-config"])
+        .component("alone", "v1", 1, "all")
+        .provider("http", "v1", 1, "all")
+        .link("http", "web", &["route"]);
+    let mut observed = lattice("a []");
+    observed.configs = BTreeMap::from([(config("web-config"), None), (config("route"), None)]);
+    let plan = |observed: &Observed| lines(&plan_of(&desired, &[], observed));
+    assert_eq!(
+        plan(&observed),
+        [
+            "put config route",
+            "put config web-config",
+            "scale component alone on a to 1",
+            "later: put link http -(wasi:http, default)-> web, after config route",
+            "later: start provider http on a, after link http -(wasi:http, default)->",
+            "later: scale component web on a to 1, after config web-config and link http -(wasi:http, \
+         default)-> and http to be running",
+        ]
+    );
+
+    let shown = |value: &str| Some(Arc::new([("value".to_owned(), value.to_owned())].into()));
+    observed.configs =
+        BTreeMap::from([(config("web-config"), shown("1")), (config("route"), shown("/"))]);
+    assert_eq!(plan(&observed)[0], "put link http -(wasi:http, default)-> web");
+
+    observed.links = Links::Read(Arc::new([link("http", "web", &["route"])].into()));
+    observed.links_written.insert(id("http"), at(1000));
+    let starting = plan(&observed);
+    assert_eq!(starting[0], "scale component alone on a to 1");
+    assert!(starting[1].ends_with("a provider that boots can miss some"), "{starting:?}");
+
+    let inputs = plan_at(&desired, &[], &observed, at(1001));
+    assert_eq!(lines(&inputs)[0], "start provider http on a");
+}
+
+#[test]
+fn what_is_wanted_no_more_goes_in_reverse() {
+    let former = nothing()
+        .config("route", "/")
+        .component("web", "v1", 1, "all")
+        .provider("http", "v1", 1, "all")
+        .link("http", "web", &["route"]);
+    let mut observed = lattice("a [] web=1 ~http=1");
+    observed.links = Links::Read(Arc::new(former.links.clone()));
+    let route = Some(Arc::new([("value".to_owned(), "/".to_owned())].into()));
+    observed.configs = BTreeMap::from([(config("route"), route)]);
+    let plan =
+        |observed: &Observed| lines(&plan_of(&nothing(), std::slice::from_ref(&former), observed));
+    assert_eq!(
+        plan(&observed),
+        [
+            "stop component web on a",
+            "later: stop provider http on a, after web to be gone from a",
+            "later: delete link http -(wasi:http, default)->, after http to be gone from a and web to \
+         be gone from a",
+            "later: delete config route, after what is newly wanted to be in place",
+        ]
+    );
+    observed.set_inventory(&host("a"), Some(crate::model::Inventory::default()), at(1));
+    assert_eq!(plan(&observed)[0], "delete link http -(wasi:http, default)->");
+    observed.links = Links::Read(Arc::default());
+    assert_eq!(plan(&observed), ["delete config route"]);
+}
+
+#[test]
+fn nothing_goes_before_the_new_revision_has_succeeded() {
+    let (desired, observed) = (nothing(), lattice("a [] web=1"));
+    let (claims, former) = (claims(&desired), [Arc::new(web(1, "all"))]);
+    let inputs = Inputs {
+        desired: &desired,
+        former: &former,
+        observed: &observed,
+        claims: &claims,
+        removal: Removal::Hold,
+        time: at(1000),
+    };
+    assert_eq!(
+        lines(&plan(&inputs)),
+        ["later: stop component web on a, after what is newly wanted to be in place"]
+    );
+}
+
+#[test]
+fn a_link_to_another_target_is_changed_at_once() {
+    let desired = web(1, "all").provider("new", "v1", 1, "all").link("web", "new", &[]);
+    let mut observed = lattice("a [] web=1 ~new=1");
+    observed.links = Links::Read(Arc::new([link("web", "old", &[])].into()));
+    assert_eq!(
+        lines(&plan_of(&desired, &[], &observed)),
+        ["delete link web -(wasi:http, default)->"]
+    );
+    observed.links = Links::Read(Arc::default());
+    assert_eq!(
+        lines(&plan_of(&desired, &[], &observed)),
+        ["put link web -(wasi:http, default)-> new"]
+    );
+}
+
+#[test]
+fn links_of_a_source_and_starts_of_it_exclude_each_other() {
+    let desired = web(2, "all").provider("http", "v1", 1, "all").link("web", "http", &[]);
+    let mut observed = lattice("a [] web=1 ~http=1\nb []");
+    let start = wanted(&desired, "b", 1);
+    observed.in_flight = in_flight(&start, at(990), at(1050));
+    let plan = plan_of(&desired, &[], &observed);
+    assert_eq!(
+        lines(&plan),
+        [
+            "later: put link web -(wasi:http, default)-> http, after the outcome of: scale component \
+         web on b to 1",
+            "later: scale component web on b to 1, after the outcome of: scale component web on b to 1",
+        ]
+    );
+    assert_eq!(plan.wake_at, Some(at(1050)));
+}
+
+#[test]
+fn what_is_not_ours_gets_no_command() {
+    let plan = plan_of(&web(2, "all"), &[], &lattice("a [] web=1@v1!\nb []"));
+    assert_eq!(
+        lines(&plan),
+        ["blocked: web: NotOwned: what runs under this id on host a belongs to other/app \
+         (installation trellis)"]
+    );
+    assert_eq!(plan.progress[&id("web")].ready, 0);
+}
+
+#[test]
+fn a_contested_id_stays_with_whom_the_lattice_shows_then_with_the_older() {
+    let (ours, mut theirs) = (web(1, "all"), web(1, "all"));
+    theirs.owner = super::support::owner("other/app");
+    let mut claims = Claims::default();
+    let created = |at| Created { at, uid: "u".into() };
+    claims.set(&app(APP), created(2), Arc::new(ours));
+    claims.set(&app("other/app"), created(1), Arc::new(theirs));
+    let holder = |observed: &Observed| claims.holder(&id("web"), observed).unwrap().to_string();
+    assert_eq!(holder(&lattice("a []")), "other/app", "the older");
+    assert_eq!(holder(&lattice("a [] web=1")), APP, "whose annotations it carries");
+    let mut starting = lattice("a []");
+    starting.in_flight = in_flight(&wanted(&web(1, "all"), "a", 1), at(0), at(9));
+    assert_eq!(holder(&starting), APP, "whose command is unresolved");
+    let version = claims.version();
+    claims.remove(&app("other/app"));
+    assert!(claims.version() > version);
+    assert_eq!(claims.holder(&id("web"), &lattice("a []")), Some(&app(APP)));
+}
+
+#[test]
+fn a_lane_with_an_unresolved_command_gets_only_that_one_again() {
+    let command = wanted(&web(1, "all"), "a", 1);
+    let mut observed = lattice("a []");
+    observed.in_flight = in_flight(&command, at(0), at(60));
+    // Another image is wanted meanwhile.
+    let at_time = |observed: &Observed, seconds| {
+        let plan = plan_at(&web2(1, "all"), &[], observed, at(seconds));
+        (lines(&plan), plan.now.first().map(|planned| planned.command.clone()))
+    };
+    assert_eq!(
+        at_time(&observed, 59).0,
+        [
+            "later: scale component web on a to 1, after the outcome of: scale component web on a to 1"
+        ]
+    );
+    assert_eq!(at_time(&observed, 60).1, None, "not before its host was looked at since");
+    observed.set_inventory(&host("a"), Some(crate::model::Inventory::default()), at(61));
+    assert_eq!(at_time(&observed, 61).1, Some(command), "the very same, of the old image");
+}
+
+#[test]
+fn a_failure_delays_the_same_and_not_what_mends_it() {
+    let mut observed = lattice("a []");
+    fail(&mut observed, &wanted(&web(1, "all"), "a", 1), 1, at(1010));
+    let plan = plan_of(&web(1, "all"), &[], &observed);
+    assert_eq!(
+        lines(&plan),
+        [
+            "later: scale component web on a to 1, after the delay after 1 failures, the last: no such \
+         image",
+            "blocked: web: Failing: failed once to scale component web on a to 1: no such image",
+        ]
+    );
+    assert_eq!(plan.wake_at, Some(at(1010)));
+    assert_eq!(lines(&plan_of(&web2(1, "all"), &[], &observed)), ["scale component web on a to 1"]);
+}
+
+#[test]
+fn a_host_that_failed_three_times_gives_its_share_to_others_until_its_delay_is_over() {
+    let mut observed = lattice("a [] web=1\nb []\nc []");
+    fail(&mut observed, &wanted(&web(2, "all"), "b", 1), 3, at(1010));
+    let plan = plan_of(&web(2, "all"), &[], &observed);
+    assert_eq!(
+        lines(&plan),
+        [
+            "scale component web on c to 1",
+            "blocked: web: Failing: failed 3 times to scale component web on b to 1: no such image",
+        ]
+    );
+    assert_eq!(plan.wake_at, Some(at(1010)));
+}
+
+#[test]
+fn nothing_of_the_old_stops_after_a_start_of_the_new_failed() {
+    let mut observed = lattice("a []\nb [] web=1\nc [] web=1");
+    fail(&mut observed, &wanted(&web2(3, "all"), "a", 1), 1, at(1010));
+    let plan = plan_of(&web2(3, "all"), &[], &observed);
+    assert!(plan.now.is_empty(), "{plan}");
+}
+
+#[test]
+fn work_moves_to_a_new_host_after_its_delay_and_only_if_it_is_uneven() {
+    let mut observed = lattice("a [] web=2\nb [] web=2\nc []");
+    observed.host_mut(&host("c"), |host| host.joined = at(1000));
+    let plan = |desired, seconds| plan_at(&desired, &[], &observed, at(seconds));
+    let waiting = plan(web(4, "all"), 1059);
+    assert!(waiting.is_settled(), "{waiting}");
+    assert_eq!(waiting.wake_at, Some(at(1060)));
+    assert_eq!(lines(&plan(web(4, "all"), 1060))[0], "scale component web on c to 1");
+}
+
+#[test]
+fn after_a_restart_only_what_every_release_would_ask_for_is_started() {
+    let mut observed = lattice("a []");
+    observed.unseen_until = at(1060);
+    let waits = [
+        "later: scale component web on a to 1, after what an earlier process may have sent to show",
+    ];
+    let cases: [(&str, Vec<Desired>, Moment, &[&str]); 4] = [
+        ("never released before", vec![], at(0), &["scale component web on a to 1"]),
+        ("the same before", vec![web(1, "all")], at(0), &["scale component web on a to 1"]),
+        ("another image before", vec![web(1, "all"), web2(1, "all")], at(0), &waits),
+        ("seen since", vec![web2(1, "all")], at(1061), &["scale component web on a to 1"]),
+    ];
+    for (name, former, inventory_at, expected) in cases {
+        observed.set_inventory(&host("a"), Some(crate::model::Inventory::default()), inventory_at);
+        let plan = plan_of(&web(1, "all"), &former, &observed);
+        assert_eq!(lines(&plan), expected, "{name}");
+    }
+}
+
+#[test]
+fn the_gate_decides_what_may_be_sent() {
+    let desired = web(1, "zone=eu");
+    let shown = "a [zone=eu] web=3\nb [zone=eu]\nc [zone=us] old=1";
+    let cases = [
+        (Gate::Open, 2),
+        (Gate::Settling, 0),
+        (Gate::MassLoss { lost: 3 }, 0),
+        (Gate::Disconnected { why: "no route".into() }, 0),
+    ];
+    for (gate, sent) in cases {
+        let mut observed = lattice(shown);
+        observed.gate = gate.clone();
+        let plan = plan_of(&desired, &[], &observed);
+        assert_eq!(plan.now.len(), sent, "{gate}: {plan}");
+        assert_eq!(plan.later.len(), 2 - sent, "{gate}: {plan}");
+    }
+}
+
+#[test]
+fn a_builtin_provider_is_placed_beside_what_it_is_linked_with() {
+    let desired = web(2, "zone=eu")
+        .provider("http", "wasmcloud+builtin://http-server", 1, "all")
+        .link("http", "web", &[]);
+    let mut observed = lattice("a []\nb [zone=eu] web=1\nc [zone=eu] web=1\nd []");
+    observed.links = Links::Read(Arc::new(desired.links.clone()));
+    let plan = plan_of(&desired, &[], &observed);
+    let on = plan.progress[&id("http")].hosts.keys().next().unwrap().to_string();
+    let other = if on == "b" { "c" } else { "b" };
+    assert_eq!(
+        lines(&plan),
+        [
+            format!("start provider http on {on}"),
+            format!(
+                "blocked: http: NotColocated: a builtin provider reaches only its own host, and what \
+             it is linked with also runs on {other}"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_inventory_is_not_an_empty_one() {
+    assert_eq!(
+        lines(&plan_of(&web(1, "all"), &[], &lattice("a [] ?"))),
+        ["later: scale component web on a to 1, after a read of the inventory of host a"]
+    );
+}
+
+#[test]
+fn a_required_config_that_is_missing_is_said() {
+    let mut desired = nothing();
+    desired.configs.insert(config("given"), crate::model::ConfigWanted::Required);
+    let mut observed = lattice("a []");
+    observed.configs.insert(config("given"), None);
+    let plan = plan_of(&desired, &[], &observed);
+    assert_eq!(plan.blocked[0].reason, Reason::ConfigMissing);
+    assert!(plan.now.is_empty() && plan.later.is_empty());
+}
+
+#[test]
+fn a_config_that_another_application_names_stays() {
+    let former = nothing().config("shared", "1");
+    let mut observed = lattice("a []");
+    observed.configs.insert(config("shared"), Some(Arc::default()));
+    let (desired, former) = (nothing(), [Arc::new(former)]);
+    let mut claims = claims(&desired);
+    let mut other = Desired::nothing(super::support::owner("other/app"));
+    other.configs.insert(config("shared"), crate::model::ConfigWanted::Required);
+    let sent = |claims: &Claims| {
+        let (desired, former, observed) = (&desired, &former[..], &observed);
+        let (removal, time) = (Removal::Allowed, at(1000));
+        plan(&Inputs { desired, former, observed, claims, removal, time }).now.len()
+    };
+    assert_eq!(sent(&claims), 1);
+    let created = Created { at: 1, uid: "u".into() };
+    claims.set(&app("other/app"), created, Arc::new(other));
+    assert_eq!(sent(&claims), 0);
+}
+
+/// The command that starts or scales `web` as `desired` has it.
+fn wanted(desired: &Desired, on: &str, count: u32) -> Command {
+    let workload = &desired.workloads[&id("web")];
+    Command::ScaleComponent {
+        host: host(on),
+        id: id("web"),
+        image: workload.image.clone(),
+        count,
+        config: Vec::new(),
+        annotations: annotations(APP, &workload.image, &[]),
+    }
+}
+
+fn in_flight(command: &Command, sent: Moment, deadline: Moment) -> InFlight {
+    let pending =
+        Pending { command: command.clone(), sent, acknowledged: Some(sent), deadline, tries: 1 };
+    let pending = BTreeMap::from([(command.lane(), pending)]);
+    InFlight { pending, failures: BTreeMap::new() }
+}
+
+fn fail(observed: &mut Observed, command: &Command, count: u32, retry_at: Moment) {
+    let lane: Lane = command.lane();
+    let failure =
+        Failure { command: command.clone(), error: "no such image".into(), count, retry_at };
+    observed.in_flight.failures.insert(lane, failure);
+}

@@ -38,7 +38,7 @@ async fn a_host_that_was_there_is_waited_for() {
         |gate: &Gate| matches!(gate, Gate::Syncing { waiting_for } if waiting_for.len() > 1);
     world.until("to wait for both", |o| waiting(&o.gate)).await;
     let observed = world.open().await;
-    assert_eq!(observed.hosts[&"NMISSING".parse().unwrap()].state, HostState::Unreachable);
+    assert_eq!(observed.hosts["NMISSING"].state, HostState::Unreachable);
     world.until("the missing to be gone", |o| o.hosts.len() == 1).await;
 }
 

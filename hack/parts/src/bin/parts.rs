@@ -3,18 +3,13 @@
 use std::{env, process::ExitCode};
 
 fn main() -> ExitCode {
-    let arguments: Vec<_> = env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["prepare"] => match parts::prepare() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("parts: {}", parts::chain(&error));
-                ExitCode::FAILURE
-            }
-        },
-        _ => {
-            eprintln!("usage: parts prepare");
-            ExitCode::from(2)
-        }
+    if !env::args().skip(1).eq(["prepare"]) {
+        eprintln!("usage: parts prepare");
+        return ExitCode::from(2);
     }
+    if let Err(error) = parts::prepare() {
+        eprintln!("parts: {}", parts::chain(&error));
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
 }

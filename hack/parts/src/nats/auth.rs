@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use nkeys::KeyPair;
+use serde_json::{Value, json};
 
 use super::{Error, jwt};
 use crate::{
@@ -47,27 +48,26 @@ pub struct Client {
 }
 
 impl Auth {
-    /// The server's part as lines of its configuration, and the client's; files go to `scratch`.
-    pub(super) fn set_up(self, scratch: &Scratch) -> Result<(String, Client), Error> {
+    /// The server's part of the configuration, and the client's; files go to `scratch`.
+    pub(super) fn set_up(self, scratch: &Scratch) -> Result<(Value, Client), Error> {
         let nobody = Client::default();
         Ok(match self {
-            Self::None => (String::new(), nobody),
+            Self::None => (json!({}), nobody),
             Self::Password => {
-                let (user, password) = ("trellis", "a password");
-                let config =
-                    format!("authorization {{ user: {user:?}, password: {password:?} }}\n");
+                let (user, password) = ("trellis", "a-password");
+                let config = json!({ "authorization": { "user": user, "password": password } });
                 let (user, password) = (Some(user.to_owned()), Some(password.to_owned()));
                 (config, Client { user, password, ..nobody })
             }
             Self::Token => {
-                let token = "a-token".to_owned();
-                let config = format!("authorization {{ token: {token:?} }}\n");
-                (config, Client { token: Some(token), ..nobody })
+                let token = "a-token";
+                let config = json!({ "authorization": { "token": token } });
+                (config, Client { token: Some(token.to_owned()), ..nobody })
             }
             Self::NKey => {
                 let user = KeyPair::new_user();
-                let config =
-                    format!("authorization {{ users: [ {{ nkey: {} }} ] }}\n", user.public_key());
+                let users = json!([{ "nkey": user.public_key() }]);
+                let config = json!({ "authorization": { "users": users } });
                 (config, Client { nkey_seed: Some(user.seed()?), ..nobody })
             }
             Self::Jwt => {
@@ -89,13 +89,14 @@ impl Auth {
     }
 }
 
-fn encrypt(scratch: &Scratch, verify_clients: bool) -> Result<(String, Authority), Error> {
+fn encrypt(scratch: &Scratch, verify_clients: bool) -> Result<(Value, Authority), Error> {
     let authority = Authority::new(scratch)?;
-    let Identity { certificate, key } = authority.server(scratch, "server")?;
-    let ca = &authority.certificate;
-    let config = format!(
-        "tls {{ cert_file: {certificate:?}, key_file: {key:?}, ca_file: {ca:?}, \
-         verify: {verify_clients} }}\n"
-    );
+    let server = authority.server(scratch, "server")?;
+    let config = json!({ "tls": {
+        "cert_file": server.certificate,
+        "key_file": server.key,
+        "ca_file": authority.certificate,
+        "verify": verify_clients,
+    }});
     Ok((config, authority))
 }

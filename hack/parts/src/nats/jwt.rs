@@ -11,8 +11,8 @@ const ISSUED_AT: u64 = 1_700_000_000;
 
 /// An operator with one account that may use JetStream, and one user of it.
 pub(super) struct Trust {
-    /// Lines of the server's configuration.
-    pub(super) server: String,
+    /// The server's part of its configuration.
+    pub(super) server: Value,
     /// The contents of the user's credentials file.
     pub(super) credentials: String,
 }
@@ -41,13 +41,15 @@ impl Trust {
         )?;
 
         Ok(Self {
-            server: format!(
-                "operator: {operator_token}\nsystem_account: {}\nresolver: MEMORY\n\
-                 resolver_preload: {{ {}: {system_token}, {}: {account_token} }}\n",
-                system.public_key(),
-                system.public_key(),
-                account.public_key(),
-            ),
+            server: json!({
+                "operator": operator_token,
+                "system_account": system.public_key(),
+                "resolver": "MEMORY",
+                "resolver_preload": {
+                    system.public_key(): system_token,
+                    account.public_key(): account_token,
+                },
+            }),
             credentials: credentials(&user_token, &user.seed()?),
         })
     }

@@ -87,8 +87,8 @@ impl RustProgram {
             build.env("RUSTC_WRAPPER", wrapper);
         }
         toolchain::run(&mut build)?;
-        let built = target.join("debug").join(self.binary);
-        fs::copy(&built, program).map_err(cache::Error::at(&built))?;
+        let binary = target.join("debug").join(self.binary);
+        fs::copy(&binary, program).map_err(cache::Error::at(&binary))?;
         fs::remove_dir_all(&target).map_err(cache::Error::at(&target))?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use parts::Nats;
 use serde_json::{Value, json};
 
 /// Longer than the slowest step that a host takes, a provider's first start.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 #[derive(Default)]
 pub(crate) struct Link<'a> {

@@ -92,6 +92,7 @@ async fn t3_after_an_update_callers_elsewhere_reach_the_old_code() {
 #[tokio::test]
 async fn t4_a_component_with_secrets_is_started_anew_by_an_identical_scale() {
     let mut w = world().await;
+    w.lattice.images().signed("img:1");
     w.lattice.seed_config("SECRET-x", [("name".to_owned(), "x".to_owned())].into());
     w.lattice.seed_config("plain", [("k".to_owned(), "v".to_owned())].into());
     for (id, config) in [("secretive", json!(["SECRET-x"])), ("open", json!(["plain"]))] {
@@ -103,6 +104,35 @@ async fn t4_a_component_with_secrets_is_started_anew_by_an_identical_scale() {
     }
     let restarts = |id: &str| w.host.component(id).unwrap().restarts;
     assert_eq!((restarts("secretive"), restarts("open")), (2, 0));
+}
+
+#[tokio::test]
+async fn a_component_that_is_not_signed_cannot_have_secrets() {
+    let mut w = world().await;
+    w.lattice.seed_config("SECRET-x", [("name".to_owned(), "x".to_owned())].into());
+    w.scale("a", "img:1", 1, json!({"config": ["SECRET-x"]})).await;
+    let (name, data) = w.event().await;
+    assert_eq!(name, "component_scale_failed");
+    assert!(data["error"].as_str().unwrap().contains("signed during build"), "{data}");
+}
+
+#[tokio::test]
+async fn a_config_that_a_host_has_used_is_there_for_it_after_it_was_deleted() {
+    let w = world().await;
+    let other = w.lattice.add_host(HostOptions::default()).await.unwrap();
+    w.ask("config.put.c", json!({"k": "v"})).await;
+    w.scale("a", "img:1", 1, json!({"config": ["c"]})).await;
+    w.lattice.wait_until(SOON, |l| l.instances("a") == 1).await.unwrap();
+    w.ask("config.del.c", NOTHING).await;
+    w.scale("b", "img:1", 1, json!({"config": ["c"]})).await;
+    w.lattice.wait_until(SOON, |l| l.instances("b") == 1).await.unwrap();
+    assert!(w.host.config_seen("b").is_empty());
+    let body = scale(other.id(), "z", "img:1", 1, json!({"config": ["c"]}));
+    w.ask(&format!("component.scale.{}", other.id()), body).await;
+    let failed =
+        |l: &simhost::SimLattice| l.events().iter().any(|it| it.data["component_id"] == "z");
+    w.lattice.wait_until(SOON, failed).await.unwrap();
+    assert_eq!(w.lattice.instances("z"), 0);
 }
 
 #[tokio::test]

@@ -32,7 +32,8 @@ async fn of_the_simulated(refs: &Refs) -> Transcript {
         LatticeOptions { heartbeat_interval: Duration::from_secs(1), ..LatticeOptions::default() };
     let lattice = SimLattice::start(nats.url(), options).await.unwrap();
     refs.teach(&lattice);
-    let host = lattice.add_host(HostOptions::labelled([("zone", "a")])).await.unwrap();
+    let options = HostOptions { secrets: false, ..HostOptions::labelled([("zone", "a")]) };
+    let host = lattice.add_host(options).await.unwrap();
     let client = async_nats::connect(nats.url()).await.unwrap();
     run(&client, lattice.options(), host.id(), refs).await.unwrap()
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use simhost::{HostOptions, LatticeOptions, Verb};
+use simhost::{HostOptions, LatticeOptions, SimLattice, Verb};
 
 use crate::support::{nats, world, world_of, world_on};
 
@@ -203,4 +203,24 @@ async fn what_was_seeded_runs_without_a_word() {
     assert_eq!(inventory["components"][0]["max_instances"], 2);
     assert_eq!(inventory["providers"][0]["image_ref"], "/p.par.gz");
     assert!(w.quiet().await);
+}
+
+#[tokio::test]
+async fn hosts_answer_again_once_the_nats_server_is_back() {
+    let mut server = nats(None).await;
+    let lattice = SimLattice::start(server.url(), LatticeOptions::default()).await.unwrap();
+    let host = lattice.add_host(HostOptions::default()).await.unwrap();
+    let server = tokio::task::spawn_blocking(move || {
+        server.restart().unwrap();
+        server
+    });
+    let server = server.await.unwrap();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let subject = format!("wasmbus.ctl.v1.default.host.get.{}", host.id());
+    let answered = async {
+        while client.request(subject.clone(), "".into()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(crate::support::SOON, answered).await.expect("an answer");
 }

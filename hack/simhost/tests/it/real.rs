@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use async_nats::Client;
+use async_nats::{Client, Subscriber};
+use futures::StreamExt;
 use futures::future::join_all;
 use parts::{Host, Nats, Registry, Scratch};
 use serde_json::{Value, json};
 use simhost::{HostOptions, LatticeOptions, SimLattice};
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{SOON, link, nats, scale};
 
@@ -24,6 +25,58 @@ async fn ask(client: &Client, subject: &str, body: Value) -> Value {
     let payload = if body.is_null() { Vec::new() } else { serde_json::to_vec(&body).unwrap() };
     let answer = client.request(format!("{CONTROL}.{subject}"), payload.into()).await.unwrap();
     serde_json::from_slice(&answer.payload).unwrap()
+}
+
+/// The data of `host_started` and of the first health check of a provider, and how long after its
+/// start that came.
+async fn beginnings(
+    mut events: Subscriber,
+    client: &Client,
+    provider: &str,
+) -> (Value, Value, Duration) {
+    let mut next = async |name: &str| loop {
+        let message = timeout(SOON * 2, events.next()).await.expect(name).unwrap();
+        if message.subject.ends_with(name) {
+            let mut event: Value = serde_json::from_slice(&message.payload).unwrap();
+            assert_eq!(event["source"].as_str().unwrap().len(), 56);
+            break (event["source"].take(), event["data"].take());
+        }
+    };
+    let (host, mut started) = next("host_started").await;
+    assert!(started["friendly_name"].take().is_string());
+    let host = host.as_str().unwrap();
+    let body = json!({"host_id": host, "provider_id": "p", "provider_ref": provider});
+    ask(client, &format!("provider.start.{host}"), body).await;
+    next("provider_started").await;
+    let since = Instant::now();
+    let (_, mut health) = next("health_check_passed").await;
+    assert_eq!(health["host_id"].take(), host);
+    (started, health, since.elapsed())
+}
+
+#[tokio::test]
+async fn a_host_and_the_health_of_a_provider_begin_alike_on_both_hosts() {
+    let provider = spawn_blocking(|| parts::programs::http_provider().unwrap()).await.unwrap();
+    let provider = format!("file://{}", provider.display());
+    let nats = (nats(None).await, nats(None).await);
+    let clients = (
+        async_nats::connect(nats.0.url()).await.unwrap(),
+        async_nats::connect(nats.1.url()).await.unwrap(),
+    );
+    let real = clients.0.subscribe("wasmbus.evt.default.>").await.unwrap();
+    let simulated = clients.1.subscribe("wasmbus.evt.default.>").await.unwrap();
+    simhost::round_trip(&clients.0).await;
+    simhost::round_trip(&clients.1).await;
+    let host = real_host(&nats.0, parts::HostOptions::default()).await;
+    let lattice = SimLattice::start(nats.1.url(), LatticeOptions::default()).await.unwrap();
+    lattice.add_host(HostOptions::default()).await.unwrap();
+    let (real, simulated) = tokio::join!(
+        beginnings(real, &clients.0, &provider),
+        beginnings(simulated, &clients.1, &provider),
+    );
+    assert_eq!((&real.0, &real.1), (&simulated.0, &simulated.1));
+    assert!(real.2.abs_diff(simulated.2) < Duration::from_secs(1), "{real:?} {simulated:?}");
+    spawn_blocking(move || drop(host)).await.unwrap();
 }
 
 /// Puts twenty links of one source at once; how many were acknowledged, and how many are there.

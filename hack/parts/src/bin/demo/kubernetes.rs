@@ -12,7 +12,7 @@ use crate::stage::Error;
 
 /// A cluster to play in.
 pub(crate) enum Kubernetes {
-    Own(Cluster),
+    Own(Box<Cluster>),
     /// With a folder for what `kubectl` caches.
     Users(Kubectl, #[allow(dead_code, reason = "held so that it is removed at the end")] Scratch),
 }
@@ -25,7 +25,7 @@ impl Kubernetes {
                 println!("  (KUBECONFIG is left alone; DEMO_KUBECONFIG names a cluster to use)");
             }
             let options = ClusterOptions { controllers: true, ..ClusterOptions::default() };
-            return Ok(Self::Own(Cluster::start(options)?));
+            return Ok(Self::Own(Box::new(Cluster::start(options)?)));
         };
         let cache = Scratch::new("demo").map_err(Error::Files)?;
         let kubectl = Kubectl::new(&PathBuf::from(kubeconfig), cache.path())?;

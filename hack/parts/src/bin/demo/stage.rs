@@ -10,7 +10,7 @@ use parts::{
 use crate::kubernetes::{Kubernetes, Made};
 
 /// Two seconds are usual.
-const RUNNING: Duration = Duration::from_secs(60);
+const RUNNING: Duration = Duration::from_mins(1);
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {

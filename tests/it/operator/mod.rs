@@ -1,0 +1,4 @@
+//! The operator as a process, against a real API server and a real NATS server.
+
+mod simulated;
+mod stage;

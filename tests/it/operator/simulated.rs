@@ -1,0 +1,51 @@
+//! The operator on simulated hosts.
+use std::time::Duration;
+
+use simhost::{HostOptions, LatticeOptions, SimLattice};
+
+use super::stage::Stage;
+
+/// A simulated lattice on the stage's NATS server, with `hosts` hosts.
+async fn lattice(stage: &Stage, hosts: usize) -> SimLattice {
+    let options =
+        LatticeOptions { heartbeat_interval: Duration::from_secs(1), ..LatticeOptions::default() };
+    let sim = SimLattice::start(stage.nats.url(), options).await.unwrap();
+    sim.add_hosts(hosts, |_| HostOptions::default()).await.unwrap();
+    sim
+}
+
+const WEB: &str = "
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: { name: shop }
+spec:
+  components:
+    - name: web
+      type: component
+      properties: { image: registry.example/web:1 }
+      traits:
+        - { type: spreadscaler, properties: { instances: 4 } }
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_runs_is_changed_and_leaves_nothing_behind() {
+    let stage = Stage::start("sim-lifecycle").await;
+    let sim = lattice(&stage, 2).await;
+
+    stage.apply(WEB).await;
+    let app = stage.settled("shop").await;
+    let status = app.status.unwrap();
+    assert_eq!(status.summary.unwrap().ready, "1/1");
+    assert_eq!(status.latest_revision.unwrap().name, "shop-v1");
+    assert_eq!(status.workflow.unwrap().steps[0].phase, "succeeded");
+    assert_eq!(sim.instances("sim_lifecycle-shop-web"), 4);
+
+    stage.apply(&WEB.replace("web:1", "web:2")).await;
+    stage.settled("shop").await;
+    for host in sim.hosts() {
+        assert_eq!(host.code_running("sim_lifecycle-shop-web"), ["registry.example/web:2"]);
+    }
+
+    stage.delete("shop").await;
+    assert_eq!(sim.instances("sim_lifecycle-shop-web"), 0);
+}

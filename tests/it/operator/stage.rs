@@ -1,0 +1,295 @@
+//! Where the operator plays: one API server for all tests, and for each a namespace, a NATS server
+//! and an operator of its own that acts on nothing but its objects.
+use std::{
+    future::Future,
+    path::PathBuf,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    core::{ApiResource, DynamicObject, GroupVersionKind},
+    runtime::watcher,
+};
+use parts::{Cluster, ClusterOptions, Nats, NatsOptions, Process, Program, Scratch};
+use serde_json::{Value, json};
+use trellis::api::{Application, Lattice};
+
+/// Longer than anything here takes, also on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Which operator an object is for; every test has its own.
+const CLASS: &str = "lattice.oam.dev/controller-class";
+
+/// The one API server. Its process ends with this one.
+pub(crate) static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cluster = Cluster::start(ClusterOptions { audit: true, ..Default::default() }).unwrap();
+    let crds = trellis::cli::crds::render().unwrap();
+    cluster.kubectl(&["apply", "--server-side", "-f", "-"], Some(&crds)).unwrap();
+    let wait = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"];
+    cluster.kubectl(&wait, None).unwrap();
+    cluster
+});
+
+/// A namespace, a lattice and an operator, all of one name.
+pub(crate) struct Stage {
+    pub(crate) name: String,
+    pub(crate) nats: Nats,
+    pub(crate) kube: Client,
+    operator: Option<Process>,
+    scratch: Scratch,
+    arguments: Vec<String>,
+}
+
+impl Stage {
+    /// Everything but the operator.
+    pub(crate) async fn set(name: &str) -> Self {
+        let name = name.to_owned();
+        let of = name.clone();
+        let (nats, scratch) = tokio::task::spawn_blocking(move || {
+            LazyLock::force(&CLUSTER);
+            CLUSTER.kubectl(&["create", "namespace", &of], None).unwrap();
+            (Nats::start(NatsOptions::default()).unwrap(), Scratch::new("operator").unwrap())
+        })
+        .await
+        .unwrap();
+        let kube = client().await;
+        Self { name, nats, kube, operator: None, scratch, arguments: Vec::new() }
+    }
+
+    /// With a `Lattice` for its NATS server, and an operator that is ready.
+    pub(crate) async fn start(name: &str) -> Self {
+        let mut stage = Self::set(name).await;
+        stage.put_lattice(&json!({})).await;
+        stage.start_operator().await;
+        stage
+    }
+
+    /// Further arguments of `trellis run`.
+    pub(crate) fn with_arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// Creates or changes the `Lattice`; `spec` is merged over what its NATS server needs.
+    pub(crate) async fn put_lattice(&self, spec: &Value) {
+        let mut whole = json!({
+            "nats": { "urls": [self.nats.url()] },
+            "heartbeatInterval": "1s",
+            "probeInterval": "500ms",
+            "lossGrace": "3s",
+        });
+        merge(&mut whole, spec);
+        self.put(&json!({
+            "apiVersion": "lattice.oam.dev/v1alpha1",
+            "kind": "Lattice",
+            "metadata": { "name": self.name },
+            "spec": whole,
+        }))
+        .await;
+    }
+
+    /// Starts the operator and waits until it is ready.
+    pub(crate) async fn start_operator(&mut self) {
+        let log = self.log_path();
+        let program = Program::new("trellis", env!("CARGO_BIN_EXE_trellis"))
+            .args(["run", "--http-bind", "127.0.0.1:0", "--start-deadline", "3s"])
+            .args(["--controller-class", &self.name, "--namespace", &self.name])
+            .args(["--log", "info,trellis=debug"])
+            .args(&self.arguments)
+            .env("KUBECONFIG", CLUSTER.kubeconfig());
+        let before = std::fs::read_to_string(&log).map_or(0, |log| log.matches(READY).count());
+        self.operator = Some(
+            tokio::task::spawn_blocking(move || {
+                let mut operator = Process::spawn(&program, &log).unwrap();
+                operator
+                    .wait_for("it was ready", PATIENCE, |operator| {
+                        (operator.log().matches(READY).count() > before).then_some(())
+                    })
+                    .unwrap();
+                operator
+            })
+            .await
+            .unwrap(),
+        );
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.scratch.path().join("trellis.log")
+    }
+
+    /// Where the operator serves health and metrics.
+    pub(crate) fn operator_url(&self) -> String {
+        let log = std::fs::read_to_string(self.log_path()).unwrap();
+        let line = log.lines().rev().find(|line| line.contains("serving health")).unwrap();
+        let address = line.split("address=").nth(1).unwrap().split(' ').next().unwrap();
+        format!("http://{address}")
+    }
+
+    /// `kill -9` of the operator.
+    pub(crate) fn kill_operator(&mut self) {
+        drop(self.operator.take());
+    }
+
+    /// SIGTERM; the operator's exit code.
+    pub(crate) async fn stop_operator(&mut self) -> Option<i32> {
+        let mut operator = self.operator.take().unwrap();
+        tokio::task::spawn_blocking(move || operator.stop().unwrap()).await.unwrap().code()
+    }
+
+    /// What the operator has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Applies every document of `manifest`, for this operator and in this namespace.
+    pub(crate) async fn apply(&self, manifest: &str) {
+        let documents: Vec<Value> = serde_saphyr::from_multiple(manifest).unwrap();
+        for document in documents {
+            self.put(&document).await;
+        }
+    }
+
+    /// Creates or replaces an object, for this operator.
+    pub(crate) async fn put(&self, object: &Value) {
+        self.try_put(object).await.unwrap();
+    }
+
+    /// As [`Stage::put`], for what the API server may refuse.
+    pub(crate) async fn try_put(&self, object: &Value) -> kube::Result<DynamicObject> {
+        let mut object = object.clone();
+        object["metadata"]["annotations"][CLASS] = json!(self.name);
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        let types = object.types.clone().unwrap();
+        let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(&types).unwrap());
+        let api: Api<DynamicObject> = if types.kind == "Lattice" {
+            Api::all_with(self.kube.clone(), &kind)
+        } else {
+            Api::namespaced_with(self.kube.clone(), &self.name, &kind)
+        };
+        let params = PatchParams::apply("test").force();
+        api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await
+    }
+
+    pub(crate) fn applications(&self) -> Api<Application> {
+        Api::namespaced(self.kube.clone(), &self.name)
+    }
+
+    /// Waits until the Application is what `holds` asks for.
+    pub(crate) async fn until(
+        &self,
+        name: &str,
+        what: &str,
+        holds: impl Fn(&Application) -> bool,
+    ) -> Application {
+        self.wait(what, async {
+            let mut seen = std::pin::pin!(watcher::watch_object(self.applications(), name));
+            loop {
+                if let Some(Ok(Some(app))) = seen.next().await
+                    && holds(&app)
+                {
+                    return app;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits until the Application runs as its present spec says, and nothing is left to remove.
+    pub(crate) async fn settled(&self, name: &str) -> Application {
+        self.until(name, "the Application to run", |app| {
+            let status = app.status.as_ref();
+            let is = |type_: &str, wanted: &str| {
+                status.is_some_and(|status| {
+                    status.conditions.iter().any(|condition| {
+                        condition.type_ == type_
+                            && format!("{:?}", condition.status) == wanted
+                            && condition.observed_generation == app.metadata.generation
+                    })
+                })
+            };
+            is("Ready", "True") && is("Reconciling", "False")
+        })
+        .await
+    }
+
+    /// Waits until the `Lattice` is what `holds` asks for.
+    pub(crate) async fn lattice_until(
+        &self,
+        what: &str,
+        holds: impl Fn(&Lattice) -> bool,
+    ) -> Lattice {
+        self.wait(what, async {
+            let api = Api::<Lattice>::all(self.kube.clone());
+            let mut seen = std::pin::pin!(watcher::watch_object(api, &self.name));
+            loop {
+                if let Some(Ok(Some(lattice))) = seen.next().await
+                    && holds(&lattice)
+                {
+                    return lattice;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Deletes the Application and waits until it is gone.
+    pub(crate) async fn delete(&self, name: &str) {
+        self.applications().delete(name, &Default::default()).await.unwrap();
+        self.gone(name).await;
+    }
+
+    /// Waits until there is no such Application.
+    pub(crate) async fn gone(&self, name: &str) {
+        self.wait("the Application to be gone", async {
+            let mut seen = std::pin::pin!(watcher::watch_object(self.applications(), name));
+            while !matches!(seen.next().await, Some(Ok(None))) {}
+        })
+        .await;
+    }
+
+    /// Waits, but not for ever; the operator's log tells what went on instead.
+    pub(crate) async fn wait<T>(&self, what: &str, waiting: impl Future<Output = T>) -> T {
+        let start = Instant::now();
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(done) => {
+                eprintln!("{}: {what} took {:?}", self.name, start.elapsed());
+                done
+            }
+            Err(_) => {
+                let apps = self.applications().list(&Default::default()).await.unwrap();
+                let status: Vec<_> = apps.items.iter().map(|app| &app.status).collect();
+                panic!(
+                    "waited in vain for {what}; status: {}\nlog:\n{}",
+                    serde_json::to_string_pretty(&status).unwrap(),
+                    self.log()
+                )
+            }
+        }
+    }
+}
+
+/// What the operator logs once it has listed everything.
+const READY: &str = " ready";
+
+async fn client() -> Client {
+    let kubeconfig = Kubeconfig::read_from(CLUSTER.kubeconfig()).unwrap();
+    let options = KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+    Client::try_from(config).unwrap()
+}
+
+fn merge(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from.clone(),
+    }
+}
