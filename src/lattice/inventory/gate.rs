@@ -226,7 +226,7 @@ impl Fold {
             if let Some(life) = self.lives.get_mut(host) {
                 if life.heard_since(since) {
                     life.mute = true;
-                } else if life.unreachable.is_none() {
+                } else {
                     life.unreachable = Some(now);
                 }
             }

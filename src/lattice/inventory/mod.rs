@@ -22,6 +22,7 @@ mod health;
 mod host;
 mod life;
 mod link;
+mod probe;
 
 pub use change::Change;
 pub use health::{Health, HostHealth, MassLoss};

@@ -1,1 +1,4 @@
-
+mod flow;
+mod hosts;
+mod order;
+mod world;

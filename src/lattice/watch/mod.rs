@@ -11,8 +11,10 @@
 //! 2. Changes are never lost: while the receiver is slow they become one.
 //! 3. A lattice that can't be reached holds up none but itself, and says why.
 
+mod arrivals;
 mod metrics;
 mod queue;
+mod requests;
 mod session;
 mod state;
 mod task;

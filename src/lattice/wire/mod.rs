@@ -129,30 +129,4 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_are_told_apart() {
-        let cases = [
-            (r#"{"success":true,"message":""}"#, Answer::Accepted(None)),
-            (r#"{"success":false,"message":"no"}"#, Answer::Refused("no".into())),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(decode_done(text.as_bytes()).unwrap(), expected, "{text}");
-        }
-        let text = br#"{"success":true,"message":"Configuration not found"}"#;
-        assert_eq!(decode_config(text).unwrap(), Answer::Accepted(None));
-        let text = br#"{"success":true,"message":"","response":{"a":"1"}}"#;
-        let values = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
-        assert_eq!(decode_config(text).unwrap(), Answer::Accepted(Some(values)));
-    }
-
-    #[test]
-    fn a_mistake_is_named_with_its_place() {
-        let text = br#"{"success":true,"response":[{"source_id":"a b"}]}"#;
-        let error = decode_links(text).unwrap_err().to_string();
-        assert!(error.starts_with("response[0].source_id: contains ' '"), "{error}");
-        assert!(decode_done(b"garbage").is_err());
-    }
-}
+mod tests;

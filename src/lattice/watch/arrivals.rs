@@ -1,0 +1,121 @@
+//! What comes over the connection, and what the connection says of itself.
+use std::sync::Arc;
+
+use async_nats::{Event as Connection, Message, ServerError};
+
+use super::{
+    Metrics,
+    session::{Arrival, round_of},
+    task::{Link, Task},
+};
+use crate::lattice::{
+    client::is_nobody,
+    inventory::Input,
+    wire::{self, decode_event},
+};
+
+impl Task {
+    pub(super) fn arrived(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Event(message) => self.event(&message),
+            Arrival::Pong(message) => self.pong(&message),
+            Arrival::Connection(said) => self.connection(said),
+            Arrival::Ended => {
+                self.disconnected(self.at("the connection was closed"));
+                self.connect();
+            }
+        }
+    }
+
+    fn event(&mut self, message: &Message) {
+        if !self.up {
+            return;
+        }
+        match decode_event(&message.subject, &message.payload) {
+            Ok(Some(event)) => {
+                Metrics::count(&self.shared.metrics.events);
+                self.fold(Input::Event(event));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                Metrics::count(&self.shared.metrics.unread);
+                tracing::debug!(subject = %message.subject, %error, "event not understood");
+            }
+        }
+    }
+
+    fn pong(&mut self, message: &Message) {
+        let Some(round) = round_of(message) else { return };
+        if !self.up || is_nobody(message) {
+            return;
+        }
+        match wire::decode_ping(&message.payload) {
+            Ok(wire::Answer::Accepted(Some(host))) => self.fold(Input::Pong { round, host }),
+            Ok(wire::Answer::Accepted(None) | wire::Answer::Refused(_)) => {}
+            Err(error) => {
+                Metrics::count(&self.shared.metrics.unread);
+                tracing::debug!(%error, "answer to a ping not understood");
+            }
+        }
+    }
+
+    fn connection(&mut self, said: Connection) {
+        match said {
+            Connection::Connected => {
+                if !self.up
+                    && let Link::Open(session) = &self.link
+                {
+                    let version = session.client.nats().server_info().version;
+                    self.connected(version.as_str().into());
+                }
+            }
+            Connection::Disconnected => {
+                if self.up {
+                    self.disconnected(self.at("the connection was lost"));
+                }
+            }
+            Connection::SlowConsumer(_) => {
+                Metrics::count(&self.shared.metrics.slow);
+                self.missed = true;
+            }
+            Connection::ServerError(error) => self.complained(&error),
+            Connection::ClientError(error) => {
+                if !self.up {
+                    self.disconnected(self.at(&error.to_string()));
+                }
+            }
+            Connection::Closed => {
+                self.disconnected(self.at("the connection was closed"));
+                self.connect();
+            }
+            Connection::LameDuckMode | Connection::Draining => {}
+        }
+    }
+
+    fn complained(&mut self, error: &ServerError) {
+        let text = match error {
+            ServerError::AuthorizationViolation => "authorization violation",
+            ServerError::SlowConsumer(_) => {
+                self.missed = true;
+                return;
+            }
+            ServerError::Other(text) => text,
+        };
+        let text = self.at(text);
+        if self.up {
+            let mut state = self.shared.lock();
+            if state.complaint.as_ref() != Some(&text) {
+                tracing::warn!(lattice = %self.settings.name, error = %text, "NATS complained");
+                state.complaint = Some(text);
+                state.change.health = true;
+            }
+        } else {
+            self.disconnected(text);
+        }
+    }
+
+    /// A reason with the address that it is about.
+    pub(super) fn at(&self, reason: &str) -> Arc<str> {
+        format!("{}: {reason}", self.settings.access.urls.join(",")).into()
+    }
+}

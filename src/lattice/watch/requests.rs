@@ -1,0 +1,237 @@
+//! Questions and commands: when they go out, and what becomes of their answers.
+use std::collections::BTreeMap;
+
+use futures::future::BoxFuture;
+
+use super::{
+    metrics::verb,
+    queue::Item,
+    task::{Link, Task},
+};
+use crate::{
+    lattice::{
+        client::{Client, Error, LinkList},
+        clock,
+        in_flight::{Answer, Ticket},
+        inventory::{Effect, Input, LinksUnread, Silence},
+        wire::HostInventory,
+    },
+    model::{Command, ConfigName, HostId, Lane, LinkKey},
+};
+
+/// Questions under way at a time, of those that change nothing.
+const READS: usize = 64;
+
+/// How a request ended.
+pub(super) enum Done {
+    Inventory(HostId, Result<HostInventory, Error>),
+    Links(Result<LinkList, Error>),
+    Config(ConfigName, Result<Option<BTreeMap<String, String>>, Error>),
+    Command {
+        lane: Lane,
+        ticket: Ticket,
+        verb: &'static str,
+        result: Result<(), Error>,
+    },
+    /// The host was asked before something is stopped there.
+    Looked {
+        item: Item,
+        host: HostId,
+        result: Result<HostInventory, Error>,
+    },
+}
+
+impl Task {
+    pub(super) fn done(&mut self, done: Done) {
+        match done {
+            Done::Inventory(host, result) => {
+                self.reading -= 1;
+                self.fold(inventory(host, result));
+            }
+            Done::Links(result) => {
+                self.reading -= 1;
+                let read = self.links(result);
+                self.fold(Input::Links(read));
+            }
+            Done::Config(name, result) => {
+                self.reading -= 1;
+                self.fold(Input::Config { name, values: result.map_err(|error| silence(&error)) });
+            }
+            Done::Command { lane, ticket, verb, result } => {
+                self.sending -= 1;
+                let answer = answer(result);
+                self.shared.metrics.command(verb, &answer);
+                self.fold(Input::Answered { lane, ticket, answer });
+            }
+            Done::Looked { item, host, result } => {
+                self.sending -= 1;
+                self.looked(item, host, result);
+            }
+        }
+    }
+
+    /// Links whose list has become too long for one message can't be trusted to come again.
+    fn links(
+        &self,
+        result: Result<LinkList, Error>,
+    ) -> Result<BTreeMap<LinkKey, crate::model::Link>, LinksUnread> {
+        let Link::Open(session) = &self.link else { return Err(LinksUnread::Failed) };
+        let most = session.client.nats().server_info().max_payload;
+        match result {
+            Ok(list) if list.bytes > most / 10 * 7 => Err(LinksUnread::TooLarge),
+            Ok(list) => Ok(list.links),
+            Err(error) => Err(match silence(&error) {
+                Silence::NoResponders => LinksUnread::NoResponders,
+                Silence::NoAnswer => LinksUnread::Failed,
+            }),
+        }
+    }
+
+    fn looked(&mut self, item: Item, host: HostId, result: Result<HostInventory, Error>) {
+        let shown = result.is_ok();
+        let now = clock::now();
+        let mut state = self.shared.lock();
+        state.fold(inventory(host, result), now);
+        if !shown {
+            let answer = Answer::NotDelivered(
+                "the host doesn't say what it runs, which is asked before anything is stopped"
+                    .into(),
+            );
+            let Item { lane, ticket, decided_on: _ } = item;
+            return state.fold(Input::Answered { lane, ticket, answer }, now);
+        }
+        if !state.still_holds(&item) {
+            return state.withdraw(&item, now);
+        }
+        drop(state);
+        self.send(item);
+    }
+
+    /// Starts what can be started: questions, then commands whose turn it is.
+    pub(super) async fn pump(&mut self) {
+        let Link::Open(session) = &self.link else { return };
+        if !self.up {
+            return;
+        }
+        let effects = std::mem::take(&mut self.shared.lock().effects);
+        for effect in effects {
+            match effect {
+                Effect::Ping { round } => session.ping(round).await,
+                other @ (Effect::Inventory(_) | Effect::Links | Effect::Config(_)) => {
+                    self.reads.push_back(other);
+                }
+            }
+        }
+        let client = session.client.clone();
+        while self.reading < READS
+            && let Some(effect) = self.reads.pop_front()
+        {
+            if let Some(request) = read(&client, effect) {
+                self.reading += 1;
+                self.requests.push(request);
+            }
+        }
+        self.send_queued(&client);
+    }
+
+    fn send_queued(&mut self, client: &Client) {
+        loop {
+            let now = clock::now();
+            let mut state = self.shared.lock();
+            if self.sending.max(state.fold.sent()) >= self.settings.max_in_flight {
+                break;
+            }
+            if !state.may_send(now) {
+                state.withdraw_all(now);
+                break;
+            }
+            let Some(item) = state.queue.pop() else { break };
+            state.make_room();
+            let look_first = state.is_stale(&item, now);
+            drop(state);
+            match (&item.lane, look_first) {
+                (Lane::Workload(host, _), true) => {
+                    let (client, host) = (client.clone(), host.clone());
+                    self.sending += 1;
+                    self.requests.push(Box::pin(async move {
+                        let result = client.inventory(&host).await;
+                        Done::Looked { item, host, result }
+                    }));
+                }
+                (Lane::Workload(..) | Lane::Links(_) | Lane::Config(_), _) => self.send(item),
+            }
+        }
+    }
+
+    fn send(&mut self, item: Item) {
+        let Link::Open(session) = &self.link else {
+            return self.shared.lock().withdraw(&item, clock::now());
+        };
+        let client = session.client.clone();
+        let now = clock::now();
+        let mut state = self.shared.lock();
+        let command =
+            if state.may_send(now) { state.fold.send(&item.lane, item.ticket, now) } else { None };
+        let Some(command) = command else {
+            return state.withdraw(&item, now);
+        };
+        drop(state);
+        tracing::info!(lattice = %self.settings.name, %command, "sending");
+        self.sending += 1;
+        self.requests.push(Box::pin(send(client, command, item)));
+    }
+}
+
+fn inventory(host: HostId, result: Result<HostInventory, Error>) -> Input {
+    Input::Inventory { host, answer: result.map_err(|error| silence(&error)) }
+}
+
+fn silence(error: &Error) -> Silence {
+    match error {
+        Error::NoResponders => Silence::NoResponders,
+        Error::TimedOut
+        | Error::Refused(_)
+        | Error::BadReply(_)
+        | Error::TooLarge
+        | Error::BadSubject
+        | Error::Connection(_) => Silence::NoAnswer,
+    }
+}
+
+fn answer(result: Result<(), Error>) -> Answer {
+    match result {
+        Ok(()) => Answer::Accepted,
+        Err(Error::Refused(text)) => Answer::Refused(text.into()),
+        Err(error) if error.not_delivered() => Answer::NotDelivered(error.to_string().into()),
+        Err(
+            Error::NoResponders
+            | Error::TimedOut
+            | Error::BadReply(_)
+            | Error::TooLarge
+            | Error::BadSubject
+            | Error::Connection(_),
+        ) => Answer::Unknown,
+    }
+}
+
+fn read(client: &Client, effect: Effect) -> Option<BoxFuture<'static, Done>> {
+    let client = client.clone();
+    Some(match effect {
+        Effect::Ping { .. } => return None,
+        Effect::Inventory(host) => Box::pin(async move {
+            let result = client.inventory(&host).await;
+            Done::Inventory(host, result)
+        }),
+        Effect::Links => Box::pin(async move { Done::Links(client.links().await) }),
+        Effect::Config(name) => Box::pin(async move {
+            let result = client.config(&name).await;
+            Done::Config(name, result)
+        }),
+    })
+}
+
+async fn send(client: Client, command: Command, item: Item) -> Done {
+    let Item { lane, ticket, decided_on: _ } = item;
+    let result = client.command(&command).await;
+    Done::Command { lane, ticket, verb: verb(&command), result }
+}
