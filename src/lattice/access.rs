@@ -72,6 +72,8 @@ pub enum CredentialsError {
     Pem { key: &'static str, source: Option<pem::Error> },
     #[error("creds is not a user's JWT and seed")]
     Creds(#[source] io::Error),
+    #[error("nkey is not a user's seed")]
+    Nkey(#[source] nkeys::error::Error),
     #[error("the certificates cannot be used")]
     Tls(#[source] rustls::Error),
 }
@@ -139,9 +141,15 @@ impl Credentials {
                 options.user_and_password(user.clone(), password.clone())
             }
             Identity::Token(token) => options.token(token.clone()),
-            Identity::Nkey(seed) => options.nkey(seed.clone()),
+            Identity::Nkey(seed) => {
+                // async-nats finds out only when it connects, and then says little.
+                nkeys::KeyPair::from_seed(seed).map_err(CredentialsError::Nkey)?;
+                options.nkey(seed.clone())
+            }
             Identity::Creds(creds) => {
-                options.credentials(creds).map_err(CredentialsError::Creds)?
+                // The last line counts only with its end.
+                let creds = format!("{creds}\n");
+                options.credentials(&creds).map_err(CredentialsError::Creds)?
             }
         };
         Ok(match self.tls()? {
@@ -294,7 +302,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_said_without_quoting_it() {
-        let cases: [(&[(&str, &str)], &str); 7] = [
+        let cases: [(&[(&str, &str)], &str); 8] = [
+            (&[("nkey", "SUNONSENSE")], "nkey is not a user's seed"),
             (&[("user", "u")], "user is given without password"),
             (&[("password", "u")], "password is given without user"),
             (&[("token", "t"), ("nkey", "n")], "more than one identity is given: token, nkey"),

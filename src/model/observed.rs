@@ -163,7 +163,9 @@ pub struct Host {
     pub state: HostState,
     /// When this process first saw it.
     pub joined: Moment,
-    /// When the inventory was received; it says nothing of what was acknowledged later.
+    /// When the inventory was received; it says nothing of what was acknowledged later. One that
+    /// shows the same again moves it only past `unseen_until` and past deadlines, which somebody
+    /// may be waiting for: otherwise each heartbeat would be a change.
     pub inventory_at: Moment,
     /// `None`: not received yet, which never means that nothing runs.
     pub inventory: Option<Inventory>,

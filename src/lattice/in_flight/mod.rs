@@ -23,7 +23,9 @@ use std::{
     time::Duration,
 };
 
-use crate::model::{ApplicationKey, Command, Failure, HostId, InFlight, Lane, Moment, Pending};
+use crate::model::{
+    ApplicationKey, Command, Failure, HostId, InFlight, Lane, Moment, Pending, WorkloadId,
+};
 pub(super) use backoff::backoff;
 use backoff::is_permanent;
 
@@ -92,7 +94,11 @@ pub enum Taken {
 pub struct Lanes {
     deadlines: Deadlines,
     notes: BTreeMap<Lane, Note>,
+    /// How many of the notes are queued.
+    queued: usize,
     next: u64,
+    /// What is under way or failed on each host, so that an inventory costs only what is about it.
+    hosts: BTreeMap<HostId, BTreeSet<WorkloadId>>,
     /// When something about a lane changes by time alone.
     alarms: BTreeSet<(Moment, Lane)>,
 }
@@ -100,7 +106,14 @@ pub struct Lanes {
 impl Lanes {
     #[must_use]
     pub fn new(deadlines: Deadlines) -> Self {
-        Self { deadlines, notes: BTreeMap::new(), next: 0, alarms: BTreeSet::new() }
+        Self {
+            deadlines,
+            notes: BTreeMap::new(),
+            queued: 0,
+            next: 0,
+            hosts: BTreeMap::new(),
+            alarms: BTreeSet::new(),
+        }
     }
 
     pub fn set_deadlines(&mut self, deadlines: Deadlines) {
@@ -138,7 +151,12 @@ impl Lanes {
             answered: None,
             event: false,
         };
+        self.forget_note(&lane);
         self.notes.insert(lane.clone(), note);
+        self.queued += 1;
+        if let Lane::Workload(host, id) = &lane {
+            self.hosts.entry(host.clone()).or_default().insert(id.clone());
+        }
         let deadline = now + LONGEST;
         let pending =
             Pending { command: command.clone(), sent: now, acknowledged: None, deadline, tries };
@@ -154,8 +172,9 @@ impl Lanes {
         ticket: Ticket,
         now: Moment,
     ) -> Option<Command> {
-        let note = self.notes.get_mut(lane).filter(|note| note.ticket == ticket)?;
+        let note = self.notes.get_mut(lane).filter(|note| note.ticket == ticket && note.queued)?;
         note.queued = false;
+        self.queued -= 1;
         let pending = in_flight.pending.get_mut(lane)?;
         pending.sent = now;
         pending.tries += 1;
@@ -176,6 +195,7 @@ impl Lanes {
             return;
         }
         note.queued = false;
+        self.queued -= 1;
         note.answered = Some(now);
         pending.deadline = now + self.deadlines.other;
         self.alarms.insert((pending.deadline, lane.clone()));
@@ -219,8 +239,15 @@ impl Lanes {
 
     /// Resolves the lane as done: what was asked for is so.
     pub fn succeed(&mut self, in_flight: &mut InFlight, lane: &Lane) {
-        self.release(in_flight, lane);
         in_flight.failures.remove(lane);
+        self.release(in_flight, lane);
+    }
+
+    /// The lanes in which something is under way, or failed, on a host.
+    #[must_use]
+    pub fn on(&self, host: &HostId) -> Vec<Lane> {
+        let ids = self.hosts.get(host).into_iter().flatten();
+        ids.map(|id| Lane::Workload(host.clone(), id.clone())).collect()
     }
 
     /// Takes note of a link's own event. It resolves the lane only together with the answer: an
@@ -238,7 +265,7 @@ impl Lanes {
     /// Resolves the lane as failed, in the host's words.
     pub fn fail(&mut self, in_flight: &mut InFlight, lane: &Lane, error: Arc<str>, now: Moment) {
         let Some(pending) = in_flight.pending.remove(lane) else { return };
-        self.notes.remove(lane);
+        self.forget_note(lane);
         let before = in_flight.failures.get(lane).map_or(0, |failure| failure.count);
         let count = before.saturating_add(1);
         let delay = if is_permanent(&error) { LONGEST } else { FIRST_DELAY };
@@ -263,15 +290,12 @@ impl Lanes {
     /// How many commands are on the wire without an outcome.
     #[must_use]
     pub fn sent(&self) -> usize {
-        self.notes.values().filter(|note| !note.queued).count()
+        self.notes.len() - self.queued
     }
 
     /// Everything in flight on a host is void: it is gone, or it is another process by now.
     pub fn void_host(&mut self, in_flight: &mut InFlight, host: &HostId) -> Vec<Lane> {
-        let on_host = |lane: &Lane| matches!(lane, Lane::Workload(at, _) if at == host);
-        let lanes: BTreeSet<Lane> =
-            in_flight.pending.keys().chain(in_flight.failures.keys()).cloned().collect();
-        let lanes: Vec<_> = lanes.into_iter().filter(|lane| on_host(lane)).collect();
+        let lanes = self.on(host);
         for lane in &lanes {
             self.succeed(in_flight, lane);
         }
@@ -295,6 +319,7 @@ impl Lanes {
             } else if let Some(failure) = in_flight.failures.get(&lane) {
                 if failure.retry_at + FORGOTTEN_AFTER <= now {
                     in_flight.failures.remove(&lane);
+                    self.tidy(in_flight, &lane);
                 } else if failure.retry_at <= now {
                     self.alarms.insert((failure.retry_at + FORGOTTEN_AFTER, lane.clone()));
                     changed.push(lane);
@@ -330,7 +355,28 @@ impl Lanes {
 
     fn release(&mut self, in_flight: &mut InFlight, lane: &Lane) {
         in_flight.pending.remove(lane);
-        self.notes.remove(lane);
+        self.forget_note(lane);
+        self.tidy(in_flight, lane);
+    }
+
+    fn forget_note(&mut self, lane: &Lane) {
+        if self.notes.remove(lane).is_some_and(|note| note.queued) {
+            self.queued -= 1;
+        }
+    }
+
+    /// Drops a lane from its host's once there is nothing in it.
+    fn tidy(&mut self, in_flight: &InFlight, lane: &Lane) {
+        let Lane::Workload(host, id) = lane else { return };
+        if in_flight.pending.contains_key(lane) || in_flight.failures.contains_key(lane) {
+            return;
+        }
+        if let Some(ids) = self.hosts.get_mut(host) {
+            ids.remove(id);
+            if ids.is_empty() {
+                self.hosts.remove(host);
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Effect, Fold, link::REREAD};
+use super::{Effect, Fold, Silence, link::REREAD};
 use crate::{
     lattice::in_flight::backoff,
     model::{ApplicationKey, ConfigName, LatticeName, Moment},
@@ -129,7 +129,7 @@ impl Fold {
     pub(super) fn config_read(
         &mut self,
         name: &ConfigName,
-        values: Option<Option<Values>>,
+        values: Result<Option<Values>, Silence>,
         now: Moment,
     ) {
         let Some(reading) = self.configs.names.get_mut(name) else { return };
@@ -137,11 +137,11 @@ impl Fold {
         let dirty = std::mem::take(&mut reading.dirty);
         let pause = match &values {
             _ if dirty => Duration::ZERO,
-            Some(_) => backoff(REREAD, REREAD, 1, &(&self.configs.lattice, name)),
-            None => self.settings.probe_interval,
+            Ok(_) => backoff(REREAD, REREAD, 1, &(&self.configs.lattice, name)),
+            Err(_) => self.settings.probe_interval,
         };
         self.configs.due_at(name, now + pause);
-        if let Some(values) = values {
+        if let Ok(values) = values {
             self.set_config(name, values.map(Arc::new));
         }
     }

@@ -24,7 +24,7 @@ impl Fold {
                 let inventory = crate::lattice::wire::HostInventory { id: host, ..inventory };
                 self.inventory(inventory, Via::Heartbeat, now);
             }
-            Hint::Old { version } => self.old_host(&host, version),
+            Hint::Old { version } => self.old_host(&host, &version),
             // Known: it has restarted under its id, or this is late. Its answer tells.
             Hint::Started => {
                 self.expect(host.clone(), now);
@@ -56,14 +56,11 @@ impl Fold {
                 self.start_failed(&host, &id, error, ours, now);
             }
             Hint::ProviderStopped { id } => self.provider_stopped(&host, &id, now),
-            // Nothing that a plan depends on yet.
-            Hint::ProviderHealth { .. } => {}
+            // Nothing that a plan depends on yet; and a refusal of ours comes as an answer, while
+            // somebody else's changes nothing.
+            Hint::ProviderHealth { .. } | Hint::LinkSetFailed { .. } => {}
             Hint::LinkSet { key, link } => {
                 self.link_hint(&Command::PutLink { key, link }, now);
-            }
-            Hint::LinkSetFailed { key, .. } => {
-                // Our own refusal comes as an answer; somebody else's changes nothing.
-                let _ = key;
             }
             Hint::LinkDeleted { key } => self.link_hint(&Command::DeleteLink { key }, now),
             Hint::ConfigSet { name } | Hint::ConfigDeleted { name } => {

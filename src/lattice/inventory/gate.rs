@@ -26,6 +26,15 @@ pub(super) enum Phase {
     Whole,
 }
 
+/// Whether something that an earlier process had acknowledged may be under way unseen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unseen {
+    Possible,
+    /// Its time is over, and the hosts are being asked.
+    Asked,
+    RuledOut,
+}
+
 /// Hosts that went without a word.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Loss {
@@ -58,17 +67,15 @@ impl Fold {
         self.links.reset(now);
         self.configs.all_due(now);
         let was_whole = matches!(self.phase, Phase::Disconnected { was_whole: true });
-        if !was_whole {
-            for host in self.settings.known_hosts.clone() {
-                self.expect(host, now);
-            }
-            let from = now + self.settings.deadlines.request;
-            Arc::make_mut(&mut self.observed).unseen_until = from + self.settings.deadlines.start;
-            self.sync(now, from);
-        } else {
+        if was_whole {
             let waiting = self.lives.keys().cloned().collect();
             self.ask_all(now);
             self.phase = Phase::Settling { since: now, waiting };
+        } else {
+            for host in self.settings.known_hosts.clone() {
+                self.expect(host, now);
+            }
+            self.sync_unseen(now);
         }
         self.probe(now);
         self.show_gate();
@@ -100,17 +107,40 @@ impl Fold {
     /// has been asked, and what was acknowledged before may be under way unseen.
     pub fn take_over(&mut self, now: Moment) -> super::Outcome {
         if self.is_connected() {
-            let from = now + self.settings.deadlines.request;
-            Arc::make_mut(&mut self.observed).unseen_until = from + self.settings.deadlines.start;
             self.links.reset(now);
             self.configs.all_due(now);
-            self.sync(now, from);
+            self.sync_unseen(now);
             self.probe(now);
             self.tick_phase(now);
         } else {
             self.phase = Phase::Disconnected { was_whole: false };
         }
         self.finish()
+    }
+
+    /// Takes the whole picture, knowing nothing of what others have sent until now.
+    fn sync_unseen(&mut self, now: Moment) {
+        let from = now + self.settings.deadlines.request;
+        Arc::make_mut(&mut self.observed).unseen_until = from + self.settings.deadlines.start;
+        self.unseen = Unseen::Possible;
+        self.sync(now, from);
+    }
+
+    /// What an earlier process had acknowledged is ruled out once every host has shown its
+    /// inventory after the last moment at which that may have been done.
+    pub(super) fn tick_unseen(&mut self, now: Moment) {
+        let until = self.observed.unseen_until;
+        match self.unseen {
+            Unseen::Possible if now >= until => {
+                self.unseen = Unseen::Asked;
+                self.ask_all(now);
+            }
+            Unseen::Asked if self.observed.hosts.values().all(|h| h.inventory_at >= until) => {
+                self.unseen = Unseen::RuledOut;
+                self.outcome.change.gate = true;
+            }
+            Unseen::Possible | Unseen::Asked | Unseen::RuledOut => {}
+        }
     }
 
     fn sync(&mut self, now: Moment, from: Moment) {

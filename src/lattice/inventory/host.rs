@@ -73,7 +73,7 @@ impl Fold {
 
     pub(super) fn pong(&mut self, round: u64, host: HostBrief, now: Moment) {
         if host.version.starts_with("0.") {
-            return self.old_host(&host.id, host.version);
+            return self.old_host(&host.id, &host.version);
         }
         let id = host.id.clone();
         let Some(life) = self.lives.get_mut(&id) else {
@@ -129,7 +129,7 @@ impl Fold {
     pub(super) fn inventory(&mut self, host: HostInventory, via: Via, now: Moment) {
         let HostInventory { id, friendly_name, version, labels, uptime, inventory } = host;
         if version.starts_with("0.") {
-            return self.old_host(&id, version);
+            return self.old_host(&id, &version);
         }
         let Some(life) = self.lives.get_mut(&id) else {
             let life =
@@ -159,6 +159,7 @@ impl Fold {
         let brief = HostBrief { id: id.clone(), friendly_name, version, labels, uptime };
         self.show(brief, inventory, now);
         self.resolve(&id, now);
+        self.date(&id, now);
         self.show_state(&id, now);
         self.arrived(&id, now);
     }
@@ -198,29 +199,44 @@ impl Fold {
         }
     }
 
+    /// Shows when a host was looked at, where somebody waits for just that: for the end of what
+    /// can't be seen, or for a command's deadline. Otherwise an equal inventory leaves no trace.
+    fn date(&mut self, id: &HostId, now: Moment) {
+        let Some(host) = self.observed.hosts.get(id) else { return };
+        let awaited = |at: Moment| host.inventory_at < at && at <= now;
+        let unseen = awaited(self.observed.unseen_until);
+        let in_flight = &self.observed.in_flight;
+        let overdue = |lane: &Lane| {
+            in_flight.pending.get(lane).is_some_and(|pending| awaited(pending.deadline))
+        };
+        let lanes: Vec<_> = self.lanes.on(id).into_iter().filter(overdue).collect();
+        if !unseen && lanes.is_empty() {
+            return;
+        }
+        if unseen {
+            self.outcome.change.hosts.insert(id.clone());
+        }
+        for lane in lanes {
+            self.outcome.change.lane(lane);
+        }
+        Arc::make_mut(&mut self.observed).host_mut(id, |host| host.inventory_at = now);
+    }
+
     /// Resolves what the inventory just shown proves done.
     pub(super) fn resolve(&mut self, id: &HostId, now: Moment) {
         let Some(inventory) = self.observed.hosts.get(id).and_then(|h| h.inventory.as_ref()) else {
             return;
         };
         let in_flight = &self.observed.in_flight;
-        let mut done: Vec<Lane> = Vec::new();
-        for (lane, pending) in &in_flight.pending {
-            if matches!(lane, Lane::Workload(host, _) if host == id)
-                && self.lanes.is_answered(lane)
-                && shows(inventory, &pending.command)
-            {
-                done.push(lane.clone());
+        let shown = |lane: &Lane| match (in_flight.pending.get(lane), in_flight.failures.get(lane))
+        {
+            (Some(pending), _) => {
+                self.lanes.is_answered(lane) && shows(inventory, &pending.command)
             }
-        }
-        for (lane, failure) in &in_flight.failures {
-            if matches!(lane, Lane::Workload(host, _) if host == id)
-                && !in_flight.pending.contains_key(lane)
-                && shows(inventory, &failure.command)
-            {
-                done.push(lane.clone());
-            }
-        }
+            (None, Some(failure)) => shows(inventory, &failure.command),
+            (None, None) => false,
+        };
+        let done: Vec<Lane> = self.lanes.on(id).into_iter().filter(shown).collect();
         for lane in done {
             self.succeeded(&lane, now);
         }
@@ -260,8 +276,8 @@ impl Fold {
         }
     }
 
-    pub(super) fn old_host(&mut self, id: &HostId, version: Arc<str>) {
-        if self.unsupported.insert(id.clone(), version.clone()).as_ref() != Some(&version) {
+    pub(super) fn old_host(&mut self, id: &HostId, version: &Arc<str>) {
+        if self.unsupported.insert(id.clone(), version.clone()).as_ref() != Some(version) {
             self.outcome.change.health = true;
         }
     }
@@ -307,6 +323,7 @@ impl Fold {
         self.tick_round(now);
         let unsure = self.unsure();
         let acknowledged = self.acknowledged(now);
+        self.tick_unseen(now);
         let mut ask = Vec::new();
         let mut changed = Vec::new();
         let mut gone = Vec::new();

@@ -124,7 +124,7 @@ impl Fold {
                 let keys = changed.map(|(key, _)| key).chain(gone);
                 self.outcome.change.link_sources.extend(keys.map(|key| key.source.clone()));
             }
-            (Links::Unread | Links::Unreadable, _) | (Links::Read(_), _) => {
+            (Links::Unread | Links::Unreadable | Links::Read(_), _) => {
                 self.outcome.change.links = true;
                 self.outcome.change.health = true;
             }

@@ -43,7 +43,7 @@ use crate::{
     },
 };
 use config::ConfigReads;
-use gate::{Loss, Phase};
+use gate::{Loss, Phase, Unseen};
 use life::{Life, Round};
 use link::LinkReads;
 
@@ -88,10 +88,10 @@ pub enum Input {
     },
     /// The end of a `link.get`.
     Links(Result<BTreeMap<LinkKey, Link>, LinksUnread>),
-    /// The end of a `config.get`; `None`: it failed.
+    /// The end of a `config.get`; `None` if there is none of that name.
     Config {
         name: ConfigName,
-        values: Option<Option<BTreeMap<String, String>>>,
+        values: Result<Option<BTreeMap<String, String>>, Silence>,
     },
     /// The end of a command's request.
     Answered {
@@ -102,7 +102,7 @@ pub enum Input {
     Tick,
 }
 
-/// Why a host's inventory didn't come.
+/// Why an answer didn't come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Silence {
     /// Nobody listens on its subject.
@@ -144,6 +144,7 @@ pub struct Fold {
     observed: Arc<Observed>,
     lanes: Lanes,
     phase: Phase,
+    unseen: Unseen,
     lives: BTreeMap<HostId, Life>,
     round: Round,
     loss: Loss,
@@ -162,6 +163,7 @@ impl Fold {
             observed: Arc::new(Observed::unknown(settings.name.clone())),
             lanes: Lanes::new(settings.deadlines),
             phase: Phase::Disconnected { was_whole: false },
+            unseen: Unseen::Possible,
             lives: BTreeMap::new(),
             round: Round::default(),
             loss: Loss::default(),
@@ -348,10 +350,13 @@ impl Fold {
         self.tick_phase(now);
         self.tick_links(now);
         self.tick_configs(now);
-        let observed = &mut self.observed;
         if self.lanes.is_due(now) {
-            let observed = Arc::make_mut(observed);
+            let observed = Arc::make_mut(&mut self.observed);
             for lane in self.lanes.tick(&mut observed.in_flight, now) {
+                // Before it is sent again, its host is looked at.
+                if let Lane::Workload(host, _) = &lane {
+                    self.ask(&host.clone(), now);
+                }
                 self.outcome.change.lane(lane);
             }
         }

@@ -1,4 +1,9 @@
-use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_nats::{Event as Connection, Message, ServerError};
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -16,14 +21,14 @@ use super::{
 };
 use crate::{
     lattice::{
-        access::AccessError,
-        client::{Client, Error, LinkList},
+        access::{AccessError, chain},
+        client::{Client, Error, LinkList, is_nobody},
         clock,
         in_flight::{Answer, Ticket, backoff},
         inventory::{Change, Effect, Fold, Input, LinksUnread, Silence},
         wire::{self, HostInventory, decode_event},
     },
-    model::{Command, ConfigName, HostId, Lane, LatticeName},
+    model::{Command, ConfigName, HostId, Lane, LatticeName, LinkKey, Moment},
 };
 
 /// Questions under way at a time, of those that change nothing.
@@ -41,7 +46,7 @@ type Changes = mpsc::Sender<(LatticeName, Change)>;
 enum Done {
     Inventory(HostId, Result<HostInventory, Error>),
     Links(Result<LinkList, Error>),
-    Config(ConfigName, Result<Option<std::collections::BTreeMap<String, String>>, Error>),
+    Config(ConfigName, Result<Option<BTreeMap<String, String>>, Error>),
     Command {
         lane: Lane,
         ticket: Ticket,
@@ -77,7 +82,7 @@ struct Task {
     reads: VecDeque<Effect>,
     /// Messages were dropped; when the picture was last taken again.
     missed: bool,
-    resynced: crate::model::Moment,
+    resynced: Moment,
 }
 
 /// What happens next.
@@ -113,12 +118,12 @@ pub(super) async fn run(
         resynced: clock::now(),
     };
     loop {
-        let changed = !task.shared.lock().change.is_empty();
+        let untold = !task.shared.lock().change.is_empty();
         let next = tokio::select! {
             order = control.recv() => Next::Control(order),
             next = task.link.next() => next,
             Some(done) = task.requests.next() => Next::Done(done),
-            permit = changes.reserve(), if changed && !changes.is_closed() => {
+            permit = changes.reserve(), if untold && !changes.is_closed() => {
                 if let Ok(permit) = permit {
                     let change = std::mem::take(&mut task.shared.lock().change);
                     permit.send((task.settings.name.clone(), change));
@@ -189,7 +194,7 @@ impl Task {
                 let (first, longest) = ATTEMPTS;
                 let pause = backoff(first, longest, self.attempts, &self.settings.name);
                 self.link = Link::Waiting(Box::pin(sleep(pause)));
-                self.disconnected(crate::lattice::access::chain(&error).into());
+                self.disconnected(chain(&error).into());
             }
         }
     }
@@ -252,7 +257,7 @@ impl Task {
 
     fn pong(&mut self, message: &Message) {
         let Some(round) = round_of(message) else { return };
-        if !self.up || super::super::client::is_nobody(message) {
+        if !self.up || is_nobody(message) {
             return;
         }
         match wire::decode_ping(&message.payload) {
@@ -351,7 +356,7 @@ impl Task {
             }
             Done::Config(name, result) => {
                 self.reading -= 1;
-                self.fold(Input::Config { name, values: result.ok() });
+                self.fold(Input::Config { name, values: result.map_err(|error| silence(&error)) });
             }
             Done::Command { lane, ticket, verb, result } => {
                 self.sending -= 1;
@@ -370,15 +375,16 @@ impl Task {
     fn links(
         &self,
         result: Result<LinkList, Error>,
-    ) -> Result<std::collections::BTreeMap<crate::model::LinkKey, crate::model::Link>, LinksUnread>
-    {
+    ) -> Result<BTreeMap<LinkKey, crate::model::Link>, LinksUnread> {
         let Link::Open(session) = &self.link else { return Err(LinksUnread::Failed) };
         let most = session.client.nats().server_info().max_payload;
         match result {
             Ok(list) if list.bytes > most / 10 * 7 => Err(LinksUnread::TooLarge),
             Ok(list) => Ok(list.links),
-            Err(Error::NoResponders) => Err(LinksUnread::NoResponders),
-            Err(_) => Err(LinksUnread::Failed),
+            Err(error) => Err(match silence(&error) {
+                Silence::NoResponders => LinksUnread::NoResponders,
+                Silence::NoAnswer => LinksUnread::Failed,
+            }),
         }
     }
 
@@ -442,9 +448,9 @@ impl Task {
             }
             let Some(item) = state.queue.pop() else { break };
             state.make_room();
-            let stale = state.is_stale(&item, now);
+            let look_first = state.is_stale(&item, now);
             drop(state);
-            match (&item.lane, stale) {
+            match (&item.lane, look_first) {
                 (Lane::Workload(host, _), true) => {
                     let (client, host) = (client.clone(), host.clone());
                     self.sending += 1;
@@ -531,7 +537,11 @@ impl Task {
 }
 
 fn inventory(host: HostId, result: Result<HostInventory, Error>) -> Input {
-    let answer = result.map_err(|error| match error {
+    Input::Inventory { host, answer: result.map_err(|error| silence(&error)) }
+}
+
+fn silence(error: &Error) -> Silence {
+    match error {
         Error::NoResponders => Silence::NoResponders,
         Error::TimedOut
         | Error::Refused(_)
@@ -539,8 +549,7 @@ fn inventory(host: HostId, result: Result<HostInventory, Error>) -> Input {
         | Error::TooLarge
         | Error::BadSubject
         | Error::Connection(_) => Silence::NoAnswer,
-    });
-    Input::Inventory { host, answer }
+    }
 }
 
 fn answer(result: Result<(), Error>) -> Answer {
@@ -548,7 +557,14 @@ fn answer(result: Result<(), Error>) -> Answer {
         Ok(()) => Answer::Accepted,
         Err(Error::Refused(text)) => Answer::Refused(text.into()),
         Err(error) if error.not_delivered() => Answer::NotDelivered(error.to_string().into()),
-        Err(_) => Answer::Unknown,
+        Err(
+            Error::NoResponders
+            | Error::TimedOut
+            | Error::BadReply(_)
+            | Error::TooLarge
+            | Error::BadSubject
+            | Error::Connection(_),
+        ) => Answer::Unknown,
     }
 }
 

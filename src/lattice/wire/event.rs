@@ -108,7 +108,8 @@ struct Scaled {
 
 #[derive(Deserialize)]
 struct Provider {
-    provider_id: WorkloadId,
+    #[serde(rename = "provider_id")]
+    id: WorkloadId,
     #[serde(default, alias = "provider_ref", deserialize_with = "or_default")]
     image_ref: String,
     #[serde(default, deserialize_with = "or_default")]
@@ -172,21 +173,20 @@ pub fn decode_event(subject: &str, payload: &[u8]) -> Result<Option<Event>, Deco
 }
 
 fn decode_rest(name: &str, payload: &[u8]) -> Result<Option<Event>, DecodeError> {
-    let health =
-        |passed| move |data: Provider| Hint::ProviderHealth { id: data.provider_id, passed };
+    let health = |passed| move |data: Provider| Hint::ProviderHealth { id: data.id, passed };
     let event = match name {
         "provider_started" => with(payload, |data: Provider| Hint::ProviderStarted {
-            id: data.provider_id,
+            id: data.id,
             image: data.image_ref.into(),
             annotations: data.annotations,
         })?,
         "provider_start_failed" => with(payload, |data: Provider| Hint::ProviderStartFailed {
-            id: data.provider_id,
+            id: data.id,
             image: data.image_ref.into(),
             error: data.error.into(),
         })?,
         "provider_stopped" => {
-            with(payload, |data: Provider| Hint::ProviderStopped { id: data.provider_id })?
+            with(payload, |data: Provider| Hint::ProviderStopped { id: data.id })?
         }
         "health_check_passed" => with(payload, health(Some(true)))?,
         "health_check_failed" => with(payload, health(Some(false)))?,

@@ -119,13 +119,6 @@ async fn an_unknown_authority_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_seed_that_is_none_is_named() {
-    let wrong = BTreeMap::from([("nkey".to_owned(), b"SUNONSENSE".to_vec())]);
-    let wrong = Credentials::from_secret(&wrong).unwrap();
-    says(Auth::NKey, wrong, "nkey").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_not_there_is_named() {
     let (tell, mut changes) = mpsc::channel(16);
     let handle = watch(settings("nats://127.0.0.1:9", Credentials::default()), tell);

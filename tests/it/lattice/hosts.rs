@@ -34,7 +34,8 @@ async fn a_host_that_was_there_is_waited_for() {
     let missing = "NMISSING".parse().unwrap();
     let known = |settings| Settings { known_hosts: vec![missing], ..settings };
     let mut world = World::start_with(known, 1).await;
-    let waiting = |gate: &Gate| matches!(gate, Gate::Syncing { waiting_for } if waiting_for.len() > 1);
+    let waiting =
+        |gate: &Gate| matches!(gate, Gate::Syncing { waiting_for } if waiting_for.len() > 1);
     world.until("to wait for both", |o| waiting(&o.gate)).await;
     let observed = world.open().await;
     assert_eq!(observed.hosts["NMISSING"].state, HostState::Unreachable);
