@@ -21,6 +21,7 @@ const NOT_YET: &[&str] = &[
     "app.oam.dev/reconcile-interval",
     "app.oam.dev/restart-workflow",
     "app.oam.dev/service-account-name",
+    "controller.core.oam.dev/pause",
 ];
 
 /// Annotations of ours that are obeyed, and the values that they may have; none means any.

@@ -29,6 +29,9 @@ mod targets;
 mod types;
 mod wit;
 
+#[cfg(test)]
+mod tests;
+
 pub use desired::Stamp;
 pub use hash::revision_hash;
 pub use parse::{MAX_BYTES, MAX_DEPTH, Manifest, parse, parse_document};

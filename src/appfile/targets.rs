@@ -60,6 +60,10 @@ impl From<&Lattice> for LatticeFacts {
 }
 
 impl TargetFacts {
+    fn lattice(&self, name: &str) -> Option<(&LatticeName, &LatticeFacts)> {
+        self.lattices.get_key_value(name)
+    }
+
     fn admits(&self, lattice: &LatticeFacts, namespace: &str) -> bool {
         match lattice.allowed_namespaces.from {
             NamespacesFrom::All => true,
@@ -138,9 +142,7 @@ impl Choosing<'_> {
         if name == LOCAL {
             return self.default_lattice(path, namespace);
         }
-        let Some((lattice, facts)) =
-            self.facts.lattices.iter().find(|(known, _)| known.as_str() == name)
-        else {
+        let Some((lattice, facts)) = self.facts.lattice(name) else {
             let known: Vec<&str> = self.facts.lattices.keys().map(LatticeName::as_str).collect();
             let todo = match super::suggest::closest(name, known) {
                 Some(known) => format!("did you mean {known}?"),
@@ -196,8 +198,7 @@ impl Choosing<'_> {
         let chosen =
             self.facts.namespaces.get(own).and_then(|facts| facts.annotations.get(DEFAULT));
         if let Some(name) = chosen {
-            let known = self.facts.lattices.get_key_value(name.as_str());
-            let Some((lattice, facts)) = known else {
+            let Some((lattice, facts)) = self.facts.lattice(name) else {
                 self.problem(
                     "UnknownLattice",
                     path,

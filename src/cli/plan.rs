@@ -11,6 +11,7 @@
 
 mod documents;
 mod json;
+mod live;
 mod observe;
 mod text;
 mod wanted;
@@ -78,7 +79,7 @@ struct TargetPlan {
 pub fn plan(args: &PlanArgs) -> Result<Report, Failure> {
     let documents = documents::read(&args.files)?;
     let warnings = documents.warnings();
-    let wanted = Wanted::of(documents, args.lattice.as_ref())?;
+    let wanted = Wanted::of(&documents, args.lattice.as_ref())?;
     let observed = observe::all(args, &wanted)?;
     let mut targets = Vec::new();
     for one in &wanted.each {

@@ -1,5 +1,9 @@
 //! One pass over one Application.
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use kube::{
     Api, ResourceExt,
@@ -57,6 +61,7 @@ pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Resul
 }
 
 /// What is done about a pass that failed.
+#[allow(clippy::needless_pass_by_value, reason = "kube's controller says how it is called")]
 pub(super) fn error_policy(app: Arc<Application>, error: &Error, ctx: Arc<Context>) -> Action {
     if let Error::Deleting { look_again } = error {
         return Action::requeue(*look_again);
@@ -74,8 +79,8 @@ pub(super) fn error_policy(app: Arc<Application>, error: &Error, ctx: Arc<Contex
 async fn apply(app: &Application, ctx: &Context) -> Result<Action, Error> {
     let release = release::settle(app, ctx).await?;
     let world = observe(app, ctx, &release);
-    let decision = decide(&world);
-    let sent = act(ctx, &key_of(app), &decision);
+    let decision = plan(ctx, &key_of(app), &world);
+    let sent = !release.unreadable && act(ctx, &key_of(app), &decision);
     let written = report::report(app, ctx, &release, &world, &decision).await?;
     ctx.metrics.count(if sent || written.changed {
         ReconcileResult::Acted
@@ -84,6 +89,13 @@ async fn apply(app: &Application, ctx: &Context) -> Result<Action, Error> {
     });
     let wake = decision.wake_at.into_iter().chain(written.wake_at).min();
     Ok(wake.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Decides, with what was decided before at hand.
+pub(super) fn plan(ctx: &Context, key: &ApplicationKey, world: &World) -> Decision {
+    let memory = ctx.memories.of(key);
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    decide(world, &mut memory.plans)
 }
 
 /// Takes down what this Application is about, and takes a look at its lattices.

@@ -5,9 +5,8 @@ use kube::{ResourceExt, runtime::controller::Action};
 
 use super::{
     Error,
-    application::{act, observe},
+    application::{act, observe, plan},
     context::Context,
-    decision::decide,
     release::{self, Release, key_of},
     report, revisions,
     status::{self, Facts},
@@ -32,7 +31,7 @@ pub(super) async fn cleanup(app: &Application, ctx: &Context) -> Result<Action, 
         return done(app, ctx, &release).await;
     }
     let world = observe(app, ctx, &release);
-    let decision = decide(&world);
+    let decision = plan(ctx, &key_of(app), &world);
     act(ctx, &key_of(app), &decision);
     if decision.settled {
         return done(app, ctx, &release).await;

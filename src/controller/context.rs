@@ -1,7 +1,10 @@
 //! What all passes share.
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -45,10 +48,22 @@ pub struct Context {
     pub namespace: String,
     /// Which installation's objects are ours; `None`: those that name none.
     pub class: Option<String>,
+    /// Counts the changes of lattices and namespaces that targets are resolved with.
+    pub facts: AtomicU64,
     pub ready: OnceCell<()>,
 }
 
 impl Context {
+    pub fn facts_version(&self) -> u64 {
+        self.facts.load(Relaxed)
+    }
+
+    /// Lattices or namespaces have changed: every Application may have other targets.
+    pub fn facts_changed(&self) {
+        self.facts.fetch_add(1, Relaxed);
+        self.everything.notify_one();
+    }
+
     /// Waits until everything has been listed once and all claims are in their tables, because a
     /// plan that doesn't know the other Applications could take what is theirs.
     pub async fn ready(&self) {

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     appfile::Target,
     model::{Command, Desired, LatticeName, Links, Moment, Observed, Plan, WaitsFor, WorkloadId},
-    placement::{self, Claims, Inputs, Removal},
+    placement::{self, Claims, Inputs, Removal, Stamp, Versions},
     workflow::{Step, StepKind},
 };
 
@@ -51,9 +51,23 @@ impl Sight {
     }
 }
 
+/// The plans of the pass before, so that a pass that changes nothing plans nothing.
+#[derive(Debug, Default)]
+pub(super) struct Plans(BTreeMap<LatticeName, Planned>);
+
+#[derive(Debug)]
+struct Planned {
+    stamp: Stamp,
+    desired: Arc<Desired>,
+    former: Vec<Arc<Desired>>,
+    /// Counts the changes of the two above.
+    version: u64,
+    plan: Arc<Plan>,
+}
+
 #[derive(Debug)]
 pub(super) struct Decision {
-    pub plans: BTreeMap<LatticeName, Plan>,
+    pub plans: BTreeMap<LatticeName, Arc<Plan>>,
     /// In the order of the steps.
     pub steps: Vec<StepProgress>,
     /// Whether this release has been seen whole at least once.
@@ -73,16 +87,18 @@ pub(super) struct StepProgress {
     pub message: String,
 }
 
-/// Plans for every lattice in `world`.
-pub(super) fn decide(world: &World) -> Decision {
+/// Plans for every lattice in `world`, as far as `known` doesn't hold already.
+pub(super) fn decide(world: &World, known: &mut Plans) -> Decision {
     let removal = if world.finished { Removal::Allowed } else { Removal::Hold };
-    let first = plan_all(world, removal);
+    known.0.retain(|lattice, _| world.sights.contains_key(lattice));
+    let first = plan_all(world, removal, known);
     let steps: Vec<_> = world.steps.iter().map(|step| progress(step, world, &first)).collect();
     let finished = world.finished || steps.iter().all(|step| step.succeeded);
-    let plans = if finished && !world.finished { plan_all(world, Removal::Allowed) } else { first };
+    let plans =
+        if finished && !world.finished { plan_all(world, Removal::Allowed, known) } else { first };
     let settled = finished
         && world.sights.values().all(Sight::is_certain)
-        && plans.values().all(Plan::is_settled);
+        && plans.values().all(|plan| plan.is_settled());
     let wake_at = world
         .sights
         .iter()
@@ -91,21 +107,54 @@ pub(super) fn decide(world: &World) -> Decision {
     Decision { plans, steps, finished, settled, wake_at }
 }
 
-fn plan_all(world: &World, removal: Removal) -> BTreeMap<LatticeName, Plan> {
-    let plan = |sight: &Sight| {
-        placement::plan(&Inputs {
-            desired: &sight.desired,
-            former: &sight.former,
-            observed: &sight.observed,
-            claims: &sight.claims,
-            removal,
-            time: sight.time,
-        })
-    };
-    world.sights.iter().map(|(name, sight)| (name.clone(), plan(sight))).collect()
+fn plan_all(
+    world: &World,
+    removal: Removal,
+    known: &mut Plans,
+) -> BTreeMap<LatticeName, Arc<Plan>> {
+    let sights = world.sights.iter();
+    sights.map(|(name, sight)| (name.clone(), plan(name, sight, removal, known))).collect()
 }
 
-fn progress(step: &Step, world: &World, plans: &BTreeMap<LatticeName, Plan>) -> StepProgress {
+fn plan(name: &LatticeName, sight: &Sight, removal: Removal, known: &mut Plans) -> Arc<Plan> {
+    let old = known.0.get(name);
+    let same = old.is_some_and(|old| {
+        Arc::ptr_eq(&old.desired, &sight.desired)
+            && old.former.len() == sight.former.len()
+            && old.former.iter().zip(&sight.former).all(|(old, new)| Arc::ptr_eq(old, new))
+    });
+    let version = old.map_or(0, |old| old.version) + u64::from(!same);
+    let versions = Versions {
+        desired: version,
+        observed: sight.observed.version,
+        claims: sight.claims.version(),
+        removal,
+    };
+    if let Some(old) = old
+        && old.stamp.unchanged(&versions, sight.time)
+    {
+        return Arc::clone(&old.plan);
+    }
+    let plan = Arc::new(placement::plan(&Inputs {
+        desired: &sight.desired,
+        former: &sight.former,
+        observed: &sight.observed,
+        claims: &sight.claims,
+        removal,
+        time: sight.time,
+    }));
+    let planned = Planned {
+        stamp: Stamp::new(versions, &plan),
+        desired: Arc::clone(&sight.desired),
+        former: sight.former.clone(),
+        version,
+        plan: Arc::clone(&plan),
+    };
+    known.0.insert(name.clone(), planned);
+    plan
+}
+
+fn progress(step: &Step, world: &World, plans: &BTreeMap<LatticeName, Arc<Plan>>) -> StepProgress {
     let unfinished = step.targets.iter().find_map(|target| {
         let plan = plans.get(&target.lattice)?;
         let desired = &world.sights.get(&target.lattice)?.desired;

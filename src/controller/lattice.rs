@@ -48,6 +48,7 @@ pub(super) async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Resul
 }
 
 /// What is done about a pass that failed.
+#[allow(clippy::needless_pass_by_value, reason = "kube's controller says how it is called")]
 pub(super) fn error_policy(lattice: Arc<Lattice>, error: &Error, ctx: Arc<Context>) -> Action {
     if let Error::Deleting { look_again } = error {
         return Action::requeue(*look_again);
@@ -67,7 +68,7 @@ async fn apply(lattice: &Arc<Lattice>, ctx: &Context) -> Result<Action, Error> {
     };
     let usable = settings.as_ref().ok().cloned();
     if ctx.lattices.put(&name, Arc::clone(lattice), usable).await {
-        ctx.everything.notify_one();
+        ctx.facts_changed();
     }
     write_status(lattice, ctx, &name, settings.as_ref().err()).await
 }
@@ -131,6 +132,6 @@ async fn cleanup(lattice: &Lattice, ctx: &Context) -> Result<Action, Error> {
         return Err(Error::Deleting { look_again: LOOK_AGAIN });
     }
     ctx.lattices.remove(&name).await;
-    ctx.everything.notify_one();
+    ctx.facts_changed();
     Ok(Action::await_change())
 }

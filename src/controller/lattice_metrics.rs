@@ -12,6 +12,8 @@ use prometheus_client::{
 
 use super::Lattices;
 
+type Counter = fn(&crate::lattice::watch::Metrics) -> u64;
+
 /// Reads the counters of every lattice's task.
 #[derive(Debug)]
 pub struct LatticeMetrics(Weak<Lattices>);
@@ -26,7 +28,6 @@ impl LatticeMetrics {
 impl Collector for LatticeMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let handles = self.0.upgrade().map(|lattices| lattices.handles()).unwrap_or_default();
-        type Counter = fn(&crate::lattice::watch::Metrics) -> u64;
         let counters: [(&str, &str, Counter); 4] = [
             ("lattice_events", "Lattice events received", |m| m.events.load(Relaxed)),
             ("lattice_unread", "Messages that could not be read", |m| m.unread.load(Relaxed)),

@@ -77,7 +77,7 @@ fn watched(
         if was && !left.is_zero() {
             return ([None, None, None], Some(left));
         }
-        return (all("Disconnected", &**why), None);
+        return (all("Disconnected", why), None);
     }
     let connected = Some(Verdict::yes("Connected", "Connected", ""));
     if !health.gate.may_add() {

@@ -178,7 +178,7 @@ impl Lattices {
         let shows = |entry: &Entry| {
             let installation = entry.object.spec.installation.as_str().into();
             let owner = Owner { installation, application: application.clone() };
-            let observed = entry.handle.as_ref().map(|handle| handle.observed());
+            let observed = entry.handle.as_ref().map(Handle::observed);
             observed.is_some_and(|observed| observed.runs().owned(&owner).next().is_some())
         };
         let known = self.read();

@@ -2,7 +2,7 @@
 //! may have left.
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     Error,
     context::Context,
+    decision::Plans,
     refusal::{Refusal, Stage},
     revisions::{self, Choice},
 };
@@ -24,16 +25,46 @@ use crate::{
 /// What is remembered of one Application between passes. All of it can be worked out again.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// The spec that was read last, by what it was read from.
-    manifest: Option<(ManifestKey, Arc<Result<Appfile, Problems>>)>,
+    /// The spec that was read last.
+    manifest: Option<Read>,
+    /// The targets that it was found to have, and with which facts.
+    targets: Option<Resolved>,
+    /// What was planned last.
+    pub(super) plans: Plans,
     /// Earlier revisions, as read; a revision's spec never changes.
-    appfiles: BTreeMap<String, Arc<Result<Appfile, Problems>>>,
+    appfiles: BTreeMap<String, Parsed>,
     /// What a revision wants on a lattice, for these namespaces.
-    desired: BTreeMap<(String, LatticeName), (Vec<Arc<str>>, Arc<Desired>)>,
+    desired: BTreeMap<(String, LatticeName), Wanted>,
     /// When the status was written last, in this process's time.
     pub last_write: Option<Duration>,
     /// Since when a lattice that it uses can't be judged.
     pub uncertain_since: Option<Duration>,
+}
+
+/// A spec, as it was read.
+#[derive(Debug)]
+struct Read {
+    from: ManifestKey,
+    appfile: Parsed,
+    hash: Arc<str>,
+}
+
+/// An Appfile, or why there is none; whoever has one of these shares it.
+type Parsed = Arc<Result<Appfile, Problems>>;
+
+#[derive(Debug)]
+struct Resolved {
+    appfile: Parsed,
+    /// [`Context::facts_version`].
+    facts: u64,
+    targets: Result<Vec<Target>, Problems>,
+}
+
+/// What is wanted, and for which namespaces that was worked out.
+#[derive(Debug)]
+struct Wanted {
+    namespaces: Vec<Arc<str>>,
+    desired: Arc<Desired>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -50,6 +81,9 @@ pub(super) struct Release {
     pub current: Option<Current>,
     /// What revisions that aren't swept may have left, by lattice, newest first.
     pub former: BTreeMap<LatticeName, Vec<Arc<Desired>>>,
+    /// Whether the revision in force can't be read by this version, so that nobody knows what it
+    /// wants: then nothing may be changed.
+    pub unreadable: bool,
     /// Those revisions.
     pub unswept: Vec<Arc<ApplicationRevision>>,
 }
@@ -58,7 +92,7 @@ pub(super) struct Release {
 #[derive(Debug)]
 pub(super) struct Current {
     pub revision: Arc<ApplicationRevision>,
-    pub appfile: Arc<Result<Appfile, Problems>>,
+    pub appfile: Parsed,
     pub targets: Vec<Target>,
     pub desired: BTreeMap<LatticeName, Arc<Desired>>,
 }
@@ -97,17 +131,15 @@ impl Current {
 pub(super) async fn settle(app: &Application, ctx: &Context) -> Result<Release, Error> {
     let key = key_of(app);
     let known = ctx.revisions.of(&key);
-    let parsed = parse(app, ctx, &key);
+    let (parsed, hash) = parse(app, ctx, &key);
     let candidate = match &*parsed {
-        Ok(appfile) => match appfile.targets(&ctx.lattices.facts(ctx, appfile)) {
-            Ok(targets) => Ok((Arc::clone(&parsed), targets)),
-            Err(problems) => Err(Refusal { stage: Stage::Policy, problems }),
-        },
+        Ok(appfile) => resolve(ctx, &key, &parsed, appfile)
+            .map_err(|problems| Refusal { stage: Stage::Policy, problems }),
         Err(problems) => Err(Refusal { stage: Stage::Parse, problems: problems.clone() }),
     };
     let (current, refusal) = match candidate {
-        Ok((appfile, targets)) => match revise(app, ctx, &known, &targets).await? {
-            Ok(revision) => (Some((revision, appfile, targets)), None),
+        Ok(targets) => match revise(app, ctx, &hash, &known, &targets).await? {
+            Ok(revision) => (Some((revision, parsed, targets)), None),
             Err(refusal) => (fall_back(ctx, &key, &known), Some(refusal)),
         },
         Err(refusal) => (fall_back(ctx, &key, &known), Some(refusal)),
@@ -127,7 +159,7 @@ pub(super) fn remains(app: &Application, ctx: &Context) -> Release {
     assemble(app, ctx, None, None)
 }
 
-type Released = (Arc<ApplicationRevision>, Arc<Result<Appfile, Problems>>, Vec<Target>);
+type Released = (Arc<ApplicationRevision>, Parsed, Vec<Target>);
 
 fn assemble(
     app: &Application,
@@ -136,19 +168,20 @@ fn assemble(
     refusal: Option<Refusal>,
 ) -> Release {
     let key = key_of(app);
-    let uid = app.uid().unwrap_or_default();
     let mut release = Release { refusal, ..Release::default() };
+    forget_others(ctx, &key, current.as_ref());
     for revision in ctx.revisions.of(&key).into_iter().rev() {
         if revision.status.as_ref().is_some_and(|status| status.swept) {
             continue;
         }
         let appfile = stored(ctx, &key, &revision);
         for (lattice, namespaces) in recorded(&revision) {
-            let desired = desired(ctx, &key, &uid, &revision, &appfile, &lattice, namespaces);
-            release.former.entry(lattice).or_default().push(desired);
+            let wanted = desired(app, ctx, &revision, &appfile, (&lattice, namespaces));
+            release.former.entry(lattice).or_default().push(wanted);
         }
         release.unswept.push(revision);
     }
+    release.unreadable = current.as_ref().is_some_and(|(_, appfile, _)| appfile.is_err());
     release.current = current.map(|(revision, appfile, targets)| {
         let mut by_lattice = BTreeMap::<LatticeName, Vec<Arc<str>>>::new();
         for target in &targets {
@@ -160,7 +193,7 @@ fn assemble(
         let desired = by_lattice
             .into_iter()
             .map(|(lattice, namespaces)| {
-                let wanted = desired(ctx, &key, &uid, &revision, &appfile, &lattice, namespaces);
+                let wanted = desired(app, ctx, &revision, &appfile, (&lattice, namespaces));
                 (lattice, wanted)
             })
             .collect();
@@ -169,44 +202,84 @@ fn assemble(
     release
 }
 
+/// Drops what is remembered of revisions that nothing is left of.
+fn forget_others(ctx: &Context, key: &ApplicationKey, current: Option<&Released>) {
+    let current = current.map(|(revision, ..)| revision.name_any());
+    let swept: Vec<_> = ctx
+        .revisions
+        .of(key)
+        .iter()
+        .filter(|revision| revision.status.as_ref().is_some_and(|status| status.swept))
+        .map(|revision| revision.name_any())
+        .filter(|name| Some(name) != current.as_ref())
+        .collect();
+    let memory = ctx.memories.of(key);
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    for name in swept {
+        memory.appfiles.remove(&name);
+        memory.desired.retain(|(revision, _), _| *revision != name);
+    }
+}
+
 /// `namespace/name`.
 #[must_use]
 pub(super) fn key_of(app: &Application) -> ApplicationKey {
     ApplicationKey::new(&app.namespace().unwrap_or_default(), &app.name_any())
 }
 
-fn parse(app: &Application, ctx: &Context, key: &ApplicationKey) -> Arc<Result<Appfile, Problems>> {
-    let read_from = ManifestKey {
+/// The Appfile and its hash, read anew only if what they are read from is new.
+fn parse(app: &Application, ctx: &Context, key: &ApplicationKey) -> (Parsed, Arc<str>) {
+    let from = ManifestKey {
         generation: app.metadata.generation,
         labels: app.labels().clone(),
         annotations: app.annotations().clone(),
     };
     let memory = ctx.memories.of(key);
-    let mut memory = memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some((known, parsed)) = &memory.manifest
-        && *known == read_from
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = &memory.manifest
+        && known.from == from
     {
-        return Arc::clone(parsed);
+        return (Arc::clone(&known.appfile), Arc::clone(&known.hash));
     }
-    let parsed = Arc::new(appfile::parse(&Manifest {
+    let appfile = Arc::new(appfile::parse(&Manifest {
         namespace: &key.namespace,
         name: &key.name,
         labels: app.labels(),
         annotations: app.annotations(),
         spec: &app.spec.0,
     }));
-    memory.manifest = Some((read_from, Arc::clone(&parsed)));
-    parsed
+    let hash: Arc<str> = appfile::revision_hash(&app.spec.0).into();
+    let known = Read { from, appfile: Arc::clone(&appfile), hash: Arc::clone(&hash) };
+    memory.manifest = Some(known);
+    (appfile, hash)
+}
+
+/// The targets, resolved anew only if the Appfile or what there is to choose from is new.
+fn resolve(
+    ctx: &Context,
+    key: &ApplicationKey,
+    parsed: &Parsed,
+    appfile: &Appfile,
+) -> Result<Vec<Target>, Problems> {
+    let memory = ctx.memories.of(key);
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    let facts = ctx.facts_version();
+    if let Some(known) = &memory.targets
+        && known.facts == facts
+        && Arc::ptr_eq(&known.appfile, parsed)
+    {
+        return known.targets.clone();
+    }
+    let targets = appfile.targets(&ctx.lattices.facts(ctx, appfile));
+    let known = Resolved { appfile: Arc::clone(parsed), facts, targets: targets.clone() };
+    memory.targets = Some(known);
+    targets
 }
 
 /// A revision's own Appfile, from what it stored.
-fn stored(
-    ctx: &Context,
-    key: &ApplicationKey,
-    revision: &ApplicationRevision,
-) -> Arc<Result<Appfile, Problems>> {
+fn stored(ctx: &Context, key: &ApplicationKey, revision: &ApplicationRevision) -> Parsed {
     let memory = ctx.memories.of(key);
-    let mut memory = memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
     let read = || {
         let application = &revision.spec.application;
         let texts = |field: &str| -> BTreeMap<String, String> {
@@ -225,34 +298,32 @@ fn stored(
     Arc::clone(memory.appfiles.entry(revision.name_any()).or_insert_with(read))
 }
 
+/// What a revision wants on a lattice, for the targets there with these namespaces.
 fn desired(
+    app: &Application,
     ctx: &Context,
-    key: &ApplicationKey,
-    uid: &str,
     revision: &ApplicationRevision,
     appfile: &Result<Appfile, Problems>,
-    lattice: &LatticeName,
-    namespaces: Vec<Arc<str>>,
+    (lattice, namespaces): (&LatticeName, Vec<Arc<str>>),
 ) -> Arc<Desired> {
+    let key = key_of(app);
     let owner =
         Owner { installation: ctx.lattices.installation(lattice), application: key.clone() };
     let Ok(appfile) = appfile else { return Arc::new(Desired::nothing(owner)) };
-    let memory = ctx.memories.of(key);
-    let mut memory = memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let name = revision.name_any();
-    if let Some((of, wanted)) = memory.desired.get(&(name.clone(), lattice.clone()))
-        && *of == namespaces
-        && wanted.owner == owner
+    let memory = ctx.memories.of(&key);
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = (revision.name_any(), lattice.clone());
+    if let Some(wanted) = memory.desired.get(&place)
+        && wanted.namespaces == namespaces
+        && wanted.desired.owner == owner
     {
-        return Arc::clone(wanted);
+        return Arc::clone(&wanted.desired);
     }
-    let wanted =
-        Arc::new(appfile.desired(
-            &Stamp { owner, uid: uid.into(), revision: name.as_str().into() },
-            &namespaces,
-        ));
-    memory.desired.insert((name, lattice.clone()), (namespaces, Arc::clone(&wanted)));
-    wanted
+    let uid = app.uid().unwrap_or_default().into();
+    let stamp = Stamp { owner, uid, revision: place.0.as_str().into() };
+    let desired = Arc::new(appfile.desired(&stamp, &namespaces));
+    memory.desired.insert(place, Wanted { namespaces, desired: Arc::clone(&desired) });
+    desired
 }
 
 /// The targets that a revision wrote down, by lattice.
@@ -291,15 +362,15 @@ fn fall_back(
 async fn revise(
     app: &Application,
     ctx: &Context,
+    hash: &str,
     known: &[Arc<ApplicationRevision>],
     targets: &[Target],
 ) -> Result<Result<Arc<ApplicationRevision>, Refusal>, Error> {
-    let hash = appfile::revision_hash(&app.spec.0);
     let latest = app.status.as_ref().and_then(|s| s.latest_revision.as_ref());
-    let revision = match revisions::choose(&hash, known, latest.map_or(0, |l| l.revision)) {
+    let revision = match revisions::choose(hash, known, latest.map_or(0, |l| l.revision)) {
         Choice::Keep(revision) => revision,
         Choice::Make(number) => {
-            let revision = revisions::build(app, number, &hash);
+            let revision = revisions::build(app, number, hash);
             if let Some(refusal) = too_large(&revision) {
                 return Ok(Err(refusal));
             }

@@ -1,6 +1,6 @@
 //! Wires watches, tasks and passes together, and ends them in order.
 use std::{
-    sync::{Arc, Mutex, RwLock},
+    sync::{Arc, Mutex, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -143,6 +143,7 @@ fn context(
         start_deadline: options.start_deadline,
         namespace: options.namespace.clone(),
         class: options.class.clone(),
+        facts: AtomicU64::new(0),
         ready: OnceCell::new(),
     })
 }
@@ -156,7 +157,7 @@ async fn drive_namespaces(ctx: &Context, writer: reflector::store::Writer<Namesp
             // The first listing is what passes wait for; later changes may choose other lattices.
             Ok(watcher::Event::InitDone) => listed = true,
             Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_)) if listed => {
-                ctx.everything.notify_one();
+                ctx.facts_changed();
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(error = super::chain(&error), "watch on namespaces"),
@@ -275,7 +276,7 @@ fn log<K, E: std::error::Error + 'static, Q: std::error::Error + 'static>(
         Ok(_) | Err(Outcome::ReconcilerFailed(..)) => {}
         Err(Outcome::ObjectNotFound(_)) => tracing::debug!(kind, "gone"),
         Err(Outcome::QueueError(error)) => {
-            tracing::warn!(kind, error = super::chain(&error), "watch")
+            tracing::warn!(kind, error = super::chain(&error), "watch");
         }
         Err(error) => tracing::error!(kind, error = error.to_string(), "controller"),
     }

@@ -9,7 +9,7 @@
 //!            spread ─▶ assign                     claims     image
 //!                        │                          │          │
 //! Desired ──┐            ▼                          ▼          ▼
-//! former  ──┼──▶ survey: what each host should run, and what it runs
+//! former  ──┼──▶ survey: what each host should run, and what it runs (`cell`)
 //! Observed ─┘            │
 //!                        ▼            adding  ─────▶
 //!             config ─▶ links ─▶ providers ─▶ components        every command passes `order`:
@@ -34,6 +34,7 @@ use std::sync::Arc;
 use crate::model::{Desired, Host, Moment, Observed, Plan, WorkloadKind};
 
 mod assign;
+mod cell;
 pub mod claims;
 mod config;
 mod image;

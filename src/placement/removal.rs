@@ -3,9 +3,11 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Inputs, links,
+    Inputs,
+    cell::Running,
+    links,
     order::{Draft, Effect},
-    survey::{Running, Survey},
+    survey::Survey,
     workload,
 };
 use crate::model::{HostId, Lane, WaitsFor, WorkloadId, WorkloadKind};

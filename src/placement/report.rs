@@ -1,9 +1,10 @@
 //! What a plan says beside its commands: who waits for what in vain, and how far everything is.
 
 use super::{
+    cell::Fit,
     image,
     order::Draft,
-    survey::{Barred, FAILURES_UNTIL_ELSEWHERE, Fit, Placement, Survey},
+    survey::{Barred, FAILURES_UNTIL_ELSEWHERE, Placement, Survey},
 };
 use crate::model::{
     HostId, HostProgress, HostState, Lane, MANAGED_BY, Owner, Progress, Reason, Scaling,

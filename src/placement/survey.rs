@@ -1,18 +1,15 @@
 //! What each wanted workload should be and is, host by host, before anything is decided.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Inputs,
     assign::{self, Assignment, Candidate, Moves, Rank, Share},
+    cell::{Cell, Fit, Running, Seen, asks_for, look, standing},
     image, spread,
 };
 use crate::model::{
-    ApplicationKey, Command, Failure, HASH, Host, HostId, HostState, Inventory, Lane, Moment,
-    Pending, Scaling, Workload, WorkloadId, WorkloadKind,
+    ApplicationKey, HostId, Lane, Moment, Scaling, Workload, WorkloadId, WorkloadKind,
 };
 
 /// A host on which an id has failed so often in a row gets no share of it until its delay is over.
@@ -49,88 +46,6 @@ pub(super) enum Barred<'a> {
     Conflict(&'a ApplicationKey),
     /// What runs there isn't ours.
     Foreign { host: &'a HostId, annotations: &'a BTreeMap<String, String> },
-}
-
-/// One workload on one host.
-#[derive(Debug, Clone)]
-pub(super) struct Cell<'a> {
-    pub(super) host: &'a HostId,
-    pub(super) info: &'a Host,
-    /// Instances that it should run.
-    pub(super) target: u32,
-    pub(super) seen: Seen<'a>,
-    pub(super) pending: Option<&'a Pending>,
-    /// A start of what is wanted now that failed last.
-    pub(super) failure: Option<&'a Failure>,
-}
-
-/// What the last inventory shows under an id.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Seen<'a> {
-    /// There is no inventory.
-    Unknown,
-    Absent,
-    Running(Running<'a>),
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Running<'a> {
-    pub(super) kind: WorkloadKind,
-    pub(super) image: &'a Arc<str>,
-    pub(super) annotations: &'a BTreeMap<String, String>,
-    pub(super) count: u32,
-    pub(super) fit: Fit,
-}
-
-/// How what runs compares with what is wanted, its number aside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fit {
-    AsWanted,
-    /// Only its list of config names differs, which one scale of a component mends.
-    OtherConfig,
-    /// Stop → start.
-    OtherStart,
-}
-
-impl<'a> Running<'a> {
-    /// All that an inventory shows under `id`, not compared with anything yet.
-    pub(super) fn all(
-        inventory: &'a Inventory,
-        id: &WorkloadId,
-    ) -> impl Iterator<Item = Running<'a>> + use<'a> {
-        let component = inventory.components.get(id).map(|running| Running {
-            kind: WorkloadKind::Component,
-            image: &running.image,
-            annotations: &running.annotations,
-            count: running.instances,
-            fit: Fit::OtherStart,
-        });
-        let provider = inventory.providers.get(id).map(|running| Running {
-            kind: WorkloadKind::Provider,
-            image: &running.image,
-            annotations: &running.annotations,
-            count: 1,
-            fit: Fit::OtherStart,
-        });
-        component.into_iter().chain(provider)
-    }
-}
-
-impl Cell<'_> {
-    pub(super) fn running(&self) -> Option<&Running<'_>> {
-        match &self.seen {
-            Seen::Running(running) => Some(running),
-            Seen::Unknown | Seen::Absent => None,
-        }
-    }
-
-    /// Whether callers are answered there, as far as anyone can see.
-    pub(super) fn serves(&self) -> bool {
-        let stopping = self.pending.is_some_and(|pending| pending.command.removes());
-        self.running().is_some_and(|running| running.count > 0)
-            && !stopping
-            && self.info.state != HostState::Unreachable
-    }
 }
 
 impl<'a> Survey<'a> {
@@ -356,88 +271,6 @@ impl<'a> Site<'a> {
             }
         }
         cells
-    }
-}
-
-/// How many a host counts as having, and how it ranks: what was asked of it counts like what it
-/// shows, or each plan would choose anew.
-fn standing(cell: &Cell<'_>, workload: &Workload) -> (u32, Rank) {
-    if let Some(pending) = cell.pending
-        && asks_for(&pending.command, workload)
-    {
-        return (asked(&pending.command), Rank::AsWanted);
-    }
-    match cell.seen {
-        Seen::Running(running) => {
-            let rank = match running.fit {
-                Fit::AsWanted | Fit::OtherConfig => Rank::AsWanted,
-                Fit::OtherStart => Rank::Present,
-            };
-            (running.count, rank)
-        }
-        Seen::Absent | Seen::Unknown => match cell.failure {
-            Some(failure) => (asked(&failure.command), Rank::AsWanted),
-            None => (0, Rank::Absent),
-        },
-    }
-}
-
-fn asked(command: &Command) -> u32 {
-    match command {
-        Command::ScaleComponent { count, .. } => *count,
-        Command::StartProvider { .. } => 1,
-        Command::StopProvider { .. }
-        | Command::PutLink { .. }
-        | Command::DeleteLink { .. }
-        | Command::PutConfig { .. }
-        | Command::DeleteConfig { .. } => 0,
-    }
-}
-
-/// Whether `command` starts what `workload` is, but for its config list and number.
-pub(super) fn asks_for(command: &Command, workload: &Workload) -> bool {
-    let starts = |image: &str, annotations: &BTreeMap<String, String>| {
-        image == &*workload.image && fit_of_hash(annotations, workload) != Fit::OtherStart
-    };
-    match command {
-        Command::ScaleComponent { image, annotations, count, .. } => {
-            workload.kind == WorkloadKind::Component && *count > 0 && starts(image, annotations)
-        }
-        Command::StartProvider { image, annotations, .. } => {
-            workload.kind == WorkloadKind::Provider && starts(image, annotations)
-        }
-        Command::StopProvider { .. }
-        | Command::PutLink { .. }
-        | Command::DeleteLink { .. }
-        | Command::PutConfig { .. }
-        | Command::DeleteConfig { .. } => false,
-    }
-}
-
-/// What runs under `id`. Should a component and a provider have got the same id, the one of the
-/// wrong kind is seen, because it has to go first.
-fn look<'a>(id: &WorkloadId, workload: &Workload, inventory: &'a Inventory) -> Seen<'a> {
-    let mut shown: Option<Running<'a>> = None;
-    for running in Running::all(inventory, id) {
-        if shown.is_none() || running.kind != workload.kind {
-            shown = Some(running);
-        }
-    }
-    let Some(mut running) = shown else { return Seen::Absent };
-    if running.kind == workload.kind && image::same(&workload.image, running.image) {
-        running.fit = fit_of_hash(running.annotations, workload);
-    }
-    Seen::Running(running)
-}
-
-/// Compares the hash in `annotations` with what is wanted; one of an unknown form fits nothing.
-fn fit_of_hash(annotations: &BTreeMap<String, String>, workload: &Workload) -> Fit {
-    let mut parts = annotations.get(HASH).map_or("", String::as_str).split('.');
-    match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some("1"), Some(start), Some(config), None) if *start == *workload.hash.start => {
-            if *config == *workload.hash.config { Fit::AsWanted } else { Fit::OtherConfig }
-        }
-        _ => Fit::OtherStart,
     }
 }
 

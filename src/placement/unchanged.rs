@@ -6,9 +6,7 @@ use crate::model::{Moment, Plan};
 /// Versions of everything that a plan is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Versions {
-    /// Of the Application's object.
-    pub generation: i64,
-    /// Of what it wants now and wanted before; whoever makes these counts them.
+    /// Of what the Application wants now and wanted before; whoever makes these counts them.
     pub desired: u64,
     /// [`crate::model::Observed::version`].
     pub observed: u64,
@@ -45,8 +43,7 @@ mod tests {
 
     #[test]
     fn a_plan_holds_until_something_moves_or_its_time_has_come() {
-        let versions =
-            Versions { generation: 1, desired: 1, observed: 1, claims: 1, removal: Removal::Hold };
+        let versions = Versions { desired: 1, observed: 1, claims: 1, removal: Removal::Hold };
         let at = |seconds| Moment(Duration::from_secs(seconds));
         let plan = Plan { wake_at: Some(at(10)), ..Plan::default() };
         let stamp = Stamp::new(versions, &plan);

@@ -15,9 +15,10 @@
 use std::time::Duration;
 
 use super::{
+    cell::{Cell, Fit, Running, Seen},
     config, links,
     order::{Draft, Effect},
-    survey::{Cell, FAILURES_UNTIL_ELSEWHERE, Fit, Placement, Running, Seen, Survey},
+    survey::{FAILURES_UNTIL_ELSEWHERE, Placement, Survey},
 };
 use crate::model::{
     Command, HostId, HostState, Lane, Reason, Subject, WaitsFor, Workload, WorkloadId, WorkloadKind,
@@ -131,7 +132,9 @@ impl<'p, 'a> Settling<'p, 'a> {
     /// A host that should run it and doesn't.
     fn start(&self, draft: &mut Draft<'a>, cell: &Cell<'a>) {
         let mut waits = self.needs.clone();
-        if draft.inputs.is_unseen_on(cell.info) && !self.was_always_the_same(draft) {
+        // Once the time is over a look settles it, so not even the same is sent twice.
+        let over = draft.inputs.time >= draft.inputs.observed.unseen_until;
+        if draft.inputs.is_unseen_on(cell.info) && (over || !self.was_always_the_same(draft)) {
             draft.wake(draft.inputs.observed.unseen_until);
             waits.push(WaitsFor::Unseen);
         }

@@ -84,7 +84,7 @@ fn of_two_applications_with_one_id_the_earlier_has_it() {
 fn all_samples_are_planned_without_a_problem() {
     for entry in std::fs::read_dir(samples()).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
-        if !file.ends_with(".yaml") || file.starts_with("lattice") {
+        if file.starts_with("lattice") {
             continue;
         }
         let ended = plan(&["-f", &file, "lattices-by-region.yaml"], "{}");
@@ -136,4 +136,35 @@ fn help_and_version_end_with_0() {
         let ended = trellis(&samples(), args, "");
         assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{args:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lattice_is_looked_at_over_nats() {
+    use simhost::{HostOptions, LatticeOptions, SimLattice};
+
+    let start = || parts::Nats::start(parts::NatsOptions::default());
+    let nats = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
+    let url = nats.url().to_owned();
+    let sim = SimLattice::start(&url, LatticeOptions::default()).await.unwrap();
+    let host = sim.add_host(HostOptions::default()).await.unwrap();
+    let plan = move || {
+        let args = ["plan", "-f", "hello-world.yaml", "--nats", &url, "-o", "json"];
+        json(&trellis(&samples(), &args, ""))["targets"][0].clone()
+    };
+    let target = tokio::task::spawn_blocking(plan).await.unwrap();
+    assert_eq!(target["commands"][0]["command"], "put-config");
+    let hosts: Vec<_> = target["waiting"].as_array().unwrap()[1..]
+        .iter()
+        .map(|command| command["host"].as_str().unwrap())
+        .collect();
+    assert_eq!(hosts, [host.id(), host.id()]);
+    assert_eq!(target["blocked"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_nats_server_that_isn_t_there_ends_with_1() {
+    let args = ["plan", "-f", "hello-world.yaml", "--nats", "nats://127.0.0.1:1"];
+    let ended = trellis(&samples(), &args, "");
+    assert!(ended.stderr.starts_with("error: nats://127.0.0.1:1: "), "{}", ended.stderr);
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
 }

@@ -4,7 +4,13 @@
 //! operator's shutdown would: each says `host_stopped` to its lattice and ends its providers. A
 //! host that is stopped over the lattice ends alone, and the process ends with the last one.
 
-use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
@@ -29,6 +35,9 @@ struct Options {
     /// The NATS server, for the control interface as well as for calls.
     #[arg(long, default_value = "nats://127.0.0.1:4222")]
     nats: Url,
+    /// A file with the token and the seed that the server wants, as `nsc` writes it.
+    #[arg(long)]
+    credentials: Option<PathBuf>,
     #[arg(long, default_value = "default")]
     lattice: String,
     /// `KEY=VALUE`, repeatable.
@@ -73,8 +82,14 @@ impl Options {
         Ok(vec![KeyPair::from_seed(seed).context("the seed is not one")?])
     }
 
-    fn host_config(&self, host_key: KeyPair) -> HostConfig {
+    fn host_config(&self, host_key: KeyPair, login: Option<&Login>) -> HostConfig {
+        let token = login.map(|login| login.token.clone());
+        let key = login.map(|login| Arc::clone(&login.key));
         HostConfig {
+            ctl_jwt: token.clone(),
+            ctl_key: key.clone(),
+            rpc_jwt: token,
+            rpc_key: key,
             ctl_nats_url: self.nats.clone(),
             rpc_nats_url: self.nats.clone(),
             lattice: self.lattice.as_str().into(),
@@ -99,6 +114,26 @@ impl Options {
     }
 }
 
+/// What proves to a NATS server who connects.
+struct Login {
+    token: String,
+    key: Arc<KeyPair>,
+}
+
+impl Login {
+    /// Takes the first line of each of the two sections of a credentials file.
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).context("cannot read the credentials")?;
+        let section = |title: &str| {
+            let mut lines = text.lines().skip_while(|line| !line.contains(title));
+            lines.nth(1).with_context(|| format!("the credentials have no section {title}"))
+        };
+        let key = KeyPair::from_seed(section("BEGIN USER NKEY SEED")?)
+            .context("the credentials have no valid seed")?;
+        Ok(Self { token: section("BEGIN NATS USER JWT")?.to_owned(), key: Arc::new(key) })
+    }
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
@@ -110,12 +145,13 @@ async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     ensure!(options.heartbeat > 0.0, "the heartbeat must be longer than 0 s");
     let keys = options.host_keys()?;
+    let login = options.credentials.as_deref().map(Login::read).transpose()?;
     let ids: Vec<_> = keys.iter().map(KeyPair::public_key).collect();
 
     // Registered before the first host: a SIGTERM while hosts start must stop them as well.
     let stop = stop_signal()?;
     let hosts: Vec<_> = stream::iter(keys)
-        .map(|key| Host::new(options.host_config(key)))
+        .map(|key| Host::new(options.host_config(key, login.as_ref())))
         .buffered(STARTING_AT_ONCE)
         .try_collect()
         .await

@@ -36,9 +36,7 @@ async fn pack(archive: PathBuf) -> Result<()> {
     let compress = false;
     async {
         contents.add_library(&target, &program)?;
-        contents
-            .write(&archive, &KeyPair::new_account(), &KeyPair::new_service(), compress)
-            .await
+        contents.write(&archive, &KeyPair::new_account(), &KeyPair::new_service(), compress).await
     }
     .await
     .map_err(|cause| anyhow!("cannot write the archive: {cause}"))

@@ -114,14 +114,14 @@ pub fn ensure<E: From<Error>>(
     let unfinished = root.join(format!("{entry}.{}.part", process::id()));
     fs::create_dir_all(&unfinished).map_err(Error::at(&unfinished))?;
     let watch = Stopwatch::start();
-    progress!("building {} (once, about {})", thing.name, thing.about);
+    progress::say(&format!("building {} (once, about {})", thing.name, thing.about));
     let outcome = make(&unfinished)
         .and_then(|()| fs::rename(&unfinished, &done).map_err(|e| Error::at(&done)(e).into()));
     if let Err(error) = outcome {
         fs::remove_dir_all(&unfinished).ok();
         return Err(error);
     }
-    progress!("built {} in {} s", thing.name, watch.elapsed().as_secs());
+    progress::say(&format!("built {} in {} s", thing.name, watch.elapsed().as_secs()));
     Ok(done)
 }
 
@@ -131,7 +131,7 @@ fn lock(path: &Path, thing: Thing<'_>) -> Result<File, Error> {
     match file.try_lock() {
         Ok(()) => {}
         Err(fs::TryLockError::WouldBlock) => {
-            progress!("waiting for another process that builds {}", thing.name);
+            progress::say(&format!("waiting for another process that builds {}", thing.name));
             file.lock().map_err(Error::at(path))?;
         }
         Err(fs::TryLockError::Error(error)) => return Err(Error::at(path)(error)),

@@ -2,7 +2,7 @@
 
 use std::{io, process::ExitStatus, time::Duration};
 
-use crate::{Nats, Process, Program, Scratch, process, programs};
+use crate::{Nats, NatsClient, Process, Program, Scratch, process, programs};
 
 /// An idle machine takes half a second.
 const START: Duration = Duration::from_mins(1);
@@ -78,17 +78,32 @@ pub struct Host {
 
 impl Host {
     /// Starts a host in the lattice and waits until it listens for commands.
+    ///
+    /// Hosts can log in with a password, a token or credentials, and can trust a server's
+    /// certificate; a server that wants an nkey or a client certificate refuses them.
     pub fn start(nats: &Nats, options: &HostOptions) -> Result<Self, Error> {
-        Self::start_at(nats.url(), options)
+        Self::start_as(nats.client(), options)
     }
 
-    /// As [`Host::start`], for a NATS server at `url`.
+    /// As [`Host::start`], for a server at `url` that lets everybody in.
     pub fn start_at(url: &str, options: &HostOptions) -> Result<Self, Error> {
+        Self::start_as(&NatsClient { url: url.to_owned(), ..NatsClient::default() }, options)
+    }
+
+    /// As [`Host::start`], for whatever a client can reach.
+    pub fn start_as(client: &NatsClient, options: &HostOptions) -> Result<Self, Error> {
         let HostOptions { lattice, labels, seed, heartbeat, features, insecure_registries, count } =
             options;
         let scratch = Scratch::new("host")?;
         let program = Program::new("wasmcloud-host", programs::host()?)
-            .args(["--nats", url, "--lattice", lattice, "--allow-file-load", "--allow-latest"])
+            .args([
+                "--nats",
+                &login(client),
+                "--lattice",
+                lattice,
+                "--allow-file-load",
+                "--allow-latest",
+            ])
             .args(["--heartbeat", &heartbeat.as_secs_f64().to_string()])
             .args(["--count", &count.to_string()])
             .args(
@@ -97,6 +112,14 @@ impl Host {
             .args(seed.iter().flat_map(|seed| ["--seed", seed]))
             .args(features.iter().flat_map(|feature| ["--feature", feature.name()]))
             .args(insecure_registries.iter().flat_map(|at| ["--insecure-registry", at]))
+            .args(
+                client
+                    .credentials
+                    .iter()
+                    .flat_map(|file| ["--credentials".as_ref(), file.as_os_str()]),
+            )
+            // Where its TLS library looks for authorities.
+            .envs(client.authority.iter().map(|file| ("SSL_CERT_FILE", file)))
             // It caches images by reference there, and unpacks providers.
             .env("TMPDIR", scratch.folder("tmp")?);
         let mut process = Process::spawn(&program, &scratch.path().join("host.log"))?;
@@ -160,4 +183,14 @@ impl Host {
     pub fn resume(&self) -> Result<(), Error> {
         Ok(self.process.resume()?)
     }
+}
+
+/// The server's URL with a user and a password or with a token, which hosts take only in there.
+fn login(client: &NatsClient) -> String {
+    let user = match (&client.user, &client.password, &client.token) {
+        (Some(user), Some(password), _) => format!("{user}:{password}@"),
+        (_, _, Some(token)) => format!("{token}@"),
+        _ => return client.url.clone(),
+    };
+    client.url.replacen("://", &format!("://{user}"), 1)
 }

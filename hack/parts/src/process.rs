@@ -43,7 +43,7 @@ pub enum Error {
     #[error("{name} ended ({status}) before {what}; the end of its log:\n{log}")]
     Ended { name: String, status: ExitStatus, what: String, log: String },
 
-    #[error("{name} ran for {seconds} s without {what}; the end of its log:\n{log}")]
+    #[error("{name}: {seconds} s passed before {what}; the end of its log:\n{log}")]
     NotReady { name: String, seconds: u64, what: String, log: String },
 }
 
@@ -87,6 +87,14 @@ impl Program {
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
+    }
+
+    #[must_use]
+    pub fn envs<N: AsRef<OsStr>, V: AsRef<OsStr>>(
+        self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        variables.into_iter().fold(self, |program, (name, value)| program.env(name, value))
     }
 
     #[must_use]

@@ -78,6 +78,10 @@ pub fn http_provider() -> Result<PathBuf, Error> {
 
 /// Builds everything that is not there yet, so that tests need not wait for compilers.
 pub fn prepare() -> Result<(), Error> {
+    // What is missing is said before minutes are spent on the rest.
+    for tool in [toolchain::GO, toolchain::CARGO, toolchain::RUSTC, toolchain::CC] {
+        tool.find()?;
+    }
     // Two at a time: the Go tools on one side, Rust on the other. More would only share the cores.
     thread::scope(|scope| {
         let rust = scope.spawn(|| {

@@ -23,9 +23,17 @@ pub(super) struct Wanted {
     /// In the order of the files.
     pub(super) each: Vec<OnLattice>,
     /// The lattice that is looked at.
-    pub(super) shown: LatticeName,
+    pub(super) shown: Shown,
     claims: BTreeMap<LatticeName, Claims>,
     nothing: Claims,
+}
+
+/// A lattice, and how it is called on the wire.
+pub(super) struct Shown {
+    pub(super) name: LatticeName,
+    pub(super) wire_name: String,
+    pub(super) control_prefix: String,
+    pub(super) event_prefix: String,
 }
 
 /// What one Application wants on one lattice.
@@ -37,9 +45,12 @@ pub(super) struct OnLattice {
 }
 
 impl Wanted {
-    pub(super) fn of(documents: Documents, lattice: Option<&LatticeName>) -> Result<Self, Failure> {
-        let shown = shown(&documents, lattice)?;
-        let facts = facts(&documents, &shown);
+    pub(super) fn of(
+        documents: &Documents,
+        lattice: Option<&LatticeName>,
+    ) -> Result<Self, Failure> {
+        let shown = Shown::of(documents, shown(documents, lattice)?);
+        let facts = facts(documents, &shown.name);
         let mut wanted =
             Self { each: Vec::new(), shown, claims: BTreeMap::new(), nothing: Claims::default() };
         let (mut refused, mut seen) = (Vec::new(), BTreeSet::new());
@@ -93,6 +104,19 @@ impl Wanted {
                 desired,
             });
         }
+    }
+}
+
+impl Shown {
+    /// As its Lattice says, or with the defaults of one.
+    fn of(documents: &Documents, name: LatticeName) -> Self {
+        let (wire_name, control_prefix, event_prefix) = match documents.lattices.get(&name) {
+            Some(Lattice { spec, .. }) => {
+                (spec.lattice.clone(), spec.control_prefix.clone(), spec.event_prefix.clone())
+            }
+            None => (name.to_string(), "wasmbus.ctl".to_owned(), "wasmbus.evt".to_owned()),
+        };
+        Self { name, wire_name, control_prefix, event_prefix }
     }
 }
 

@@ -26,9 +26,18 @@ fn lines(plan: &Plan) -> Vec<String> {
     plan.to_string().lines().map(str::to_owned).collect()
 }
 
+/// What it is about, what is wanted, what is shown, and the plan.
+type Case<'a> = (&'a str, Desired, &'a str, &'a [&'a str]);
+
+fn check(cases: &[Case<'_>]) {
+    for (name, desired, observed, expected) in cases {
+        assert_eq!(lines(&plan_of(desired, &[], &lattice(observed))), *expected, "{name}");
+    }
+}
+
 #[test]
 fn instances_go_evenly_to_the_hosts_of_each_spread() {
-    let cases: [(&str, Desired, &str, &[&str]); 12] = [
+    let cases: [Case; 8] = [
         ("nothing to do", web(3, "all"), "a [] web=2\nb [] web=1", &[]),
         ("the remainder stays where it runs", web(3, "all"), "a [] web=1\nb [] web=2", &[]),
         (
@@ -78,6 +87,13 @@ fn instances_go_evenly_to_the_hosts_of_each_spread() {
                  is labelled zone=eu",
             ],
         ),
+    ];
+    check(&cases);
+}
+
+#[test]
+fn daemons_providers_and_hosts_that_are_not_well() {
+    let cases: [Case; 4] = [
         (
             "a daemon runs on every eligible host",
             nothing().daemon(WorkloadKind::Component, "web", "v1", 2, "zone=eu"),
@@ -107,14 +123,12 @@ fn instances_go_evenly_to_the_hosts_of_each_spread() {
             &["blocked: web: HostUnreachable: host a should run it and doesn't answer"],
         ),
     ];
-    for (name, desired, observed, expected) in cases {
-        assert_eq!(lines(&plan_of(&desired, &[], &lattice(observed))), expected, "{name}");
-    }
+    check(&cases);
 }
 
 #[test]
 fn a_change_of_image_goes_host_by_host() {
-    let cases: [(&str, Desired, &str, &[&str]); 6] = [
+    let cases: [Case; 6] = [
         (
             "one host at a time",
             web2(2, "all"),
@@ -165,9 +179,7 @@ fn a_change_of_image_goes_host_by_host() {
             ],
         ),
     ];
-    for (name, desired, observed, expected) in cases {
-        assert_eq!(lines(&plan_of(&desired, &[], &lattice(observed))), expected, "{name}");
-    }
+    check(&cases);
 }
 
 #[test]
@@ -240,7 +252,8 @@ fn what_is_wanted_no_more_goes_in_reverse() {
     observed.links = Links::Read(Arc::new(former.links.clone()));
     let route = Some(Arc::new([("value".to_owned(), "/".to_owned())].into()));
     observed.configs = BTreeMap::from([(config("route"), route)]);
-    let plan = |observed: &Observed| lines(&plan_of(&nothing(), &[former.clone()], observed));
+    let plan =
+        |observed: &Observed| lines(&plan_of(&nothing(), std::slice::from_ref(&former), observed));
     assert_eq!(
         plan(&observed),
         [

@@ -218,7 +218,11 @@ impl Stage {
     }
 
     /// Waits until the `Lattice` is what `holds` asks for.
-    pub(crate) async fn lattice_until(&self, what: &str, holds: impl Fn(&Lattice) -> bool) -> Lattice {
+    pub(crate) async fn lattice_until(
+        &self,
+        what: &str,
+        holds: impl Fn(&Lattice) -> bool,
+    ) -> Lattice {
         self.wait(what, async {
             let api = Api::<Lattice>::all(self.kube.clone());
             let mut seen = std::pin::pin!(watcher::watch_object(api, &self.name));

@@ -54,7 +54,7 @@ impl Auth {
         Ok(match self {
             Self::None => (json!({}), nobody),
             Self::Password => {
-                let (user, password) = ("trellis", "a password");
+                let (user, password) = ("trellis", "a-password");
                 let config = json!({ "authorization": { "user": user, "password": password } });
                 let (user, password) = (Some(user.to_owned()), Some(password.to_owned()));
                 (config, Client { user, password, ..nobody })

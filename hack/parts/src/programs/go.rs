@@ -32,7 +32,7 @@ pub(super) const KUBE_CONTROLLER_MANAGER: GoProgram = GoProgram {
     name: "kube-controller-manager",
     module: "kube",
     package: "k8s.io/kubernetes/cmd/kube-controller-manager",
-    about: "1 minute",
+    about: "2 minutes",
 };
 pub(super) const KUBECTL: GoProgram = GoProgram {
     name: "kubectl",
@@ -57,7 +57,7 @@ pub(super) const REGISTRY: GoProgram = GoProgram {
     name: "registry",
     module: "lattice",
     package: "github.com/distribution/distribution/v3/cmd/registry",
-    about: "1 minute",
+    about: "2 minutes",
 };
 
 const KUBERNETES: &str = "k8s.io/kubernetes";

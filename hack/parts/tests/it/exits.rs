@@ -50,7 +50,7 @@ impl Parent {
 }
 
 /// Whether any process of the group still runs. One that has ended and is not collected does not.
-fn has_processes(group: u32) -> bool {
+pub(crate) fn has_processes(group: u32) -> bool {
     let listed = Command::new("ps").args(["-eo", "pgid=,stat="]).output().unwrap();
     String::from_utf8(listed.stdout).unwrap().lines().any(|line| {
         let mut fields = line.split_whitespace();

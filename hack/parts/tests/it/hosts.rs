@@ -1,7 +1,12 @@
-use parts::{Host, HostOptions, Nats, NatsOptions, Registry, components, free_ports};
+use std::time::Duration;
+
+use parts::{Auth, Host, HostOptions, Nats, NatsOptions, Registry, components, free_ports};
 use serde_json::json;
 
-use crate::control::{Control, Link, serves};
+use crate::{
+    control::{Control, Link, serves},
+    exits::has_processes,
+};
 
 struct Lattice {
     control: Control,
@@ -100,7 +105,7 @@ async fn echo_answers_over_the_builtin_messaging_provider() {
             Err(error) if tries == 50 => panic!("{error}\n{}", lattice.host.log()),
             Err(_) => {
                 tries += 1;
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     };
@@ -131,6 +136,32 @@ async fn the_http_provider_serves_a_component_of_another_host() {
     control.link(Link::HTTP_TO_HELLO).await;
     control.start_provider(&host, "http", &provider).await;
     serves(&format!("http://{address}/"), "hello from trellis v2\n").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn providers_of_a_killed_host_end_with_its_value() {
+    let mut lattice = Lattice::start().await;
+    let archive = std::fs::read(parts::programs::http_provider().unwrap()).unwrap();
+    let provider = lattice.registry.push_provider("http-server:0.27.1", &archive).unwrap();
+    let host = lattice.host.id().to_owned();
+    lattice.control.start_provider(&host, "http", &provider).await;
+    let group = lattice.host.process_id();
+
+    lattice.host.kill_without_providers();
+    assert!(has_processes(group), "the provider is an orphan");
+
+    drop(lattice.host);
+    let gone = parts::poll(Duration::from_secs(5), || (!has_processes(group)).then_some(()));
+    assert!(gone.is_some());
+}
+
+#[test]
+fn a_host_logs_in_wherever_it_can() {
+    for auth in [Auth::Password, Auth::Token, Auth::Jwt, Auth::Tls] {
+        let nats = Nats::start(NatsOptions { auth, ..NatsOptions::default() }).unwrap();
+        let host = Host::start(&nats, &HostOptions::default());
+        assert!(host.is_ok(), "{auth:?}: {}", host.unwrap_err());
+    }
 }
 
 #[test]
