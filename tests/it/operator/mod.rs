@@ -1,4 +1,5 @@
 //! The operator as a process, against a real API server and a real NATS server.
 
+mod kill;
 mod simulated;
 mod stage;
