@@ -6,7 +6,7 @@ use simhost::{HostOptions, LatticeOptions, SimLattice};
 use super::stage::Stage;
 
 /// A simulated lattice on the stage's NATS server, with `hosts` hosts.
-async fn lattice(stage: &Stage, hosts: usize) -> SimLattice {
+pub(crate) async fn lattice(stage: &Stage, hosts: usize) -> SimLattice {
     let options =
         LatticeOptions { heartbeat_interval: Duration::from_secs(1), ..LatticeOptions::default() };
     let sim = SimLattice::start(stage.nats.url(), options).await.unwrap();
