@@ -171,7 +171,7 @@ fn rust_files(place: &Path) -> Vec<PathBuf> {
             // Files of tests may use what they like.
             Some("tests.rs" | "tests" | "world.rs" | "properties.rs") => Vec::new(),
             Some(_) if path.is_dir() => rust_files(&path),
-            Some(name) if name.ends_with(".rs") => vec![path],
+            Some(_) if path.extension().is_some_and(|extension| extension == "rs") => vec![path],
             Some(_) | None => Vec::new(),
         })
         .collect()

@@ -52,7 +52,7 @@ fn its_commands_are_there() {
                 assert_eq!(ended.code, 0, "{command}: {}", ended.stderr);
             }
             ["kubectl", "apply", .., "-f", path] => {
-                assert!(root().join(path).is_dir(), "{command}")
+                assert!(root().join(path).is_dir(), "{command}");
             }
             _ => panic!("no test runs this command of the README: {command}"),
         }

@@ -1,6 +1,6 @@
 //! The operator as a process, against a real API server and a real NATS server.
 
-mod real;
 mod kill;
+mod real;
 mod simulated;
 mod stage;

@@ -4,13 +4,13 @@ use std::{
     future::Future,
     path::PathBuf,
     sync::{LazyLock, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures::StreamExt;
 use kube::{
     Api, Client, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::{ApiResource, DynamicObject, GroupVersionKind},
     runtime::watcher,
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use trellis::api::{Application, Lattice};
 
 /// Longer than anything here takes, also on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Which operator an object is for; every test has its own.
 const CLASS: &str = "lattice.oam.dev/controller-class";
 
@@ -250,7 +250,7 @@ impl Stage {
 
     /// Deletes the Application and waits until it is gone.
     pub(crate) async fn delete(&self, name: &str) {
-        self.applications().delete(name, &Default::default()).await.unwrap();
+        self.applications().delete(name, &DeleteParams::default()).await.unwrap();
         self.gone(name).await;
     }
 
@@ -265,22 +265,13 @@ impl Stage {
 
     /// Waits, but not for ever; the operator's log tells what went on instead.
     pub(crate) async fn wait<T>(&self, what: &str, waiting: impl Future<Output = T>) -> T {
-        let start = Instant::now();
-        match tokio::time::timeout(PATIENCE, waiting).await {
-            Ok(done) => {
-                eprintln!("{}: {what} took {:?}", self.name, start.elapsed());
-                done
-            }
-            Err(_) => {
-                let apps = self.applications().list(&Default::default()).await.unwrap();
-                let status: Vec<_> = apps.items.iter().map(|app| &app.status).collect();
-                panic!(
-                    "waited in vain for {what}; status: {}\nlog:\n{}",
-                    serde_json::to_string_pretty(&status).unwrap(),
-                    self.log()
-                )
-            }
+        if let Ok(done) = tokio::time::timeout(PATIENCE, waiting).await {
+            return done;
         }
+        let apps = self.applications().list(&ListParams::default()).await.unwrap();
+        let status: Vec<_> = apps.items.iter().map(|app| &app.status).collect();
+        let status = serde_json::to_string_pretty(&status).unwrap();
+        panic!("waited in vain for {what}; status: {status}\nlog:\n{}", self.log())
     }
 }
 

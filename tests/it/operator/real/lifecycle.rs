@@ -83,8 +83,10 @@ async fn a_changed_config_value_shows_in_answers_and_a_deletion_leaves_nothing()
 async fn a_link_is_removed_added_and_moved_to_another_address() {
     let (real, manifest, address) = with_a_shop("real-link").await;
 
-    let (from, to) =
-        (manifest.find("        - type: link").unwrap(), manifest.rfind("        - type:").unwrap());
+    let (from, to) = (
+        manifest.find("        - type: link").unwrap(),
+        manifest.rfind("        - type:").unwrap(),
+    );
     let unlinked = format!("{}{}", &manifest[..from], &manifest[to..]);
     real.becomes("shop", &unlinked, &[A, B, HTTP, WORDS]).await;
 

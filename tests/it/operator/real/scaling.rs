@@ -22,13 +22,17 @@ spec:
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_is_scaled_up_down_and_over_two_labels() {
     let real = Real::start("real-scale", &[("a", &[("zone", "a")]), ("b", &[("zone", "b")])]).await;
-    let instances = async |count: &str| pool(&format!("{{type: spreadscaler, properties: {{{count}}}}}")).await;
+    let instances =
+        async |count: &str| pool(&format!("{{type: spreadscaler, properties: {{{count}}}}}")).await;
 
     real.stage.apply(&instances("instances: 1").await).await;
     real.stage.settled("pool").await;
     let lines = real.lines().await;
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].ends_with(": component ~pool-worker = tiny:1 x1, of pool/worker"), "{lines:?}");
+    assert!(
+        lines[0].ends_with(": component ~pool-worker = tiny:1 x1, of pool/worker"),
+        "{lines:?}"
+    );
     // Who runs one already gets the odd one.
     let (more, fewer) = if lines[0].starts_with('a') { ("a", "b") } else { ("b", "a") };
     let on = |host: &str, count: u32| {
