@@ -1,5 +1,7 @@
 //! The operator as a process, against a real API server and a real NATS server.
 
+mod audit;
 mod kill;
+mod quiet;
 mod simulated;
 mod stage;
