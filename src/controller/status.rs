@@ -227,7 +227,7 @@ fn readiness(facts: &Facts, phase: Phase, services: &[Service]) -> [Verdict; 3] 
         ];
     }
     if phase == Phase::Running {
-        let reconciling = if facts.decision.settled {
+        let reconciling = if facts.decision.settled || still_settled(facts) {
             Verdict::no("Reconciling", "Settled", "")
         } else {
             Verdict::yes("Reconciling", "Removing", &waiting(facts))
@@ -248,6 +248,16 @@ fn readiness(facts: &Facts, phase: Phase, services: &[Service]) -> [Verdict; 3] 
     }
     let reconciling = Verdict::yes("Reconciling", reason, &message);
     [ready, reconciling, Verdict::no("Stalled", "Progressing", "")]
+}
+
+/// Whether this spec had settled, and there is nothing to say that it no longer is: a lattice that
+/// was reconnected to has to settle again, which is no news about what runs there.
+fn still_settled(facts: &Facts) -> bool {
+    let had = condition(facts.before, "Reconciling").is_some_and(|reconciling| {
+        reconciling.status == ConditionStatus::False
+            && reconciling.observed_generation == facts.generation
+    });
+    had && is_true(facts.before, "Ready") && facts.decision.idle
 }
 
 fn unready(facts: &Facts, services: &[Service]) -> (&'static str, String) {
@@ -351,4 +361,44 @@ pub(super) fn condition<'a>(status: &'a ApplicationStatus, type_: &str) -> Optio
 #[must_use]
 pub(super) fn is_true(status: &ApplicationStatus, type_: &str) -> bool {
     condition(status, type_).is_some_and(|c| c.status == ConditionStatus::True)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `Reconciling` says after a pass that found nothing to do, but for sure or not.
+    fn reconciling(before: &ApplicationStatus, idle: bool, settled: bool) -> ApplicationStatus {
+        let decision = Decision {
+            plans: BTreeMap::new(),
+            steps: Vec::new(),
+            finished: true,
+            idle,
+            settled,
+            wake_at: None,
+        };
+        let world = World { steps: Vec::new(), finished: true, sights: BTreeMap::new() };
+        compute(&Facts {
+            generation: Some(1),
+            before,
+            refusal: None,
+            revision: None,
+            world: &world,
+            decision: &decision,
+            types: &BTreeMap::new(),
+            token: None,
+            now: "1",
+        })
+    }
+
+    #[test]
+    fn a_lattice_that_settles_again_is_no_news_about_what_has_settled() {
+        let new = ApplicationStatus::default();
+        let unsure = reconciling(&new, true, false);
+        assert!(is_true(&unsure, "Reconciling"), "what is new has to be seen for sure");
+        let settled = reconciling(&unsure, true, true);
+        assert!(!is_true(&settled, "Reconciling"));
+        assert_eq!(reconciling(&settled, true, false), settled);
+        assert!(is_true(&reconciling(&settled, false, false), "Reconciling"), "there is work");
+    }
 }
