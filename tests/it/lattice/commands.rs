@@ -146,6 +146,8 @@ async fn a_provider_starts_and_stops() {
 async fn a_stop_of_what_somebody_else_replaced_is_not_sent() {
     let slow = |settings| trellis::lattice::watch::Settings {
         heartbeat_interval: Duration::from_mins(5),
+        // Nor is it looked at for what an earlier process may have sent.
+        start_deadline: Duration::from_mins(5),
         ..settings
     };
     let mut world = World::start_with(slow, 1).await;

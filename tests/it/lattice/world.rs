@@ -53,11 +53,13 @@ impl World {
         hosts: usize,
     ) -> Self {
         let nats = start_nats(NatsOptions::default()).await;
-        let options = LatticeOptions { heartbeat_interval: HEARTBEAT, ..LatticeOptions::default() };
+        let settings = change(settings(nats.url(), Credentials::default()));
+        let heartbeat_interval = settings.heartbeat_interval;
+        let options = LatticeOptions { heartbeat_interval, ..LatticeOptions::default() };
         let sim = SimLattice::start(nats.url(), options).await.unwrap();
         sim.add_hosts(hosts, |_| HostOptions::default()).await.unwrap();
         let (tell, changes) = mpsc::channel(16);
-        let handle = watch(change(settings(nats.url(), Credentials::default())), tell);
+        let handle = watch(settings, tell);
         Self { nats, sim, handle, changes }
     }
 

@@ -12,6 +12,7 @@ use truth::{Commands, Truth};
 
 use super::stage::{PATIENCE, Stage};
 
+mod faults;
 mod lifecycle;
 mod samples;
 mod scaling;
@@ -19,6 +20,9 @@ mod truth;
 
 /// How long a change may take until the hosts are as it says.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// How often is looked where nothing tells.
+const POLL: Duration = Duration::from_millis(50);
 
 /// The one registry, with all images in it. Its process ends with this one.
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
@@ -48,7 +52,7 @@ struct Real {
 impl Real {
     /// A lattice with these hosts, by name and with further labels, and an operator on it.
     async fn start(name: &str, hosts: &[(&'static str, &[(&str, &str)])]) -> Self {
-        let real = Self::without_operator(name, hosts).await;
+        let mut real = Self::without_operator(name, hosts).await;
         real.stage.put_lattice(&serde_json::json!({})).await;
         real.stage.start_operator().await;
         real
@@ -77,6 +81,31 @@ impl Real {
         self.hosts.insert(name, host);
     }
 
+    /// Waits until the operator knows the lattice, so that what follows is not also its start.
+    async fn is_open(&self) {
+        self.stage
+            .lattice_until("the Lattice to be ready", |lattice| {
+                lattice.status.as_ref().is_some_and(|status| {
+                    status
+                        .conditions
+                        .iter()
+                        .any(|c| c.type_ == "Ready" && format!("{:?}", c.status) == "True")
+                })
+            })
+            .await;
+    }
+
+    /// Waits for something in the operator's log.
+    async fn until_log(&self, what: &str, holds: impl Fn(&str) -> bool) {
+        self.stage
+            .wait(what, async {
+                while !holds(&self.stage.log()) {
+                    tokio::time::sleep(POLL).await;
+                }
+            })
+            .await;
+    }
+
     /// Everything that the lattice holds, as [`Truth::lines`] says it.
     async fn lines(&self) -> Vec<String> {
         self.truth.lines(self.hosts.iter().map(|(name, host)| (host.id(), *name))).await
@@ -84,7 +113,7 @@ impl Real {
 
     /// Applies a manifest and waits until the Application says that it runs; then the lattice must
     /// hold just `expected`, in any order, and all of it within [`LIMIT`]. How long it took.
-    async fn becomes(&self, app: &str, manifest: &str, expected: &[&str]) -> Duration {
+    async fn becomes(&self, app: &str, manifest: &str, expected: &[impl AsRef<str>]) -> Duration {
         let start = now();
         self.stage.apply(manifest).await;
         self.stage.settled(app).await;
@@ -95,12 +124,12 @@ impl Real {
     }
 
     /// The lattice must hold just `expected`, in any order.
-    async fn holds(&self, expected: &[&str]) {
+    async fn holds<T: AsRef<str>>(&self, expected: &[T]) {
         assert_eq!(self.lines().await, sorted(expected), "{}", self.stage.log());
     }
 
     /// Waits until the lattice holds just `expected`, in any order. How long it took.
-    async fn comes_to_hold(&self, expected: &[&str]) -> Duration {
+    async fn comes_to_hold(&self, expected: &[impl AsRef<str>]) -> Duration {
         let (start, expected) = (now(), sorted(expected));
         loop {
             let lines = self.lines().await;
@@ -110,7 +139,7 @@ impl Real {
             if start.elapsed() > PATIENCE {
                 assert_eq!(lines, expected, "{}", self.stage.log());
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(POLL).await;
         }
     }
 
@@ -119,7 +148,7 @@ impl Real {
         let start = now();
         self.stage.delete(app).await;
         let took = start.elapsed();
-        self.holds(&[]).await;
+        self.holds::<&str>(&[]).await;
         assert!(took < LIMIT, "it took {took:?}\n{}", self.stage.log());
     }
 }
@@ -154,8 +183,8 @@ async fn image(name: &str) -> String {
     format!("{}/{name}", registry().await)
 }
 
-fn sorted(lines: &[&str]) -> Vec<String> {
-    let mut lines: Vec<_> = lines.iter().map(|line| (*line).to_owned()).collect();
+fn sorted(lines: &[impl AsRef<str>]) -> Vec<String> {
+    let mut lines: Vec<_> = lines.iter().map(|line| line.as_ref().to_owned()).collect();
     lines.sort();
     lines
 }

@@ -1,8 +1,10 @@
 //! Each kind of change, as callers and hosts see it.
+use std::collections::BTreeSet;
+
 use super::{Real, answers, free_address, image};
 
 /// A component that serves HTTP through a provider process, from two hosts.
-async fn shop(address: &str) -> String {
+pub(super) async fn shop(address: &str) -> String {
     format!(
         "
 apiVersion: core.oam.dev/v1beta1
@@ -48,32 +50,42 @@ spec:
     )
 }
 
-const A: &str = "a: component ~shop-web = hello:1 x1, of shop/web";
-const B: &str = "b: component ~shop-web = hello:1 x1, of shop/web";
-const HTTP: &str = "a: provider ~shop-http = http-server:1, of shop/http";
-const WORDS: &str = r#"config ~shop-words {"greeting":"good morning"}"#;
-const LINK: &str = "link ~shop-http -> ~shop-web wasi:http/incoming-handler [~shop-listen-#] []";
+/// What a shop comes to, with its front on the host `front` and an instance for each of `hosts`.
+pub(super) fn shown(address: &str, front: &str, hosts: &[&str]) -> Vec<String> {
+    let names: BTreeSet<_> = hosts.iter().collect();
+    let web = names.into_iter().map(|name| {
+        let count = hosts.iter().filter(|host| *host == name).count();
+        format!("{name}: component ~shop-web = hello:1 x{count}, of shop/web")
+    });
+    let rest = [
+        format!("{front}: provider ~shop-http = http-server:1, of shop/http"),
+        format!(r#"config ~shop-listen-# {{"address":"{address}"}}"#),
+        r#"config ~shop-words {"greeting":"good morning"}"#.to_owned(),
+        "link ~shop-http -> ~shop-web wasi:http/incoming-handler [~shop-listen-#] []".to_owned(),
+    ];
+    web.chain(rest).collect()
+}
 
 async fn with_a_shop(name: &str) -> (Real, String, String) {
     let real = Real::start(name, &[("a", &[("zone", "a")]), ("b", &[("zone", "b")])]).await;
     let address = free_address();
     let manifest = shop(&address).await;
-    real.becomes("shop", &manifest, &[A, B, HTTP, WORDS, LINK, &listen(&address)]).await;
+    real.becomes("shop", &manifest, &shown(&address, "a", &["a", "b"])).await;
     answers(&address, "good morning v1").await;
     (real, manifest, address)
 }
 
-fn listen(address: &str) -> String {
-    format!(r#"config ~shop-listen-# {{"address":"{address}"}}"#)
+/// `lines` with `from` replaced where it stands.
+fn with(lines: Vec<String>, from: &str, to: &str) -> Vec<String> {
+    lines.into_iter().map(|line| line.replace(from, to)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_config_value_shows_in_answers_and_a_deletion_leaves_nothing() {
     let (real, manifest, address) = with_a_shop("real-config").await;
 
-    let manifest = manifest.replace("good morning", "good night");
-    let words = r#"config ~shop-words {"greeting":"good night"}"#;
-    real.becomes("shop", &manifest, &[A, B, HTTP, words, LINK, &listen(&address)]).await;
+    let night = with(shown(&address, "a", &["a", "b"]), "morning", "night");
+    real.becomes("shop", &manifest.replace("morning", "night"), &night).await;
     answers(&address, "good night v1").await;
 
     real.leaves_nothing("shop").await;
@@ -82,20 +94,22 @@ async fn a_changed_config_value_shows_in_answers_and_a_deletion_leaves_nothing()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_is_removed_added_and_moved_to_another_address() {
     let (real, manifest, address) = with_a_shop("real-link").await;
+    let linked = shown(&address, "a", &["a", "b"]);
 
-    let (from, to) = (
-        manifest.find("        - type: link").unwrap(),
-        manifest.rfind("        - type:").unwrap(),
-    );
+    let from = manifest.find("        - type: link").unwrap();
+    let to = manifest.rfind("        - type:").unwrap();
     let unlinked = format!("{}{}", &manifest[..from], &manifest[to..]);
-    real.becomes("shop", &unlinked, &[A, B, HTTP, WORDS]).await;
+    let rest: Vec<_> =
+        linked.iter().filter(|line| !line.contains("shop-listen-")).cloned().collect();
+    assert_eq!(rest.len(), linked.len() - 2);
+    real.becomes("shop", &unlinked, &rest).await;
 
-    real.becomes("shop", &manifest, &[A, B, HTTP, WORDS, LINK, &listen(&address)]).await;
+    real.becomes("shop", &manifest, &linked).await;
     answers(&address, "good morning v1").await;
 
     let moved = free_address();
-    let manifest = manifest.replace(&address, &moved);
-    real.becomes("shop", &manifest, &[A, B, HTTP, WORDS, LINK, &listen(&moved)]).await;
+    let expected = shown(&moved, "a", &["a", "b"]);
+    real.becomes("shop", &manifest.replace(&address, &moved), &expected).await;
     answers(&moved, "good morning v1").await;
 
     real.leaves_nothing("shop").await;
@@ -105,9 +119,8 @@ async fn a_link_is_removed_added_and_moved_to_another_address() {
 async fn a_changed_image_serves_on_every_host() {
     let (real, manifest, address) = with_a_shop("real-image").await;
 
-    let manifest = manifest.replace("hello:1", "hello:2");
-    let (a, b) = (A.replace("hello:1", "hello:2"), B.replace("hello:1", "hello:2"));
-    real.becomes("shop", &manifest, &[&a, &b, HTTP, WORDS, LINK, &listen(&address)]).await;
+    let changed = with(shown(&address, "a", &["a", "b"]), "hello:1", "hello:2");
+    real.becomes("shop", &manifest.replace("hello:1", "hello:2"), &changed).await;
     // Whichever host answers.
     for _ in 0..10 {
         answers(&address, "good morning v2").await;

@@ -1,6 +1,4 @@
 //! The samples, with nothing replaced in them but images and addresses.
-use std::time::Duration;
-
 use super::{Commands, Real, answers, free_address, image};
 
 const HELLO_WORLD: &str = include_str!("../../../../config/samples/hello-world.yaml");
@@ -17,6 +15,7 @@ fn replaced(text: &str, replacements: &[(&str, &str)]) -> String {
 /// Runs hello-world with this provider, which inventories show as `shown`.
 async fn greets(name: &str, provider: &str, shown: &str) {
     let real = Real::start(name, &[("a", &[])]).await;
+    real.is_open().await;
     let mut commands = Commands::record(real.stage.nats.url()).await;
     let address = free_address();
     let manifest = replaced(
@@ -110,7 +109,7 @@ async fn the_stream_processor_answers_from_the_cloud_with_its_provider_beside_it
                 match client.request("stream.raw", "21 °C".into()).await {
                     Ok(answer) => return assert_eq!(answer.payload, "21 °C"),
                     // It subscribes some time after it was started.
-                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                    Err(_) => tokio::time::sleep(super::POLL).await,
                 }
             }
         })

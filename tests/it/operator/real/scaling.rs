@@ -2,7 +2,7 @@
 use super::{LIMIT, Real, image};
 
 /// One component without links, with this trait.
-async fn pool(scaler: &str) -> String {
+pub(super) async fn pool(scaler: &str) -> String {
     format!(
         "
 apiVersion: core.oam.dev/v1beta1
