@@ -24,6 +24,7 @@ mod lattice;
 mod lattice_metrics;
 mod lattice_status;
 mod lattices;
+mod memory;
 mod metrics;
 mod refusal;
 mod release;

@@ -2,7 +2,7 @@
 
 mod audit;
 mod kill;
-mod real;
 mod quiet;
+mod real;
 mod simulated;
 mod stage;
