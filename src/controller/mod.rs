@@ -12,6 +12,7 @@
 //!    command that goes there, so that a later process finds all that this one may have left.
 
 mod application;
+mod applied;
 mod call;
 mod claims;
 mod cleanup;

@@ -62,6 +62,12 @@ impl Current {
         ApplicationKey::new(&namespace, name.map_or("", String::as_str))
     }
 
+    /// What is likely to be a mistake, or deprecated.
+    #[must_use]
+    pub(super) fn warnings(&self) -> &[Problem] {
+        self.appfile.as_ref().as_ref().map_or(&[], |appfile| &appfile.warnings)
+    }
+
     /// Types of the components, by name.
     #[must_use]
     pub(super) fn types(&self) -> BTreeMap<String, String> {
