@@ -365,6 +365,7 @@ mod tests {
             revision: None,
             world: &world,
             decision: &decision,
+            warnings: &[],
             types: &BTreeMap::new(),
             token: None,
             now: "1",
