@@ -143,7 +143,7 @@ async fn hosts_of_old_are_reported_and_not_used() {
         if world.handle.health().unsupported.contains_key(&id) {
             break;
         }
-        world.changes.recv().await.unwrap();
+        let _ = world.changes.recv().await.unwrap();
     }
     assert!(!world.handle.observed().hosts.contains_key(&id));
 }

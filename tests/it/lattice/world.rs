@@ -104,7 +104,7 @@ pub(crate) async fn until(
                 return observed;
             }
             drop(observed);
-            changes.recv().await.expect("the watch goes on");
+            let _ = changes.recv().await.expect("the watch goes on");
         }
     };
     timeout(PATIENCE, waiting).await.unwrap_or_else(|_| {
