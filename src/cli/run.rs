@@ -82,9 +82,14 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     runtime.block_on(serve(args)).map_err(|error| Failure::Failed(chain(&error)))
 }
 
+/// The API server ends a watch after 290 s at the latest, so that a connection which is silent for
+/// longer is dead, whatever it looks like.
+const WATCH_SILENCE: Duration = Duration::from_secs(310);
+
 async fn serve(args: &RunArgs) -> Result<(), Error> {
     telemetry::init(args.log_format, args.log.as_deref());
-    let config = kube::Config::infer().await.map_err(Error::Kubeconfig)?;
+    let mut config = kube::Config::infer().await.map_err(Error::Kubeconfig)?;
+    config.read_timeout = Some(WATCH_SILENCE);
     let kube = kube::Client::try_from(config).map_err(Error::Client)?;
     let stop = stop_on_signals().map_err(Error::Signals)?;
 

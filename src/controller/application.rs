@@ -35,6 +35,8 @@ use crate::{
 pub(super) const FINALIZER: &str = "lattice.oam.dev/cleanup";
 /// Which of several Trellis installations an object is for.
 pub(super) const CLASS: &str = "lattice.oam.dev/controller-class";
+/// A pass that makes a few calls to the API server, each of 15 s at most, takes no longer.
+const LONGEST: Duration = Duration::from_mins(2);
 /// A failed pass is tried again after this, doubled by the watch's own changes at the earliest.
 const RETRY: Duration = Duration::from_secs(5);
 /// After another writer was faster, the watch is about to show what it wrote.
@@ -50,14 +52,15 @@ pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Resul
     let _timer = ctx.metrics.timer();
     let namespace = app.namespace().unwrap_or_default();
     let api = Api::<Application>::namespaced(ctx.kube.clone(), &namespace);
-    finalizer(&api, FINALIZER, app, |event| async {
+    let pass = finalizer(&api, FINALIZER, app, |event| async {
         match event {
             Event::Apply(app) => apply(&app, &ctx).await,
             Event::Cleanup(app) => cleanup(&app, &ctx).await,
         }
-    })
-    .await
-    .map_err(Error::from)
+    });
+    // kube's own calls for the finalizer have no end of their own.
+    let passed = tokio::time::timeout(LONGEST, pass).await;
+    passed.map_err(|_| Error::TimedOut)?.map_err(Error::from)
 }
 
 /// What is done about a pass that failed.

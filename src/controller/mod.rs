@@ -12,6 +12,7 @@
 //!    command that goes there, so that a later process finds all that this one may have left.
 
 mod application;
+mod applied;
 mod call;
 mod claims;
 mod cleanup;
@@ -24,6 +25,7 @@ mod lattice;
 mod lattice_metrics;
 mod lattice_status;
 mod lattices;
+mod memory;
 mod metrics;
 mod refusal;
 mod release;
@@ -32,6 +34,8 @@ mod revisions;
 mod run;
 mod settings;
 mod status;
+#[cfg(test)]
+mod tests;
 mod touched;
 mod workflow_status;
 
@@ -59,6 +63,8 @@ pub enum Error {
     /// Something of it is still on a lattice; kube keeps the finalizer only on an error.
     #[error("something is left on a lattice")]
     Deleting { look_again: std::time::Duration },
+    #[error("the API server did not answer in time")]
+    TimedOut,
     /// What was read is older than what was written; the next pass will know.
     #[error("acted on an old copy of the object")]
     Stale,
@@ -89,7 +95,7 @@ impl Error {
                 }
                 _ => false,
             },
-            Self::Secret { .. } | Self::Deleting { .. } => false,
+            Self::Secret { .. } | Self::Deleting { .. } | Self::TimedOut => false,
         }
     }
 
@@ -100,7 +106,7 @@ impl Error {
             Self::Revision(_) => metrics::FailedStep::Revision,
             Self::Status(_) => metrics::FailedStep::Status,
             Self::Secret { .. } => metrics::FailedStep::Secret,
-            Self::Finalizer(_) => metrics::FailedStep::Finalizer,
+            Self::Finalizer(_) | Self::TimedOut => metrics::FailedStep::Finalizer,
             Self::Stale | Self::Deleting { .. } => metrics::FailedStep::Stale,
         }
     }

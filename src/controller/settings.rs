@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use crate::{
-    api::Lattice,
+    api::{Lattice, LossPolicy, NatsSpec},
     lattice::{
         access::{Access, Credentials, CredentialsError},
         watch::Settings,
@@ -24,6 +24,8 @@ pub(super) enum SettingsError {
     Name(#[source] NameError),
     #[error("spec.{field}: `{text}` is no duration; write one such as 30s, 500ms or 1h30m")]
     Duration { field: &'static str, text: String },
+    #[error("spec.onHostLoss[{index}].policy: Hold is not supported yet; write Replace")]
+    Hold { index: usize },
     #[error("Secret {name}")]
     Credentials { name: String, source: CredentialsError },
     #[error(
@@ -39,6 +41,9 @@ pub(super) fn build(
     start_deadline: Duration,
 ) -> Result<Settings, SettingsError> {
     let spec = &lattice.spec;
+    if let Some(index) = spec.on_host_loss.iter().position(|on| on.policy == LossPolicy::Hold) {
+        return Err(SettingsError::Hold { index });
+    }
     let name: LatticeName = lattice.name_any().parse().map_err(SettingsError::Name)?;
     let credentials = match secret {
         None => Credentials::default(),
@@ -48,8 +53,7 @@ pub(super) fn build(
     let status = lattice.status.as_ref();
     let known_hosts: Vec<HostId> =
         status.into_iter().flat_map(|s| &s.hosts).filter_map(|host| host.id.parse().ok()).collect();
-    let access =
-        Access { urls: spec.nats.urls.clone(), credentials, inbox_prefix: Some(INBOX.into()) };
+    let access = Access { urls: urls(&spec.nats), credentials, inbox_prefix: Some(INBOX.into()) };
     Ok(Settings {
         wire_name: spec.lattice.clone(),
         control_prefix: spec.control_prefix.clone(),
@@ -64,6 +68,16 @@ pub(super) fn build(
         start_deadline,
         ..Settings::new(name, access)
     })
+}
+
+/// With `tls.required`, a server that offers no TLS is refused: the scheme says so.
+fn urls(nats: &NatsSpec) -> Vec<String> {
+    let required = nats.tls.as_ref().is_some_and(|tls| tls.required);
+    let url = |url: &String| match url.strip_prefix("nats://") {
+        Some(rest) if required => format!("tls://{rest}"),
+        Some(_) | None => url.clone(),
+    };
+    nats.urls.iter().map(url).collect()
 }
 
 /// The Secret's values, as bytes.
@@ -81,6 +95,18 @@ fn duration(field: &'static str, text: &str) -> Result<Duration, SettingsError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::TlsSpec;
+
+    #[test]
+    fn required_tls_is_asked_for_by_the_scheme() {
+        let nats = |required| NatsSpec {
+            urls: vec!["nats://a:4222".into(), "tls://b:4222".into()],
+            tls: Some(TlsSpec { required }),
+            ..NatsSpec::default()
+        };
+        assert_eq!(urls(&nats(true)), ["tls://a:4222", "tls://b:4222"]);
+        assert_eq!(urls(&nats(false)), ["nats://a:4222", "tls://b:4222"]);
+    }
 
     #[test]
     fn durations_are_read_as_kubernetes_users_write_them() {

@@ -170,8 +170,29 @@ impl<'a> Draft<'a> {
         };
         let (command, count, error) = (&failure.command, failure.count, &failure.error);
         let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
-        let message = format!("failed {times} to {command}: {error}");
+        let way_out = self.way_out(command);
+        let message = format!("failed {times} to {command}: {error}{way_out}");
         self.block(namespace, subject, Reason::Failing, message);
+    }
+
+    /// What to do about a start that fails; what else fails mends itself or says so.
+    fn way_out(&self, command: &Command) -> String {
+        let id = match command {
+            Command::StartProvider { id, .. } => id,
+            Command::ScaleComponent { id, count, .. } if *count > 0 => id,
+            Command::ScaleComponent { .. }
+            | Command::StopProvider { .. }
+            | Command::PutLink { .. }
+            | Command::DeleteLink { .. }
+            | Command::PutConfig { .. }
+            | Command::DeleteConfig { .. } => return String::new(),
+        };
+        let Some(workload) = self.inputs.desired.workloads.get(id) else { return String::new() };
+        format!(
+            ". It is tried again with a growing delay; if the image is at fault, correct \
+             properties.image of component {}",
+            workload.component
+        )
     }
 
     /// What keeps links and starts of one id apart, and one link command of a source from another.

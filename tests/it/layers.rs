@@ -132,7 +132,7 @@ fn no_module_uses_what_its_layer_forbids() {
             let text = fs::read_to_string(&file).unwrap();
             let impure = if *pure { IMPURE } else { &[] };
             for (number, line) in code_lines(&text) {
-                for word in forbidden.iter().chain(impure).filter(|word| line.contains(**word)) {
+                for word in forbidden.iter().chain(impure).filter(|word| has(line, word)) {
                     let file = file.strip_prefix(&source).unwrap().display();
                     found.push(format!("src/{file}:{number}: {word}"));
                 }
@@ -140,6 +140,15 @@ fn no_module_uses_what_its_layer_forbids() {
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Whether `line` has `word`, and not only as the beginning of a longer name.
+fn has(line: &str, word: &str) -> bool {
+    let inside = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let next = line[at + word.len()..].chars().next();
+        !word.ends_with(inside) || !next.is_some_and(inside)
+    })
 }
 
 /// The lines that are neither comments nor tests.
@@ -162,7 +171,7 @@ fn rust_files(place: &Path) -> Vec<PathBuf> {
             // Files of tests may use what they like.
             Some("tests.rs" | "tests" | "world.rs" | "properties.rs") => Vec::new(),
             Some(_) if path.is_dir() => rust_files(&path),
-            Some(name) if name.ends_with(".rs") => vec![path],
+            Some(_) if path.extension().is_some_and(|extension| extension == "rs") => vec![path],
             Some(_) | None => Vec::new(),
         })
         .collect()

@@ -11,4 +11,5 @@ mod lattice;
 mod layers;
 mod operator;
 mod plan_command;
+mod readme;
 mod trellis;

@@ -79,8 +79,9 @@ pub struct Host {
 impl Host {
     /// Starts a host in the lattice and waits until it listens for commands.
     ///
-    /// Hosts can log in with a password, a token or credentials, and can trust a server's
-    /// certificate; a server that wants an nkey or a client certificate refuses them.
+    /// The host library logs in with credentials ([`Auth::Jwt`](crate::Auth::Jwt)) and trusts the
+    /// authority of a server's certificate. It ignores a user or token in a URL and knows neither
+    /// nkeys alone nor client certificates: servers that want those refuse it.
     pub fn start(nats: &Nats, options: &HostOptions) -> Result<Self, Error> {
         Self::start_as(nats.client(), options)
     }
@@ -98,7 +99,7 @@ impl Host {
         let program = Program::new("wasmcloud-host", programs::host()?)
             .args([
                 "--nats",
-                &login(client),
+                &client.url,
                 "--lattice",
                 lattice,
                 "--allow-file-load",
@@ -183,14 +184,4 @@ impl Host {
     pub fn resume(&self) -> Result<(), Error> {
         Ok(self.process.resume()?)
     }
-}
-
-/// The server's URL with a user and a password or with a token, which hosts take only in there.
-fn login(client: &NatsClient) -> String {
-    let user = match (&client.user, &client.password, &client.token) {
-        (Some(user), Some(password), _) => format!("{user}:{password}@"),
-        (_, _, Some(token)) => format!("{token}@"),
-        _ => return client.url.clone(),
-    };
-    client.url.replacen("://", &format!("://{user}"), 1)
 }

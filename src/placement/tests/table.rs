@@ -384,7 +384,9 @@ fn a_failure_delays_the_same_and_not_what_mends_it() {
         [
             "later: scale component web on a to 1, after the delay after 1 failures, the last: no such \
          image",
-            "blocked: web: Failing: failed once to scale component web on a to 1: no such image",
+            "blocked: web: Failing: failed once to scale component web on a to 1: no such image. It is tried \
+             again with a growing delay; if the image is at fault, correct properties.image of \
+             component web",
         ]
     );
     assert_eq!(plan.wake_at, Some(at(1010)));
@@ -400,7 +402,9 @@ fn a_host_that_failed_three_times_gives_its_share_to_others_until_its_delay_is_o
         lines(&plan),
         [
             "scale component web on c to 1",
-            "blocked: web: Failing: failed 3 times to scale component web on b to 1: no such image",
+            "blocked: web: Failing: failed 3 times to scale component web on b to 1: no such image. It is tried \
+             again with a growing delay; if the image is at fault, correct properties.image of \
+             component web",
         ]
     );
     assert_eq!(plan.wake_at, Some(at(1010)));

@@ -3,14 +3,14 @@
 use std::{
     future::Future,
     path::PathBuf,
-    sync::LazyLock,
-    time::{Duration, Instant},
+    sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures::StreamExt;
 use kube::{
     Api, Client, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::{ApiResource, DynamicObject, GroupVersionKind},
     runtime::watcher,
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use trellis::api::{Application, Lattice};
 
 /// Longer than anything here takes, also on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Which operator an object is for; every test has its own.
 const CLASS: &str = "lattice.oam.dev/controller-class";
 
@@ -40,7 +40,7 @@ pub(crate) struct Stage {
     pub(crate) name: String,
     pub(crate) nats: Nats,
     pub(crate) kube: Client,
-    operator: Option<Process>,
+    operator: Mutex<Option<Process>>,
     scratch: Scratch,
     arguments: Vec<String>,
 }
@@ -58,12 +58,12 @@ impl Stage {
         .await
         .unwrap();
         let kube = client().await;
-        Self { name, nats, kube, operator: None, scratch, arguments: Vec::new() }
+        Self { name, nats, kube, operator: Mutex::default(), scratch, arguments: Vec::new() }
     }
 
     /// With a `Lattice` for its NATS server, and an operator that is ready.
     pub(crate) async fn start(name: &str) -> Self {
-        let mut stage = Self::set(name).await;
+        let stage = Self::set(name).await;
         stage.put_lattice(&json!({})).await;
         stage.start_operator().await;
         stage
@@ -94,7 +94,26 @@ impl Stage {
     }
 
     /// Starts the operator and waits until it is ready.
-    pub(crate) async fn start_operator(&mut self) {
+    pub(crate) async fn start_operator(&self) {
+        let before = self.log().matches(READY).count();
+        let mut operator = self.spawn().await;
+        let operator = tokio::task::spawn_blocking(move || {
+            let ready = |operator: &mut Process| {
+                (operator.log().matches(READY).count() > before).then_some(())
+            };
+            operator.wait_for("it was ready", PATIENCE, ready).unwrap();
+            operator
+        });
+        *self.operator() = Some(operator.await.unwrap());
+    }
+
+    /// Starts the operator, and doesn't wait for anything.
+    pub(crate) async fn launch_operator(&self) {
+        let operator = self.spawn().await;
+        *self.operator() = Some(operator);
+    }
+
+    async fn spawn(&self) -> Process {
         let log = self.log_path();
         let program = Program::new("trellis", env!("CARGO_BIN_EXE_trellis"))
             .args(["run", "--http-bind", "127.0.0.1:0", "--start-deadline", "3s"])
@@ -102,20 +121,12 @@ impl Stage {
             .args(["--log", "info,trellis=debug"])
             .args(&self.arguments)
             .env("KUBECONFIG", CLUSTER.kubeconfig());
-        let before = std::fs::read_to_string(&log).map_or(0, |log| log.matches(READY).count());
-        self.operator = Some(
-            tokio::task::spawn_blocking(move || {
-                let mut operator = Process::spawn(&program, &log).unwrap();
-                operator
-                    .wait_for("it was ready", PATIENCE, |operator| {
-                        (operator.log().matches(READY).count() > before).then_some(())
-                    })
-                    .unwrap();
-                operator
-            })
-            .await
-            .unwrap(),
-        );
+        let spawned = tokio::task::spawn_blocking(move || Process::spawn(&program, &log).unwrap());
+        spawned.await.unwrap()
+    }
+
+    fn operator(&self) -> std::sync::MutexGuard<'_, Option<Process>> {
+        self.operator.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn log_path(&self) -> PathBuf {
@@ -131,13 +142,13 @@ impl Stage {
     }
 
     /// `kill -9` of the operator.
-    pub(crate) fn kill_operator(&mut self) {
-        drop(self.operator.take());
+    pub(crate) fn kill_operator(&self) {
+        drop(self.operator().take());
     }
 
     /// SIGTERM; the operator's exit code.
-    pub(crate) async fn stop_operator(&mut self) -> Option<i32> {
-        let mut operator = self.operator.take().unwrap();
+    pub(crate) async fn stop_operator(&self) -> Option<i32> {
+        let mut operator = self.operator().take().unwrap();
         tokio::task::spawn_blocking(move || operator.stop().unwrap()).await.unwrap().code()
     }
 
@@ -239,7 +250,7 @@ impl Stage {
 
     /// Deletes the Application and waits until it is gone.
     pub(crate) async fn delete(&self, name: &str) {
-        self.applications().delete(name, &Default::default()).await.unwrap();
+        self.applications().delete(name, &DeleteParams::default()).await.unwrap();
         self.gone(name).await;
     }
 
@@ -254,27 +265,18 @@ impl Stage {
 
     /// Waits, but not for ever; the operator's log tells what went on instead.
     pub(crate) async fn wait<T>(&self, what: &str, waiting: impl Future<Output = T>) -> T {
-        let start = Instant::now();
-        match tokio::time::timeout(PATIENCE, waiting).await {
-            Ok(done) => {
-                eprintln!("{}: {what} took {:?}", self.name, start.elapsed());
-                done
-            }
-            Err(_) => {
-                let apps = self.applications().list(&Default::default()).await.unwrap();
-                let status: Vec<_> = apps.items.iter().map(|app| &app.status).collect();
-                panic!(
-                    "waited in vain for {what}; status: {}\nlog:\n{}",
-                    serde_json::to_string_pretty(&status).unwrap(),
-                    self.log()
-                )
-            }
+        if let Ok(done) = tokio::time::timeout(PATIENCE, waiting).await {
+            return done;
         }
+        let apps = self.applications().list(&ListParams::default()).await.unwrap();
+        let status: Vec<_> = apps.items.iter().map(|app| &app.status).collect();
+        let status = serde_json::to_string_pretty(&status).unwrap();
+        panic!("waited in vain for {what}; status: {status}\nlog:\n{}", self.log())
     }
 }
 
 /// What the operator logs once it has listed everything.
-const READY: &str = " ready";
+const READY: &str = "trellis::controller::run: ready\n";
 
 async fn client() -> Client {
     let kubeconfig = Kubeconfig::read_from(CLUSTER.kubeconfig()).unwrap();

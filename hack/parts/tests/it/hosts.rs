@@ -157,7 +157,7 @@ async fn providers_of_a_killed_host_end_with_its_value() {
 
 #[test]
 fn a_host_logs_in_wherever_it_can() {
-    for auth in [Auth::Password, Auth::Token, Auth::Jwt, Auth::Tls] {
+    for auth in [Auth::Jwt, Auth::Tls] {
         let nats = Nats::start(NatsOptions { auth, ..NatsOptions::default() }).unwrap();
         let host = Host::start(&nats, &HostOptions::default());
         assert!(host.is_ok(), "{auth:?}: {}", host.unwrap_err());

@@ -1,0 +1,220 @@
+//! The pure parts together: a spec and a lattice in, a status and events out.
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    decision::{Decision, Plans, Sight, World, decide},
+    events::transitions,
+    refusal::{Refusal, Stage},
+    status::{self, Facts, condition, is_true},
+};
+use crate::{
+    api::{ApplicationStatus, Phase, RevisionName},
+    appfile::{self, Appfile, Manifest, Stamp, Target},
+    lattice::wire::Snapshot,
+    model::{ApplicationKey, Gate, LatticeName, Moment, Observed, Owner},
+    placement::{Claims, Created},
+    workflow,
+};
+
+const NOON: &str = "2026-01-01T12:00:00Z";
+
+fn appfile(instances: u32) -> Appfile {
+    let spec = json!({ "components": [{
+        "name": "web",
+        "type": "component",
+        "properties": { "image": "registry.example/web:1" },
+        "traits": [{ "type": "spreadscaler", "properties": { "instances": instances } }],
+    }] });
+    let none = BTreeMap::new();
+    let manifest = Manifest {
+        namespace: "default",
+        name: "shop",
+        labels: &none,
+        annotations: &none,
+        spec: &spec,
+    };
+    appfile::parse(&manifest).unwrap()
+}
+
+fn lattice() -> LatticeName {
+    "edge".parse().unwrap()
+}
+
+/// One host, which runs `instances` of what the Appfile wants.
+fn observed(app: &Appfile, instances: u32) -> Observed {
+    let desired = app.desired(&stamp(), [&app.key.namespace]);
+    let (id, workload) = desired.workloads.first_key_value().unwrap();
+    let running = json!([{
+        "id": id.as_str(), "image_ref": &*workload.image, "annotations": workload.annotations,
+        "max_instances": instances, "revision": 0,
+    }]);
+    let components = if instances == 0 { json!([]) } else { running };
+    snapshot(&json!({ "hosts": [{
+        "host_id": "NA", "friendly_name": "one", "labels": {}, "version": "1.9.2",
+        "uptime_seconds": 100, "components": components, "providers": [],
+    }] }))
+}
+
+fn snapshot(inventory: &Value) -> Observed {
+    let text = inventory.to_string();
+    Snapshot::parse(text.as_bytes()).unwrap().into_observed(lattice(), at(100))
+}
+
+fn at(seconds: u64) -> Moment {
+    Moment(Duration::from_secs(seconds))
+}
+
+fn stamp() -> Stamp {
+    let application = ApplicationKey::new("default", "shop");
+    let owner = Owner { installation: "trellis".into(), application };
+    Stamp { owner, uid: "".into(), revision: "shop-v1".into() }
+}
+
+fn world(app: &Appfile, observed: Observed, finished: bool) -> World {
+    let desired = Arc::new(app.desired(&stamp(), [&app.key.namespace]));
+    let mut claims = Claims::default();
+    claims.set(&app.key, Created { at: 0, uid: "a".into() }, Arc::clone(&desired));
+    let namespace = Arc::clone(&app.key.namespace);
+    let targets = [Target { lattice: lattice(), namespace, topologies: Vec::new() }];
+    let sight = Sight {
+        desired,
+        former: Vec::new(),
+        observed: Arc::new(observed),
+        claims: Arc::new(claims),
+        time: at(200),
+    };
+    World {
+        steps: workflow::generate(app, &targets),
+        finished,
+        sights: BTreeMap::from([(lattice(), sight)]),
+    }
+}
+
+fn report(
+    before: &ApplicationStatus,
+    world: &World,
+    decision: &Decision,
+    refusal: Option<&Refusal>,
+) -> ApplicationStatus {
+    let revision = RevisionName { name: "shop-v1".into(), revision: 1, revision_hash: "h".into() };
+    status::compute(&Facts {
+        generation: Some(1),
+        before,
+        refusal,
+        revision: Some(&revision),
+        world,
+        decision,
+        warnings: &[],
+        types: &BTreeMap::from([("web".into(), "component".into())]),
+        token: None,
+        now: NOON,
+    })
+}
+
+fn reason<'a>(status: &'a ApplicationStatus, type_: &str) -> &'a str {
+    condition(status, type_).and_then(|c| c.reason.as_deref()).unwrap_or_default()
+}
+
+#[test]
+fn a_status_tells_how_far_an_application_is() {
+    let app = appfile(2);
+    let cases = [
+        // running, seen whole before, phase, ready, reason of Ready
+        (0, false, Phase::RunningWorkflow, "0/1", "Progressing"),
+        (1, false, Phase::RunningWorkflow, "0/1", "Progressing"),
+        (2, false, Phase::Running, "1/1", "Running"),
+        (2, true, Phase::Running, "1/1", "Running"),
+        (1, true, Phase::Unhealthy, "0/1", "Progressing"),
+    ];
+    for (running, finished, phase, ready, why) in cases {
+        let world = world(&app, observed(&app, running), finished);
+        let decision = decide(&world, &mut Plans::default());
+        let status = report(&ApplicationStatus::default(), &world, &decision, None);
+        let name = format!("{running} running, finished {finished}");
+        assert_eq!(status.status, Some(phase), "{name}");
+        assert_eq!(status.summary.as_ref().unwrap().ready, ready, "{name}");
+        assert_eq!(reason(&status, "Ready"), why, "{name}");
+        assert_eq!(is_true(&status, "Ready"), phase == Phase::Running, "{name}");
+    }
+}
+
+#[test]
+fn equal_facts_give_an_equal_status_at_any_time() {
+    let app = appfile(2);
+    let world = world(&app, observed(&app, 2), true);
+    let decision = decide(&world, &mut Plans::default());
+    let first = report(&ApplicationStatus::default(), &world, &decision, None);
+    assert_eq!(report(&first, &world, &decision, None), first);
+    assert_eq!(transitions(&first, &first), []);
+}
+
+#[test]
+fn a_refused_spec_is_stalled_with_its_problems_and_says_so_once() {
+    let app = appfile(2);
+    let world = world(&app, observed(&app, 2), true);
+    let decision = decide(&world, &mut Plans::default());
+    let running = report(&ApplicationStatus::default(), &world, &decision, None);
+    let problems = appfile::parse_document(&json!({ "spec": {} }), "default").unwrap_err();
+    let refusal = Refusal { stage: Stage::Parse, problems };
+    let refused = report(&running, &world, &decision, Some(&refusal));
+    assert_eq!(refused.status, Some(Phase::Starting));
+    assert!(!is_true(&refused, "Parsed") && !is_true(&refused, "Ready"));
+    assert!(is_true(&refused, "Stalled"));
+    assert_eq!(refused.services, running.services, "what was released goes on");
+    let events = transitions(&running, &refused);
+    assert_eq!(events.len(), 1);
+    assert_eq!((events[0].reason.as_str(), events[0].warning), ("FailedParse", true));
+    assert_eq!(transitions(&refused, &refused), []);
+}
+
+#[test]
+fn losing_and_regaining_instances_is_degraded_and_recovered() {
+    let app = appfile(2);
+    let at = |running| {
+        let world = world(&app, observed(&app, running), true);
+        let decision = decide(&world, &mut Plans::default());
+        (world, decision)
+    };
+    let (world, decision) = at(2);
+    let well = report(&ApplicationStatus::default(), &world, &decision, None);
+    let (world, decision) = at(1);
+    let ill = report(&well, &world, &decision, None);
+    let (world, decision) = at(2);
+    let again = report(&ill, &world, &decision, None);
+    let reasons = |before, after| -> Vec<String> {
+        transitions(before, after).into_iter().map(|event| event.reason).collect()
+    };
+    assert_eq!(reasons(&well, &ill), ["Degraded"]);
+    assert_eq!(reasons(&ill, &again), ["Recovered"]);
+}
+
+#[test]
+fn nothing_counts_as_gone_while_a_lattice_is_not_whole() {
+    let app = appfile(2);
+    let mut nothing = app.clone();
+    nothing.components.clear();
+    for (gate, settled) in [
+        (Gate::Open, true),
+        (Gate::Settling, false),
+        (Gate::Disconnected { why: "no route".into() }, false),
+    ] {
+        let mut seen = snapshot(&json!({}));
+        seen.gate = gate.clone();
+        let world = world(&nothing, seen, true);
+        let decision = decide(&world, &mut Plans::default());
+        assert_eq!(decision.settled, settled, "{gate:?}");
+    }
+}
+
+#[test]
+fn a_pass_that_changes_nothing_plans_nothing() {
+    let app = appfile(2);
+    let world = world(&app, observed(&app, 2), true);
+    let mut plans = Plans::default();
+    let first = decide(&world, &mut plans);
+    let again = decide(&world, &mut plans);
+    let plan = |decision: &Decision| Arc::clone(&decision.plans[&lattice()]);
+    assert!(Arc::ptr_eq(&plan(&first), &plan(&again)));
+}
