@@ -2,21 +2,14 @@
 use k8s_openapi::api::core::v1::Event;
 use kube::{Api, ResourceExt, api::ListParams};
 use tokio::task::block_in_place;
-use trellis::api::{Application, Phase};
+use trellis::api::Phase;
 
 use super::{
-    LIMIT, Real, answers, free_address,
+    LIMIT, Real, answers, condition, free_address,
     lifecycle::{shop, shown},
     now,
     scaling::pool,
 };
-
-/// The Application's condition: its status, reason and message.
-fn condition<'a>(app: &'a Application, type_: &str) -> Option<(String, &'a str, &'a str)> {
-    let condition = app.status.as_ref()?.conditions.iter().find(|c| c.type_ == type_)?;
-    let text = |text: &'a Option<String>| text.as_deref().unwrap_or_default();
-    Some((format!("{:?}", condition.status), text(&condition.reason), text(&condition.message)))
-}
 
 /// Reasons of the Application's events, in order.
 async fn reasons(real: &Real, app: &str) -> Vec<String> {
