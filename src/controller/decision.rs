@@ -72,7 +72,9 @@ pub(super) struct Decision {
     pub steps: Vec<StepProgress>,
     /// Whether this release has been seen whole at least once.
     pub finished: bool,
-    /// Whether nothing is left to do, removals included.
+    /// Whether nothing is left to do, removals included, as far as can be seen.
+    pub idle: bool,
+    /// Whether that is certain, because all that there is can be seen.
     pub settled: bool,
     /// The earliest time at which deciding again could give something else.
     pub wake_at: Option<std::time::Duration>,
@@ -96,15 +98,14 @@ pub(super) fn decide(world: &World, known: &mut Plans) -> Decision {
     let finished = world.finished || steps.iter().all(|step| step.succeeded);
     let plans =
         if finished && !world.finished { plan_all(world, Removal::Allowed, known) } else { first };
-    let settled = finished
-        && world.sights.values().all(Sight::is_certain)
-        && plans.values().all(|plan| plan.is_settled());
+    let idle = finished && plans.values().all(|plan| plan.is_settled());
+    let settled = idle && world.sights.values().all(Sight::is_certain);
     let wake_at = world
         .sights
         .iter()
         .filter_map(|(name, sight)| Some(plans.get(name)?.wake_at?.since(sight.time)))
         .min();
-    Decision { plans, steps, finished, settled, wake_at }
+    Decision { plans, steps, finished, idle, settled, wake_at }
 }
 
 fn plan_all(

@@ -101,8 +101,8 @@ async fn write_status(
     let (after, wake) = match (error, &seen) {
         (Some(error), _) => lattice_status::compute(lattice, &Facts::Unusable(error), &now()),
         (None, Some((health, observed))) => {
-            let gone_for = ctx.lattices.gone_for(name, &health.gate);
-            let facts = Facts::Watched { health, observed, gone_for };
+            let unusable_for = ctx.lattices.unusable_for(name, &health.gate);
+            let facts = Facts::Watched { health, observed, unusable_for };
             lattice_status::compute(lattice, &facts, &now())
         }
         (None, None) => return Ok(Action::await_change()),

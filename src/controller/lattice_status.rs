@@ -6,7 +6,7 @@ use super::{
     settings::SettingsError,
 };
 use crate::{
-    api::{HostCounts, HostSummary, Lattice, LatticeStatus},
+    api::{ConditionStatus, HostCounts, HostSummary, Lattice, LatticeStatus},
     controller::chain,
     lattice::inventory::Health,
     model::{Gate, HostState, Observed},
@@ -14,7 +14,8 @@ use crate::{
 
 /// A status lists no more hosts than this.
 const MAX_HOSTS: usize = 2000;
-/// A connection that is gone for less is nobody's business.
+/// A lattice that can't be used for less, be it for a lost connection or because this process has
+/// just begun to look, is nobody's business.
 pub(super) const BLIP: Duration = Duration::from_secs(30);
 
 /// What is known of a lattice.
@@ -25,8 +26,8 @@ pub(super) enum Facts<'a> {
     Watched {
         health: &'a Health,
         observed: &'a Observed,
-        /// How long the connection has been gone; `None` while there is one.
-        gone_for: Option<Duration>,
+        /// How long it has been disconnected or not been seen whole; `None` while it can be used.
+        unusable_for: Option<Duration>,
     },
 }
 
@@ -45,10 +46,10 @@ pub(super) fn compute(
             let message = chain(*error);
             (all("Unusable", &message), None)
         }
-        Facts::Watched { health, observed, gone_for } => {
+        Facts::Watched { health, observed, unusable_for } => {
             count_hosts(&mut after, observed);
             report_troubles(&mut after, health, generation, now);
-            watched(&after, health, *gone_for)
+            watched(&after, health, *unusable_for)
         }
     };
     for verdict in verdicts.iter().flatten() {
@@ -67,21 +68,21 @@ fn all(reason: &'static str, message: &str) -> Verdicts {
 fn watched(
     status: &LatticeStatus,
     health: &Health,
-    gone_for: Option<Duration>,
+    unusable_for: Option<Duration>,
 ) -> (Verdicts, Option<Duration>) {
+    let left = BLIP.saturating_sub(unusable_for.unwrap_or_default());
+    let spare = !left.is_zero();
     if let Gate::Disconnected { why } = &health.gate {
-        let was = status
-            .conditions
-            .iter()
-            .any(|c| c.type_ == "Connected" && c.status == crate::api::ConditionStatus::True);
-        let left = BLIP.saturating_sub(gone_for.unwrap_or_default());
-        if was && !left.is_zero() {
+        if spare && was(status, "Connected") {
             return ([None, None, None], Some(left));
         }
         return (all("Disconnected", why), None);
     }
     let connected = Some(Verdict::yes("Connected", "Connected", ""));
     if !health.gate.may_add() {
+        if spare && was(status, "Ready") {
+            return ([connected, None, None], Some(left));
+        }
         let message = health.gate.to_string();
         let verdicts = ["Synced", "Ready"].map(|n| Some(Verdict::no(n, "Syncing", &message)));
         let [synced, ready] = verdicts;
@@ -139,6 +140,11 @@ fn report_troubles(
     }
 }
 
+fn was(status: &LatticeStatus, condition: &str) -> bool {
+    let named = status.conditions.iter().find(|c| c.type_ == condition);
+    named.is_some_and(|c| c.status == ConditionStatus::True)
+}
+
 fn count_hosts(status: &mut LatticeStatus, observed: &Observed) {
     if !observed.gate.may_add() {
         return; // What isn't whole must not replace what was.
@@ -161,4 +167,57 @@ fn count_hosts(status: &mut LatticeStatus, observed: &Observed) {
         };
     status.hosts = observed.hosts.iter().take(MAX_HOSTS).map(summary).collect();
     status.host_counts = Some(counts);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::{api::LatticeSpec, model::LatticeName};
+
+    /// The three conditions, and whether time alone would change them.
+    fn shown(before: Option<&'static str>, gate: Gate, for_seconds: u64) -> (Vec<String>, bool) {
+        let spec: LatticeSpec =
+            serde_json::from_value(serde_json::json!({ "nats": { "urls": ["nats://n"] } }))
+                .unwrap();
+        let mut lattice = Lattice::new("edge", spec);
+        let mut status = LatticeStatus::default();
+        for name in before.into_iter().flat_map(|_| ["Connected", "Synced", "Ready"]) {
+            set(&mut status.conditions, &Verdict::yes(name, before.unwrap(), ""), None, "1");
+        }
+        lattice.status = before.map(|_| status);
+        let health = Health {
+            gate: gate.clone(),
+            server: None,
+            complaint: None,
+            hosts: BTreeMap::new(),
+            duplicates: BTreeSet::new(),
+            unsupported: BTreeMap::new(),
+            mass_loss: None,
+            links_unreadable: false,
+        };
+        let mut observed = Observed::unknown("edge".parse::<LatticeName>().unwrap());
+        observed.gate = gate;
+        let unusable_for = Some(Duration::from_secs(for_seconds));
+        let facts = Facts::Watched { health: &health, observed: &observed, unusable_for };
+        let (after, wake) = compute(&lattice, &facts, "2");
+        let reasons = after.conditions.into_iter().filter_map(|c| c.reason);
+        (reasons.collect(), wake.is_some())
+    }
+
+    #[test]
+    fn what_was_ready_is_taken_for_ready_for_a_while() {
+        let gone = || Gate::Disconnected { why: "the connection was lost".into() };
+        let syncing = || Gate::Syncing { waiting_for: BTreeSet::new() };
+        let all = |reason: &str| vec![reason.to_owned(); 3];
+        let syncs = || ["Connected", "Syncing", "Syncing"].map(str::to_owned).to_vec();
+        let held = || ["Connected", "Was", "Was"].map(str::to_owned).to_vec();
+        assert_eq!(shown(None, gone(), 0), (all("Disconnected"), false));
+        assert_eq!(shown(Some("Was"), gone(), 0), (all("Was"), true));
+        assert_eq!(shown(Some("Was"), gone(), 30), (all("Disconnected"), false));
+        assert_eq!(shown(None, syncing(), 0), (syncs(), false));
+        assert_eq!(shown(Some("Was"), syncing(), 0), (held(), true), "as after a restart");
+        assert_eq!(shown(Some("Was"), syncing(), 30), (syncs(), false));
+    }
 }

@@ -34,8 +34,8 @@ struct Entry {
     object: Arc<Lattice>,
     /// `None` while its settings are wrong.
     handle: Option<Handle>,
-    /// Since when the connection has been gone.
-    gone_since: Option<Moment>,
+    /// Since when it has been disconnected or not been seen whole.
+    unusable_since: Option<Moment>,
     settings: Option<Settings>,
 }
 
@@ -96,8 +96,8 @@ impl Lattices {
             (_, None) => None,
         };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let gone_since = known.get(name).and_then(|old| old.gone_since);
-        let entry = Entry { object: Arc::clone(&object), handle, gone_since, settings };
+        let unusable_since = known.get(name).and_then(|old| old.unusable_since);
+        let entry = Entry { object: Arc::clone(&object), handle, unusable_since, settings };
         let old = known.insert(name.clone(), entry);
         drop(known);
         if old.is_none() {
@@ -146,15 +146,13 @@ impl Lattices {
         self.read().get(name).and_then(|entry| entry.handle.clone())
     }
 
-    /// How long the connection has been gone; `None` while there is one.
-    pub fn gone_for(&self, name: &LatticeName, gate: &Gate) -> Option<Duration> {
+    /// How long it has been disconnected or not been seen whole; `None` while it can be used.
+    pub fn unusable_for(&self, name: &LatticeName, gate: &Gate) -> Option<Duration> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let entry = known.get_mut(name)?;
-        entry.gone_since = match gate {
-            Gate::Disconnected { .. } => entry.gone_since.or_else(|| Some(clock::now())),
-            Gate::Syncing { .. } | Gate::Settling | Gate::MassLoss { .. } | Gate::Open => None,
-        };
-        entry.gone_since.map(|since| clock::now().since(since))
+        entry.unusable_since =
+            (!gate.may_add()).then(|| entry.unusable_since.unwrap_or_else(clock::now));
+        entry.unusable_since.map(|since| clock::now().since(since))
     }
 
     /// The counters of every lattice's task.

@@ -16,7 +16,10 @@ use serde_json::Value;
 use simhost::{SimLattice, Verb};
 use trellis::api::ApplicationRevision;
 
-use super::{simulated::lattice, stage::Stage};
+use super::{
+    simulated::{SHOP, lattice},
+    stage::Stage,
+};
 
 const KILLS: usize = 20;
 const SEED: u64 = 7;
@@ -32,37 +35,6 @@ const PULL: Duration = Duration::from_millis(600);
 /// What runs at the same time, each at a step of its own.
 const APPLICATIONS: [&str; 3] = ["red", "green", "blue"];
 
-const FIRST: &str = "
-apiVersion: core.oam.dev/v1beta1
-kind: Application
-metadata: { name: APP }
-spec:
-  components:
-    - name: web
-      type: component
-      properties:
-        image: registry.example/APP/web:1
-        config: [{ name: greeting, properties: { text: hi } }]
-      traits:
-        - { type: spreadscaler, properties: { instances: 2 } }
-        - type: link
-          properties: { target: api, namespace: example, package: api, interfaces: [call] }
-    - name: api
-      type: component
-      properties: { image: registry.example/APP/api:1 }
-    - name: http
-      type: capability
-      properties: { image: registry.example/APP/http:1 }
-      traits:
-        - type: link
-          properties:
-            target: web
-            namespace: wasi
-            package: http
-            interfaces: [incoming-handler]
-            source: { config: [{ name: address, properties: { address: 0.0.0.0:8000 } }] }
-";
-
 /// Another image, count, config, link and link config.
 fn second() -> String {
     [
@@ -73,7 +45,7 @@ fn second() -> String {
         ("0.0.0.0:8000", "0.0.0.0:9000"),
     ]
     .into_iter()
-    .fold(FIRST.to_owned(), |manifest, (old, new)| {
+    .fold(SHOP.to_owned(), |manifest, (old, new)| {
         assert!(manifest.contains(old), "{old}");
         manifest.replace(old, new)
     })
@@ -158,9 +130,9 @@ impl Run<'_> {
             self.sim.images().slow(&format!("registry.example/{name}/{image}"), PULL);
         }
         let mut pictures = Vec::new();
-        for (phase, manifest) in [(Phase::Deploy, FIRST), (Phase::Update, &second())] {
+        for (phase, manifest) in [(Phase::Deploy, SHOP), (Phase::Update, &second())] {
             self.enter(name, phase);
-            self.stage.apply(&manifest.replace("APP", name)).await;
+            self.stage.apply(&manifest.replace("NAME", name)).await;
             self.stage.settled(name).await;
             pictures.push(self.picture(name));
         }
@@ -207,7 +179,7 @@ impl Run<'_> {
         let mut config = self.sim.config();
         config.retain(|config, _| config.starts_with(&ours));
         let picture = serde_json::json!({ "things": things, "links": links, "config": config });
-        let text = picture.to_string().replace(name, "APP").replace(&id_part(name), "APP");
+        let text = picture.to_string().replace(name, "NAME").replace(&id_part(name), "NAME");
         serde_json::from_str(&text).unwrap()
     }
 

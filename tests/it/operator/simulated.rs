@@ -1,6 +1,7 @@
 //! The operator on simulated hosts.
 use std::time::Duration;
 
+use futures::StreamExt;
 use simhost::{HostOptions, LatticeOptions, SimLattice};
 
 use super::stage::Stage;
@@ -13,6 +14,50 @@ pub(crate) async fn lattice(stage: &Stage, hosts: usize) -> SimLattice {
     sim.add_hosts(hosts, |_| HostOptions::default()).await.unwrap();
     sim
 }
+
+/// Waits until every host has sent `rounds` heartbeats: longer than anything that they could have
+/// set off takes.
+pub(crate) async fn heartbeats(stage: &Stage, sim: &SimLattice, rounds: usize) {
+    let seen = async {
+        let nats = async_nats::connect(stage.nats.url()).await.unwrap();
+        let subject = format!("wasmbus.evt.{}.host_heartbeat", sim.options().name);
+        let beats = nats.subscribe(subject).await.unwrap();
+        beats.take(rounds * sim.hosts().len()).collect::<Vec<_>>().await
+    };
+    stage.wait("heartbeats", seen).await;
+}
+
+/// An Application with everything: put its name for `NAME`.
+pub(crate) const SHOP: &str = "
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: { name: NAME }
+spec:
+  components:
+    - name: web
+      type: component
+      properties:
+        image: registry.example/NAME/web:1
+        config: [{ name: greeting, properties: { text: hi } }]
+      traits:
+        - { type: spreadscaler, properties: { instances: 2 } }
+        - type: link
+          properties: { target: api, namespace: example, package: api, interfaces: [call] }
+    - name: api
+      type: component
+      properties: { image: registry.example/NAME/api:1 }
+    - name: http
+      type: capability
+      properties: { image: registry.example/NAME/http:1 }
+      traits:
+        - type: link
+          properties:
+            target: web
+            namespace: wasi
+            package: http
+            interfaces: [incoming-handler]
+            source: { config: [{ name: address, properties: { address: 0.0.0.0:8000 } }] }
+";
 
 const WEB: &str = "
 apiVersion: core.oam.dev/v1beta1

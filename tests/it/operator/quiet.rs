@@ -1,0 +1,107 @@
+//! As wanted: no command, no write.
+use std::time::Duration;
+
+use kube::{Api, ResourceExt};
+use simhost::SimLattice;
+use trellis::api::Lattice;
+
+use super::{
+    audit::{self, Write},
+    simulated::{SHOP, heartbeats, lattice},
+    stage::{CLUSTER, Stage},
+};
+
+/// More than an operator that was started anew waits for what it can't see.
+const AFTER_A_RESTART: usize = 9;
+
+/// What the operator has done so far, on both sides.
+struct Silence<'a> {
+    stage: &'a Stage,
+    sim: &'a SimLattice,
+    writes: usize,
+    since: Duration,
+}
+
+impl<'a> Silence<'a> {
+    fn begins(stage: &'a Stage, sim: &'a SimLattice) -> Self {
+        Self { stage, sim, writes: audit::writes(stage).len(), since: sim.elapsed() }
+    }
+
+    /// What was written to the API server; nothing may have been sent to the lattice.
+    fn broken(&self) -> Vec<Write> {
+        let sent = self.sim.commands().writes().since(self.since);
+        assert_eq!(sent.0, [], "{}", self.stage.log());
+        audit::writes(self.stage).split_off(self.writes)
+    }
+
+    fn holds(&self) {
+        assert_eq!(self.broken(), [], "{}", self.stage.log());
+    }
+}
+
+async fn versions(stage: &Stage) -> [Option<String>; 2] {
+    let lattice = Api::<Lattice>::all(stage.kube.clone()).get(&stage.name).await.unwrap();
+    let app = stage.applications().get("shop").await.unwrap();
+    [lattice.resource_version(), app.resource_version()]
+}
+
+fn shop() -> String {
+    SHOP.replace("NAME", "shop")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_as_wanted_is_left_alone() {
+    let stage = Stage::start("quiet").await;
+    let sim = lattice(&stage, 2).await;
+    stage.apply(&shop()).await;
+    stage.settled("shop").await;
+    heartbeats(&stage, &sim, 3).await;
+
+    // Idle, and applied again.
+    let silence = Silence::begins(&stage, &sim);
+    let before = versions(&stage).await;
+    stage.apply(&shop()).await;
+    heartbeats(&stage, &sim, 4).await;
+    silence.holds();
+    assert_eq!(versions(&stage).await, before, "no field ticks");
+
+    // Touched, which changes nothing that is wanted.
+    let touch = ["label", "application", "shop", "touched=yes", "--namespace", "quiet"];
+    CLUSTER.kubectl(&touch, None).unwrap();
+    heartbeats(&stage, &sim, 3).await;
+    silence.holds();
+
+    // Started anew.
+    stage.stop_operator().await;
+    stage.start_operator().await;
+    heartbeats(&stage, &sim, AFTER_A_RESTART).await;
+    silence.holds();
+    stage.kill_operator();
+    stage.start_operator().await;
+    heartbeats(&stage, &sim, AFTER_A_RESTART).await;
+    silence.holds();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blip_of_nats_is_not_written_on_applications() {
+    let mut stage = Stage::start("blip").await;
+    let sim = lattice(&stage, 2).await;
+    stage.apply(&shop()).await;
+    stage.settled("shop").await;
+    heartbeats(&stage, &sim, 3).await;
+
+    let silence = (audit::writes(&stage).len(), sim.elapsed());
+    tokio::task::block_in_place(|| stage.nats.restart().unwrap());
+    heartbeats(&stage, &sim, 5).await;
+    // Hangs for less than it takes to give up on a host.
+    tokio::task::block_in_place(|| stage.nats.pause().unwrap());
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    tokio::task::block_in_place(|| stage.nats.resume().unwrap());
+    heartbeats(&stage, &sim, 5).await;
+    let (writes, since) = silence;
+    let written = Silence { stage: &stage, sim: &sim, writes, since }.broken();
+    assert!(written.len() <= 2, "{written:#?} {}", stage.log());
+    assert!(written.iter().all(|write| write.resource == "lattices/status"), "{written:#?}");
+    let api = stage.applications();
+    assert_eq!(api.get("shop").await.unwrap().status.unwrap().summary.unwrap().ready, "3/3");
+}
