@@ -177,7 +177,7 @@ mod tests {
     use crate::{api::LatticeSpec, model::LatticeName};
 
     /// The three conditions, and whether time alone would change them.
-    fn shown(before: Option<&str>, gate: Gate, for_seconds: u64) -> (Vec<String>, bool) {
+    fn shown(before: Option<&'static str>, gate: Gate, for_seconds: u64) -> (Vec<String>, bool) {
         let spec: LatticeSpec =
             serde_json::from_value(serde_json::json!({ "nats": { "urls": ["nats://n"] } }))
                 .unwrap();
