@@ -3,7 +3,9 @@
 mod audit;
 mod bad_input;
 mod kill;
-mod real;
+mod lattices;
+mod owned;
 mod quiet;
+mod real;
 mod simulated;
 mod stage;

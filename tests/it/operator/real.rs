@@ -52,7 +52,7 @@ struct Real {
 impl Real {
     /// A lattice with these hosts, by name and with further labels, and an operator on it.
     async fn start(name: &str, hosts: &[(&'static str, &[(&str, &str)])]) -> Self {
-        let mut real = Self::without_operator(name, hosts).await;
+        let real = Self::without_operator(name, hosts).await;
         real.stage.put_lattice(&serde_json::json!({})).await;
         real.stage.start_operator().await;
         real
