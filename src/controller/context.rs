@@ -20,8 +20,8 @@ use super::{
     claims::ClaimTables,
     index::Index,
     lattices::Lattices,
+    memory::Memory,
     metrics::Metrics,
-    release::Memory,
     revisions::Revisions,
     touched::Touched,
 };

@@ -12,6 +12,7 @@
 //!    command that goes there, so that a later process finds all that this one may have left.
 
 mod application;
+mod applied;
 mod call;
 mod claims;
 mod cleanup;
@@ -24,6 +25,7 @@ mod lattice;
 mod lattice_metrics;
 mod lattice_status;
 mod lattices;
+mod memory;
 mod metrics;
 mod refusal;
 mod release;

@@ -2,77 +2,23 @@
 //! may have left.
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, PoisonError},
-    time::Duration,
+    sync::Arc,
 };
 
 use kube::ResourceExt;
-use serde_json::Value;
 
 use super::{
     Error,
     context::Context,
-    decision::Plans,
+    memory::{self, Parsed},
     refusal::{Refusal, Stage},
     revisions::{self, Choice},
 };
 use crate::{
     api::{Application, ApplicationRevision, RevisionName, RevisionTarget},
-    appfile::{self, Appfile, Manifest, Problem, Problems, Stamp, Target},
-    model::{ApplicationKey, Desired, LatticeName, Owner},
+    appfile::{self, Problem, Target},
+    model::{ApplicationKey, Desired, LatticeName},
 };
-
-/// What is remembered of one Application between passes. All of it can be worked out again.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// The spec that was read last.
-    manifest: Option<Read>,
-    /// The targets that it was found to have, and with which facts.
-    targets: Option<Resolved>,
-    /// What was planned last.
-    pub(super) plans: Plans,
-    /// Earlier revisions, as read; a revision's spec never changes.
-    appfiles: BTreeMap<String, Parsed>,
-    /// What a revision wants on a lattice, for these namespaces.
-    desired: BTreeMap<(String, LatticeName), Wanted>,
-    /// When the status was written last, in this process's time.
-    pub last_write: Option<Duration>,
-    /// Since when a lattice that it uses can't be judged.
-    pub uncertain_since: Option<Duration>,
-}
-
-/// A spec, as it was read.
-#[derive(Debug)]
-struct Read {
-    from: ManifestKey,
-    appfile: Parsed,
-    hash: Arc<str>,
-}
-
-/// An Appfile, or why there is none; whoever has one of these shares it.
-type Parsed = Arc<Result<Appfile, Problems>>;
-
-#[derive(Debug)]
-struct Resolved {
-    appfile: Parsed,
-    /// [`Context::facts_version`].
-    facts: u64,
-    targets: Result<Vec<Target>, Problems>,
-}
-
-/// What is wanted, and for which namespaces that was worked out.
-#[derive(Debug)]
-struct Wanted {
-    namespaces: Vec<Arc<str>>,
-    desired: Arc<Desired>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct ManifestKey {
-    generation: Option<i64>,
-    labels: BTreeMap<String, String>,
-    annotations: BTreeMap<String, String>,
-}
 
 /// What is in force, and what came before it.
 #[derive(Debug, Default)]
@@ -107,15 +53,19 @@ impl Current {
             revision_hash: self.revision.spec.hash.clone(),
         }
     }
-}
 
-impl Current {
     /// The Application's.
     #[must_use]
     pub(super) fn key(&self) -> ApplicationKey {
         let name = self.revision.labels().get(revisions::NAME_LABEL);
         let namespace = self.revision.namespace().unwrap_or_default();
         ApplicationKey::new(&namespace, name.map_or("", String::as_str))
+    }
+
+    /// What is likely to be a mistake, or deprecated.
+    #[must_use]
+    pub(super) fn warnings(&self) -> &[Problem] {
+        self.appfile.as_ref().as_ref().map_or(&[], |appfile| &appfile.warnings)
     }
 
     /// Types of the components, by name.
@@ -131,9 +81,9 @@ impl Current {
 pub(super) async fn settle(app: &Application, ctx: &Context) -> Result<Release, Error> {
     let key = key_of(app);
     let known = ctx.revisions.of(&key);
-    let (parsed, hash) = parse(app, ctx, &key);
+    let (parsed, hash) = memory::parse(app, ctx, &key);
     let candidate = match &*parsed {
-        Ok(appfile) => resolve(ctx, &key, &parsed, appfile)
+        Ok(appfile) => memory::resolve(ctx, &key, &parsed, appfile)
             .map_err(|problems| Refusal { stage: Stage::Policy, problems }),
         Err(problems) => Err(Refusal { stage: Stage::Parse, problems: problems.clone() }),
     };
@@ -169,14 +119,15 @@ fn assemble(
 ) -> Release {
     let key = key_of(app);
     let mut release = Release { refusal, ..Release::default() };
-    forget_others(ctx, &key, current.as_ref());
+    let in_force = current.as_ref().map(|(revision, ..)| revision.name_any());
+    memory::forget_others(ctx, &key, in_force.as_deref());
     for revision in ctx.revisions.of(&key).into_iter().rev() {
         if revision.status.as_ref().is_some_and(|status| status.swept) {
             continue;
         }
-        let appfile = stored(ctx, &key, &revision);
+        let appfile = memory::stored(ctx, &key, &revision);
         for (lattice, namespaces) in recorded(&revision) {
-            let wanted = desired(app, ctx, &revision, &appfile, (&lattice, namespaces));
+            let wanted = memory::desired(app, ctx, &revision, &appfile, (&lattice, namespaces));
             release.former.entry(lattice).or_default().push(wanted);
         }
         release.unswept.push(revision);
@@ -193,7 +144,7 @@ fn assemble(
         let desired = by_lattice
             .into_iter()
             .map(|(lattice, namespaces)| {
-                let wanted = desired(app, ctx, &revision, &appfile, (&lattice, namespaces));
+                let wanted = memory::desired(app, ctx, &revision, &appfile, (&lattice, namespaces));
                 (lattice, wanted)
             })
             .collect();
@@ -202,128 +153,10 @@ fn assemble(
     release
 }
 
-/// Drops what is remembered of revisions that nothing is left of.
-fn forget_others(ctx: &Context, key: &ApplicationKey, current: Option<&Released>) {
-    let current = current.map(|(revision, ..)| revision.name_any());
-    let swept: Vec<_> = ctx
-        .revisions
-        .of(key)
-        .iter()
-        .filter(|revision| revision.status.as_ref().is_some_and(|status| status.swept))
-        .map(|revision| revision.name_any())
-        .filter(|name| Some(name) != current.as_ref())
-        .collect();
-    let memory = ctx.memories.of(key);
-    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    for name in swept {
-        memory.appfiles.remove(&name);
-        memory.desired.retain(|(revision, _), _| *revision != name);
-    }
-}
-
 /// `namespace/name`.
 #[must_use]
 pub(super) fn key_of(app: &Application) -> ApplicationKey {
     ApplicationKey::new(&app.namespace().unwrap_or_default(), &app.name_any())
-}
-
-/// The Appfile and its hash, read anew only if what they are read from is new.
-fn parse(app: &Application, ctx: &Context, key: &ApplicationKey) -> (Parsed, Arc<str>) {
-    let from = ManifestKey {
-        generation: app.metadata.generation,
-        labels: app.labels().clone(),
-        annotations: app.annotations().clone(),
-    };
-    let memory = ctx.memories.of(key);
-    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = &memory.manifest
-        && known.from == from
-    {
-        return (Arc::clone(&known.appfile), Arc::clone(&known.hash));
-    }
-    let appfile = Arc::new(appfile::parse(&Manifest {
-        namespace: &key.namespace,
-        name: &key.name,
-        labels: app.labels(),
-        annotations: app.annotations(),
-        spec: &app.spec.0,
-    }));
-    let hash: Arc<str> = appfile::revision_hash(&app.spec.0).into();
-    let known = Read { from, appfile: Arc::clone(&appfile), hash: Arc::clone(&hash) };
-    memory.manifest = Some(known);
-    (appfile, hash)
-}
-
-/// The targets, resolved anew only if the Appfile or what there is to choose from is new.
-fn resolve(
-    ctx: &Context,
-    key: &ApplicationKey,
-    parsed: &Parsed,
-    appfile: &Appfile,
-) -> Result<Vec<Target>, Problems> {
-    let memory = ctx.memories.of(key);
-    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    let facts = ctx.facts_version();
-    if let Some(known) = &memory.targets
-        && known.facts == facts
-        && Arc::ptr_eq(&known.appfile, parsed)
-    {
-        return known.targets.clone();
-    }
-    let targets = appfile.targets(&ctx.lattices.facts(ctx, appfile));
-    let known = Resolved { appfile: Arc::clone(parsed), facts, targets: targets.clone() };
-    memory.targets = Some(known);
-    targets
-}
-
-/// A revision's own Appfile, from what it stored.
-fn stored(ctx: &Context, key: &ApplicationKey, revision: &ApplicationRevision) -> Parsed {
-    let memory = ctx.memories.of(key);
-    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    let read = || {
-        let application = &revision.spec.application;
-        let texts = |field: &str| -> BTreeMap<String, String> {
-            let map = application.get("metadata").and_then(|m| m.get(field)).cloned();
-            map.and_then(|map| serde_json::from_value(map).ok()).unwrap_or_default()
-        };
-        let (labels, annotations) = (texts("labels"), texts("annotations"));
-        Arc::new(appfile::parse(&Manifest {
-            namespace: &key.namespace,
-            name: &key.name,
-            labels: &labels,
-            annotations: &annotations,
-            spec: application.get("spec").unwrap_or(&Value::Null),
-        }))
-    };
-    Arc::clone(memory.appfiles.entry(revision.name_any()).or_insert_with(read))
-}
-
-/// What a revision wants on a lattice, for the targets there with these namespaces.
-fn desired(
-    app: &Application,
-    ctx: &Context,
-    revision: &ApplicationRevision,
-    appfile: &Result<Appfile, Problems>,
-    (lattice, namespaces): (&LatticeName, Vec<Arc<str>>),
-) -> Arc<Desired> {
-    let key = key_of(app);
-    let owner =
-        Owner { installation: ctx.lattices.installation(lattice), application: key.clone() };
-    let Ok(appfile) = appfile else { return Arc::new(Desired::nothing(owner)) };
-    let memory = ctx.memories.of(&key);
-    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    let place = (revision.name_any(), lattice.clone());
-    if let Some(wanted) = memory.desired.get(&place)
-        && wanted.namespaces == namespaces
-        && wanted.desired.owner == owner
-    {
-        return Arc::clone(&wanted.desired);
-    }
-    let uid = app.uid().unwrap_or_default().into();
-    let stamp = Stamp { owner, uid, revision: place.0.as_str().into() };
-    let desired = Arc::new(appfile.desired(&stamp, &namespaces));
-    memory.desired.insert(place, Wanted { namespaces, desired: Arc::clone(&desired) });
-    desired
 }
 
 /// The targets that a revision wrote down, by lattice.
@@ -344,7 +177,7 @@ fn fall_back(
     known: &[Arc<ApplicationRevision>],
 ) -> Option<Released> {
     let newest = known.last()?;
-    let appfile = stored(ctx, key, newest);
+    let appfile = memory::stored(ctx, key, newest);
     let targets = newest.status.iter().flat_map(|status| &status.targets);
     let targets = targets
         .filter_map(|target| {

@@ -60,6 +60,7 @@ pub(super) async fn report(
         revision: name.as_ref(),
         world,
         decision,
+        warnings: current.map(super::release::Current::warnings).unwrap_or_default(),
         types: &types,
         token: app.annotations().get(RECONCILE).map(String::as_str),
         now: &now(),

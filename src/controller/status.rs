@@ -3,13 +3,15 @@ use std::collections::BTreeMap;
 
 use crate::{
     api::{
-        ApplicationStatus, AppliedResource, Condition, ConditionStatus, Instances, Phase,
-        RevisionName, Service, Summary, WorkflowStatus,
+        ApplicationStatus, Condition, ConditionStatus, Instances, Phase, RevisionName, Service,
+        Summary, WorkflowStatus,
     },
-    model::{Blocked, Desired, Gate, LatticeName, Observed, Plan, Progress, Subject, WorkloadId},
+    appfile::Problem,
+    model::{Blocked, Gate, LatticeName, Observed, Plan, Progress, Subject, WorkloadId},
 };
 
 use super::{
+    applied,
     conditions::{Verdict, set},
     decision::{Decision, StepProgress, World},
     refusal::{Refusal, Stage},
@@ -18,8 +20,6 @@ use super::{
 
 /// A status lists no more hosts a service than this.
 const MAX_HOSTS: usize = 20;
-/// A status lists no more things than this; whole lattices of links are for other tools.
-const MAX_APPLIED: usize = 500;
 
 /// What one pass found out about an Application.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(super) struct Facts<'a> {
     pub revision: Option<&'a RevisionName>,
     pub world: &'a World,
     pub decision: &'a Decision,
+    /// What is likely to be a mistake, or deprecated, in what was released.
+    pub warnings: &'a [Problem],
     /// Types of the components, by name.
     pub types: &'a BTreeMap<String, String>,
     /// The value of `lattice.oam.dev/reconcile`.
@@ -57,8 +59,8 @@ pub(super) fn compute(facts: &Facts) -> ApplicationStatus {
         summary: Some(summary(facts, &services, &verdicts)),
         workflow: workflow(facts),
         latest_revision: facts.revision.cloned(),
-        released: facts.before.released.clone(),
-        applied_resources: applied(facts),
+        released: applied::released(facts),
+        applied_resources: applied::resources(facts.world),
         reconciled: facts.token.map(Into::into).or_else(|| facts.before.reconciled.clone()),
         conditions,
         services,
@@ -202,6 +204,10 @@ fn verdicts(facts: &Facts, phase: Phase, services: &[Service]) -> Vec<Verdict> {
                 verdicts.push(Verdict::no(condition, refusal.reason(), &refusal.message()));
             }
             Some(refusal) if refusal.stage < stage => {}
+            Some(_) | None if stage == Stage::Parse => {
+                let warnings: Vec<_> = facts.warnings.iter().map(ToString::to_string).collect();
+                verdicts.push(Verdict::yes(condition, "Available", &warnings.join("\n")));
+            }
             Some(_) | None => verdicts.push(Verdict::yes(condition, "Available", "")),
         }
     }
@@ -299,32 +305,6 @@ fn workflow(facts: &Facts) -> Option<WorkflowStatus> {
     ))
 }
 
-fn applied(facts: &Facts) -> Vec<AppliedResource> {
-    let mut applied = Vec::new();
-    for (lattice, sight) in &facts.world.sights {
-        applied.extend(resources(lattice, &sight.desired));
-    }
-    applied.truncate(MAX_APPLIED);
-    applied
-}
-
-fn resources(lattice: &LatticeName, desired: &Desired) -> Vec<AppliedResource> {
-    desired
-        .workloads
-        .iter()
-        .map(|(id, workload)| AppliedResource {
-            kind: match workload.kind {
-                crate::model::WorkloadKind::Component => "Component".into(),
-                crate::model::WorkloadKind::Provider => "Provider".into(),
-            },
-            name: id.to_string(),
-            namespace: workload.namespace.to_string(),
-            cluster: lattice.to_string(),
-            ..AppliedResource::default()
-        })
-        .collect()
-}
-
 fn summary(facts: &Facts, services: &[Service], verdicts: &[Verdict]) -> Summary {
     let ready = services.iter().filter(|service| service.healthy).count();
     let lattices: Vec<_> = facts
@@ -385,6 +365,7 @@ mod tests {
             revision: None,
             world: &world,
             decision: &decision,
+            warnings: &[],
             types: &BTreeMap::new(),
             token: None,
             now: "1",

@@ -106,6 +106,7 @@ fn report(
         revision: Some(&revision),
         world,
         decision,
+        warnings: &[],
         types: &BTreeMap::from([("web".into(), "component".into())]),
         token: None,
         now: NOON,

@@ -1,0 +1,190 @@
+//! What is remembered of an Application between passes, so that a pass does only what is new. All of
+//! it can be worked out again.
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use kube::ResourceExt;
+use serde_json::Value;
+
+use super::{context::Context, decision::Plans, release::key_of};
+use crate::{
+    api::{Application, ApplicationRevision},
+    appfile::{self, Appfile, Manifest, Problems, Stamp, Target},
+    model::{ApplicationKey, Desired, LatticeName, Owner},
+};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The spec that was read last.
+    manifest: Option<Read>,
+    /// The targets that it was found to have, and with which facts.
+    targets: Option<Resolved>,
+    /// What was planned last.
+    pub(super) plans: Plans,
+    /// Earlier revisions, as read; a revision's spec never changes.
+    appfiles: BTreeMap<String, Parsed>,
+    /// What a revision wants on a lattice, for these namespaces.
+    desired: BTreeMap<(String, LatticeName), Wanted>,
+    /// When the status was written last, in this process's time.
+    pub last_write: Option<Duration>,
+    /// Since when a lattice that it uses can't be judged.
+    pub uncertain_since: Option<Duration>,
+}
+
+/// A spec, as it was read.
+#[derive(Debug)]
+struct Read {
+    from: ManifestKey,
+    appfile: Parsed,
+    hash: Arc<str>,
+}
+
+/// An Appfile, or why there is none; whoever has one of these shares it.
+pub(super) type Parsed = Arc<Result<Appfile, Problems>>;
+
+#[derive(Debug)]
+struct Resolved {
+    appfile: Parsed,
+    /// [`Context::facts_version`].
+    facts: u64,
+    targets: Result<Vec<Target>, Problems>,
+}
+
+/// What is wanted, and for which namespaces that was worked out.
+#[derive(Debug)]
+struct Wanted {
+    namespaces: Vec<Arc<str>>,
+    desired: Arc<Desired>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct ManifestKey {
+    generation: Option<i64>,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+}
+
+/// The Appfile and its hash, read anew only if what they are read from is new.
+pub(super) fn parse(app: &Application, ctx: &Context, key: &ApplicationKey) -> (Parsed, Arc<str>) {
+    let from = ManifestKey {
+        generation: app.metadata.generation,
+        labels: app.labels().clone(),
+        annotations: app.annotations().clone(),
+    };
+    let memory = ctx.memories.of(key);
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = &memory.manifest
+        && known.from == from
+    {
+        return (Arc::clone(&known.appfile), Arc::clone(&known.hash));
+    }
+    let appfile = Arc::new(appfile::parse(&Manifest {
+        namespace: &key.namespace,
+        name: &key.name,
+        labels: app.labels(),
+        annotations: app.annotations(),
+        spec: &app.spec.0,
+    }));
+    let hash: Arc<str> = appfile::revision_hash(&app.spec.0).into();
+    let known = Read { from, appfile: Arc::clone(&appfile), hash: Arc::clone(&hash) };
+    memory.manifest = Some(known);
+    (appfile, hash)
+}
+
+/// The targets, resolved anew only if the Appfile or what there is to choose from is new.
+pub(super) fn resolve(
+    ctx: &Context,
+    key: &ApplicationKey,
+    parsed: &Parsed,
+    appfile: &Appfile,
+) -> Result<Vec<Target>, Problems> {
+    let memory = ctx.memories.of(key);
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    let facts = ctx.facts_version();
+    if let Some(known) = &memory.targets
+        && known.facts == facts
+        && Arc::ptr_eq(&known.appfile, parsed)
+    {
+        return known.targets.clone();
+    }
+    let targets = appfile.targets(&ctx.lattices.facts(ctx, appfile));
+    let known = Resolved { appfile: Arc::clone(parsed), facts, targets: targets.clone() };
+    memory.targets = Some(known);
+    targets
+}
+
+/// A revision's own Appfile, from what it stored.
+pub(super) fn stored(
+    ctx: &Context,
+    key: &ApplicationKey,
+    revision: &ApplicationRevision,
+) -> Parsed {
+    let memory = ctx.memories.of(key);
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    let read = || {
+        let application = &revision.spec.application;
+        let texts = |field: &str| -> BTreeMap<String, String> {
+            let map = application.get("metadata").and_then(|m| m.get(field)).cloned();
+            map.and_then(|map| serde_json::from_value(map).ok()).unwrap_or_default()
+        };
+        let (labels, annotations) = (texts("labels"), texts("annotations"));
+        Arc::new(appfile::parse(&Manifest {
+            namespace: &key.namespace,
+            name: &key.name,
+            labels: &labels,
+            annotations: &annotations,
+            spec: application.get("spec").unwrap_or(&Value::Null),
+        }))
+    };
+    Arc::clone(memory.appfiles.entry(revision.name_any()).or_insert_with(read))
+}
+
+/// What a revision wants on a lattice, for the targets there with these namespaces.
+pub(super) fn desired(
+    app: &Application,
+    ctx: &Context,
+    revision: &ApplicationRevision,
+    appfile: &Result<Appfile, Problems>,
+    (lattice, namespaces): (&LatticeName, Vec<Arc<str>>),
+) -> Arc<Desired> {
+    let key = key_of(app);
+    let owner =
+        Owner { installation: ctx.lattices.installation(lattice), application: key.clone() };
+    let Ok(appfile) = appfile else { return Arc::new(Desired::nothing(owner)) };
+    let memory = ctx.memories.of(&key);
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = (revision.name_any(), lattice.clone());
+    if let Some(wanted) = memory.desired.get(&place)
+        && wanted.namespaces == namespaces
+        && wanted.desired.owner == owner
+    {
+        return Arc::clone(&wanted.desired);
+    }
+    let uid = app.uid().unwrap_or_default().into();
+    let stamp = Stamp { owner, uid, revision: place.0.as_str().into() };
+    let desired = Arc::new(appfile.desired(&stamp, &namespaces));
+    memory.desired.insert(place, Wanted { namespaces, desired: Arc::clone(&desired) });
+    desired
+}
+
+/// Drops what is remembered of revisions that nothing is left of.
+pub(super) fn forget_others(ctx: &Context, key: &ApplicationKey, current: Option<&str>) {
+    let swept: Vec<_> = ctx
+        .revisions
+        .of(key)
+        .iter()
+        .filter(|revision| revision.status.as_ref().is_some_and(|status| status.swept))
+        .map(|revision| revision.name_any())
+        .filter(|name| Some(name.as_str()) != current)
+        .collect();
+    let memory = ctx.memories.of(key);
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    for name in swept {
+        memory.appfiles.remove(&name);
+        memory.desired.retain(|(revision, _), _| *revision != name);
+    }
+}
