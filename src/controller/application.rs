@@ -135,9 +135,12 @@ pub(super) fn observe(app: &Application, ctx: &Context, release: &Release) -> Wo
     World { steps, finished: finished(app, release), sights }
 }
 
-/// Whether the revision in force was seen whole before.
+/// Whether the revision in force was seen whole before, where it is wanted now.
 fn finished(app: &Application, release: &Release) -> bool {
     let Some(current) = &release.current else { return true };
+    if current.is_moving() {
+        return false;
+    }
     let run = app.status.as_ref().and_then(|status| status.workflow.as_ref());
     run.is_some_and(|run| run.finished && run.app_revision == current.revision.name_any())
 }

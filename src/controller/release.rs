@@ -68,6 +68,15 @@ impl Current {
         self.appfile.as_ref().as_ref().map_or(&[], |appfile| &appfile.warnings)
     }
 
+    /// Whether it is leaving a target: labels can choose other lattices for the same revision. What
+    /// it was seen to be elsewhere says nothing of where it goes then.
+    #[must_use]
+    pub(super) fn is_moving(&self) -> bool {
+        let targets: BTreeSet<_> = self.targets.iter().map(record).collect();
+        let recorded = self.revision.status.iter().flat_map(|status| &status.targets);
+        recorded.into_iter().any(|recorded| !targets.contains(recorded))
+    }
+
     /// Types of the components, by name.
     #[must_use]
     pub(super) fn types(&self) -> BTreeMap<String, String> {
@@ -247,4 +256,49 @@ fn too_large(revision: &ApplicationRevision) -> Option<Refusal> {
         }
         .into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::api::ObjectMeta;
+
+    use super::*;
+    use crate::api::{ApplicationRevisionStatus, ApplicationSpec};
+
+    #[test]
+    fn what_leaves_a_target_is_moving() {
+        let target = |lattice: &str| Target {
+            lattice: lattice.parse().unwrap(),
+            namespace: "default".into(),
+            topologies: Vec::new(),
+        };
+        let moving = |recorded: &[&str], now: &[&str]| {
+            let app = Application {
+                metadata: ObjectMeta { name: Some("shop".into()), ..ObjectMeta::default() },
+                spec: ApplicationSpec(serde_json::Value::Null),
+                status: None,
+            };
+            let mut revision = revisions::build(&app, 1, "a");
+            revision.status = Some(ApplicationRevisionStatus {
+                targets: recorded.iter().map(|lattice| record(&target(lattice))).collect(),
+                ..ApplicationRevisionStatus::default()
+            });
+            let problem = Problem {
+                path: "spec".into(),
+                wrong: "is not read here".into(),
+                todo: String::new(),
+                reason: "None",
+            };
+            let current = Current {
+                revision: Arc::new(revision),
+                appfile: Arc::new(Err(problem.into())),
+                targets: now.iter().map(|lattice| target(lattice)).collect(),
+                desired: BTreeMap::new(),
+            };
+            current.is_moving()
+        };
+        assert!(!moving(&["east"], &["east"]));
+        assert!(!moving(&["east"], &["east", "west"]), "it only grows");
+        assert!(moving(&["east", "west"], &["west"]));
+    }
 }

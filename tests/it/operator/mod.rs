@@ -1,7 +1,10 @@
 //! The operator as a process, against a real API server and a real NATS server.
 
 mod audit;
+mod bad_input;
 mod kill;
+mod lattices;
+mod owned;
 mod quiet;
 mod real;
 mod simulated;

@@ -1,0 +1,169 @@
+//! It changes what is its own, leaves what is others', and goes when it is told to.
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use simhost::SimLattice;
+use trellis::api::{Application, Phase};
+
+use super::{
+    simulated::{SHOP, heartbeats, lattice},
+    stage::{CLUSTER, PATIENCE, Stage},
+};
+
+/// `condition` is true, false or unknown for this reason.
+fn because(app: &Application, condition: &str, reason: &str) -> bool {
+    let conditions = app.status.iter().flat_map(|status| &status.conditions);
+    conditions.into_iter().any(|c| c.type_ == condition && c.reason.as_deref() == Some(reason))
+}
+
+fn message(app: &Application) -> String {
+    app.status.clone().and_then(|status| status.summary).unwrap_or_default().message
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_looks_alike_and_is_not_ours_is_left_alone() {
+    let stage = Stage::start("look-alike").await;
+    let sim = lattice(&stage, 2).await;
+    let id = "look_alike-shop-api";
+    let wadm = BTreeMap::from([("wasmcloud.dev/managed-by".to_owned(), "wadm".to_owned())]);
+    sim.hosts()[0].seed_component(id, "registry.example/other:1", 1, wadm);
+    // So that the operator has seen it before it is asked for the same.
+    heartbeats(&stage, &sim, 2).await;
+
+    stage.apply(&SHOP.replace("NAME", "shop")).await;
+    let not_owned = |app: &Application| because(app, "Ready", "NotOwned");
+    let app = stage.until("shop", "the refusal", not_owned).await;
+    assert!(because(&app, "Stalled", "NotOwned"), "{:?}", app.status);
+    assert!(message(&app).contains("is managed by wadm"), "{}", message(&app));
+    heartbeats(&stage, &sim, 2).await;
+    assert_eq!(sim.commands().writes().about(id).0, []);
+
+    stage.delete("shop").await;
+    assert_eq!(sim.commands().writes().about(id).0, []);
+    assert_eq!(sim.instances(id), 1);
+    assert_eq!((sim.links(), sim.config()), (Vec::new(), BTreeMap::new()));
+}
+
+fn with_id(name: &str) -> String {
+    format!(
+        "
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {{ name: {name} }}
+spec:
+  components:
+    - name: web
+      type: component
+      properties: {{ id: shared, image: registry.example/{name}:1 }}
+"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_has_one_application_and_the_next_when_that_is_gone() {
+    let stage = Stage::start("one-id").await;
+    let sim = lattice(&stage, 2).await;
+    let code = |sim: &SimLattice| -> Vec<String> {
+        sim.hosts().iter().flat_map(|host| host.code_running("shared")).collect()
+    };
+    stage.apply(&with_id("first")).await;
+    stage.settled("first").await;
+    stage.apply(&with_id("second")).await;
+    let conflict = |app: &Application| because(app, "Stalled", "IdConflict");
+    let app = stage.until("second", "the conflict", conflict).await;
+    assert!(message(&app).contains("one-id/first has this id"), "{}", message(&app));
+    assert_eq!(code(&sim), ["registry.example/first:1"]);
+
+    stage.delete("first").await;
+    stage.settled("second").await;
+    assert_eq!(code(&sim), ["registry.example/second:1"]);
+    assert_eq!(sim.most_instances("shared"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_is_let_go_leaves_everything_running() {
+    let stage = Stage::start("orphan").await;
+    let sim = lattice(&stage, 2).await;
+    let policy = "name: NAME, annotations: { lattice.oam.dev/deletion-policy: Orphan }";
+    let manifest = SHOP.replace("name: NAME", policy).replace("NAME", "shop");
+    stage.apply(&manifest).await;
+    stage.settled("shop").await;
+    let (links, config, since) = (sim.links(), sim.config(), sim.elapsed());
+    assert_eq!((links.len(), config.len()), (2, 2));
+
+    stage.delete("shop").await;
+    heartbeats(&stage, &sim, 2).await;
+    assert_eq!(sim.commands().writes().since(since).0, []);
+    assert_eq!((sim.links(), sim.config()), (links, config));
+    let left = ["get", "applicationrevisions", "--namespace", "orphan", "--output", "name"];
+    assert_eq!(CLUSTER.kubectl(&left, None).unwrap(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_waits_for_its_lattice_and_says_how_not_to() {
+    let mut stage = Stage::start("cut-off").await;
+    let sim = lattice(&stage, 2).await;
+    for name in ["waits", "forced"] {
+        stage.apply(&SHOP.replace("NAME", name)).await;
+        stage.settled(name).await;
+    }
+    tokio::task::block_in_place(|| stage.nats.stop().unwrap());
+    let api = stage.applications();
+    for name in ["waits", "forced"] {
+        api.delete(name, &Default::default()).await.unwrap();
+        let says = |app: &Application| {
+            app.status.as_ref().is_some_and(|status| status.status == Some(Phase::Deleting))
+                && message(app).contains("lattice.oam.dev/force-delete: \"true\"")
+        };
+        stage.until(name, "the way out", says).await;
+    }
+    let force =
+        json!({ "metadata": { "annotations": { "lattice.oam.dev/force-delete": "true" } } });
+    api.patch("forced", &PatchParams::default(), &Patch::Merge(&force)).await.unwrap();
+    stage.gone("forced").await;
+    assert_eq!(sim.instances("cut_off-forced-web"), 2);
+    assert!(api.get_opt("waits").await.unwrap().is_some());
+
+    tokio::task::block_in_place(|| stage.nats.restart().unwrap());
+    stage.gone("waits").await;
+    assert_eq!(sim.instances("cut_off-waits-web"), 0);
+    assert_eq!(sim.instances("cut_off-forced-web"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_tells_how_it_is_and_ends_when_it_is_told_to() {
+    let stage = Stage::start("endpoints").await;
+    let sim = lattice(&stage, 1).await;
+    stage.apply(&SHOP.replace("NAME", "shop")).await;
+    stage.settled("shop").await;
+    let url = stage.operator_url();
+    let get = |path: &str| {
+        let url = format!("{url}{path}");
+        let (status, body) = tokio::task::block_in_place(|| parts::http::get(&url).unwrap());
+        assert_eq!(status, 200, "{url}");
+        body
+    };
+    assert_eq!(get("/healthz"), "ok");
+    assert_eq!(get("/readyz"), "ok");
+    let metrics = get("/metrics");
+    assert!(metrics.contains("trellis_"), "{metrics}");
+    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+
+    let start = Instant::now();
+    assert_eq!(stage.stop_operator().await, Some(0), "{}", stage.log());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+
+    // A start that takes longer than anybody waits for a process to end.
+    stage.start_operator().await;
+    sim.images().hold("registry.example/slow/web:1");
+    stage.apply(&SHOP.replace("NAME", "slow")).await;
+    let sent = |it: &SimLattice| !it.commands().writes().about("endpoints-slow-web").is_empty();
+    sim.wait_until(PATIENCE, sent).await.unwrap();
+    let start = Instant::now();
+    assert_eq!(stage.stop_operator().await, Some(0), "{}", stage.log());
+    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+}
