@@ -1,6 +1,7 @@
 //! What the hosts of one simulated lattice have in common.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -97,6 +98,8 @@ pub(crate) struct Lattice {
     pub(crate) heartbeats: Heartbeats,
     /// The subjects that all hosts share; served as long as any host is subscribed.
     pub(crate) shared: tokio::sync::Mutex<Option<Served>>,
+    /// Records of links that were read and are about to be written back (T5, T10).
+    pub(crate) records_in_hand: AtomicUsize,
     changed: watch::Sender<()>,
 }
 
@@ -118,6 +121,7 @@ impl Lattice {
             ids: Mutex::new(Rng::fork(seed, "ids")),
             heartbeats: Heartbeats::default(),
             shared: tokio::sync::Mutex::default(),
+            records_in_hand: AtomicUsize::new(0),
             changed,
             options,
         }

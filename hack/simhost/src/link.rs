@@ -1,5 +1,7 @@
 //! Links: put, get, del, and what the processes of providers are told of them.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -129,7 +131,10 @@ impl Cx {
     /// Reads a record, and leaves the gap in which others may write it.
     async fn record(&self, source: &str) -> Option<Record> {
         let record = lock(&self.lattice.store).record(source);
+        self.lattice.records_in_hand.fetch_add(1, Relaxed);
+        self.lattice.touch();
         sleep(self.lattice.options.store_gap).await;
+        self.lattice.records_in_hand.fetch_sub(1, Relaxed);
         record
     }
 

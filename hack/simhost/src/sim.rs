@@ -218,6 +218,12 @@ impl SimLattice {
         lock(&self.inner.store).links()
     }
 
+    /// How many records of links are in the gap between being read and being written back.
+    #[must_use]
+    pub fn records_in_hand(&self) -> usize {
+        self.inner.records_in_hand.load(Ordering::Relaxed)
+    }
+
     /// The configs in the store.
     #[must_use]
     pub fn config(&self) -> BTreeMap<String, Map> {

@@ -73,14 +73,15 @@ async fn t7_a_delete_takes_the_first_match_whatever_its_target() {
 
 #[tokio::test]
 async fn t10_the_start_of_a_source_undoes_a_link_that_is_put_meanwhile() {
-    let mut w = world_of(wide_gap(), HostOptions::default()).await;
+    // Wide enough to be met also on a busy machine.
+    let gap = LatticeOptions { store_gap: Duration::from_millis(500), ..LatticeOptions::default() };
+    let mut w = world_of(gap, HostOptions::default()).await;
     w.put_link("a", "b", NOTHING).await;
     w.events(1).await;
     let slow = json!({"name": "n2"});
     w.scale("a", "img:1", 1, NOTHING).await;
     // The put reads after the start did and writes before it does.
-    let store_gap = Duration::from_millis(20);
-    tokio::time::sleep(store_gap).await;
+    w.lattice.wait_until(SOON, |l| l.records_in_hand() > 0).await.unwrap();
     w.lattice.seed_link(serde_json::from_value(link("a", "c", slow)).unwrap());
     assert_eq!(w.lattice.links().len(), 2);
     w.lattice.wait_until(SOON, |l| l.links().len() == 1).await.unwrap();
