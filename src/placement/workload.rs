@@ -82,7 +82,9 @@ impl<'p, 'a> Settling<'p, 'a> {
             away: cells.iter().filter(|cell| cell.target > 0 && !cell.serves()).count(),
             serving: cells.iter().filter(|cell| cell.serves()).count(),
             surplus: up.saturating_sub(placement.wanted),
-            failed: cells.iter().any(|cell| cell.failure.is_some()),
+            // Where something runs, a start that was under way before may have come in between;
+            // what failed then says nothing of the new.
+            failed: cells.iter().any(|cell| cell.failure.is_some() && cell.running().is_none()),
         }
     }
 

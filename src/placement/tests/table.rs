@@ -393,6 +393,23 @@ fn a_failure_delays_the_same_and_not_what_mends_it() {
     assert_eq!(lines(&plan_of(&web2(1, "all"), &[], &observed)), ["scale component web on a to 1"]);
 }
 
+/// A start of the old that was sent twice can come after its stop, and before the start of the new,
+/// which then fails because the place is taken.
+#[test]
+fn the_old_that_came_in_between_goes_though_the_new_failed_there() {
+    let mut observed = lattice("a [] web=1");
+    let new = web2(1, "all");
+    fail(&mut observed, &wanted(&new, "a", 1), 1, at(1010));
+    assert_eq!(lines(&plan_of(&new, &[], &observed))[0], "stop component web on a");
+    let mut observed = lattice("a [] web=1\nb []");
+    fail(&mut observed, &wanted(&web2(2, "all"), "b", 1), 1, at(1010));
+    assert_eq!(
+        lines(&plan_of(&web2(2, "all"), &[], &observed))[0],
+        "later: stop component web on a, after what is newly wanted to be in place",
+        "what failed where nothing runs is a fault of the new"
+    );
+}
+
 #[test]
 fn a_host_that_failed_three_times_gives_its_share_to_others_until_its_delay_is_over() {
     let mut observed = lattice("a [] web=1\nb []\nc []");

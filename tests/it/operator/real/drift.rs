@@ -3,16 +3,16 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::{
-    Commands, LIMIT, Real, answers, free_address,
+    Commands, LIMIT, POLL, Real, answers, free_address,
     lifecycle::{shop, shown},
+    now,
 };
 
 async fn with_a_shop(name: &str) -> (Real, String, Vec<String>) {
-    let real = Real::start(name, &[("a", &[("zone", "a")]), ("b", &[])]).await;
-    real.is_open().await;
+    let real = Real::start_for_providers(name, &[("a", &[("zone", "a")]), ("b", &[])]).await;
     let address = free_address();
     let expected = shown(&address, "a", &["a", "b"]);
-    real.becomes("shop", &shop(&address).await, &expected).await;
+    real.deploys("shop", &shop(&address).await, &expected).await;
     answers(&address, "good morning v1").await;
     (real, address, expected)
 }
@@ -28,18 +28,37 @@ async fn what_others_change_is_put_right() {
         "wit_package": "http" });
     let words = "real_drift-shop-words";
     let changes = [
-        (format!("component.scale.{b}"), stop),
-        (format!("config.put.{words}"), json!({ "greeting": "good grief" })),
-        (format!("config.del.{words}"), json!(null)),
-        ("link.del".to_owned(), unlink),
-        (format!("provider.stop.{a}"), json!({ "provider_id": http, "host_id": a })),
+        (format!("component.scale.{b}"), stop, "component.scale"),
+        (format!("config.put.{words}"), json!({ "greeting": "good grief" }), "config.put"),
+        (format!("config.del.{words}"), json!(null), "config.put"),
+        ("link.del".to_owned(), unlink, "link.put"),
+        (
+            format!("provider.stop.{a}"),
+            json!({ "provider_id": http, "host_id": a }),
+            "provider.start",
+        ),
     ];
-    for (command, body) in changes {
+    let mut commands = Commands::record(real.stage.nats.url()).await;
+    for (command, body, remedy) in changes {
+        let start = now();
         real.truth.interfere(&command, &body).await;
-        let took = real.comes_to_hold(&expected).await;
+        let mut sent = Vec::new();
+        real.stage
+            .wait(&format!("a remedy for {command}"), async {
+                while sent.len() < 2 {
+                    tokio::time::sleep(POLL).await;
+                    sent.extend(commands.so_far().await);
+                }
+            })
+            .await;
+        real.comes_to_hold(&expected).await;
+        let took = start.elapsed();
         assert!(took < LIMIT, "{command}: it took {took:?}\n{}", real.stage.log());
         answers(&address, "good morning v1").await;
         real.stage.settled("shop").await;
+        sent.extend(commands.so_far().await);
+        assert_eq!(sent.len(), 2, "{sent:?}");
+        assert_eq!(sent[1].0, remedy, "{sent:?}");
     }
     real.leaves_nothing("shop").await;
 }

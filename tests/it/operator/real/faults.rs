@@ -81,11 +81,10 @@ async fn what_ran_on_a_host_that_is_killed_is_made_up_for() {
 
 /// A shop on two hosts, with its front on `a`; which may go to `b` as well.
 async fn with_a_shop_on_two_hosts(name: &str) -> (Real, String) {
-    let real = Real::start(name, &[("a", &[("zone", "a")]), ("b", &[])]).await;
-    real.is_open().await;
+    let real = Real::start_for_providers(name, &[("a", &[("zone", "a")]), ("b", &[])]).await;
     let address = free_address();
     let manifest = shop(&address).await;
-    real.becomes("shop", &manifest, &shown(&address, "a", &["a", "b"])).await;
+    real.deploys("shop", &manifest, &shown(&address, "a", &["a", "b"])).await;
     let anywhere = manifest.replace("requirements: { zone: a }", "requirements: {}");
     real.becomes("shop", &anywhere, &shown(&address, "a", &["a", "b"])).await;
     answers(&address, "good morning v1").await;
@@ -120,12 +119,12 @@ async fn moved_to_b(real: &Real, address: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_the_server_restarts_nothing_and_is_not_written() {
-    let mut real = Real::start("real-nats", &[("a", &[("zone", "a")]), ("b", &[])]).await;
-    real.is_open().await;
+    let mut real =
+        Real::start_for_providers("real-nats", &[("a", &[("zone", "a")]), ("b", &[])]).await;
     let address = free_address();
     let manifest = shop(&address).await;
     let expected = shown(&address, "a", &["a", "b"]);
-    real.becomes("shop", &manifest, &expected).await;
+    real.deploys("shop", &manifest, &expected).await;
     let before = real.stage.applications().get("shop").await.unwrap();
     let sent = |real: &Real| real.stage.log().matches("lattice::watch::requests: sending").count();
     let sent_before = sent(&real);

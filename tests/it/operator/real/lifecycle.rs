@@ -67,11 +67,11 @@ pub(super) fn shown(address: &str, front: &str, hosts: &[&str]) -> Vec<String> {
 }
 
 async fn with_a_shop(name: &str) -> (Real, String, String) {
-    let real = Real::start(name, &[("a", &[("zone", "a")]), ("b", &[("zone", "b")])]).await;
-    real.is_open().await;
+    let real =
+        Real::start_for_providers(name, &[("a", &[("zone", "a")]), ("b", &[("zone", "b")])]).await;
     let address = free_address();
     let manifest = shop(&address).await;
-    real.becomes("shop", &manifest, &shown(&address, "a", &["a", "b"])).await;
+    real.deploys("shop", &manifest, &shown(&address, "a", &["a", "b"])).await;
     answers(&address, "good morning v1").await;
     (real, manifest, address)
 }

@@ -8,12 +8,11 @@ use super::{
 };
 
 async fn with_a_shop(name: &str, web_hosts: &[&str]) -> (Real, String, String) {
-    let real = Real::start(name, &[("a", &[("zone", "a")]), ("b", &[])]).await;
-    real.is_open().await;
+    let real = Real::start_for_providers(name, &[("a", &[("zone", "a")]), ("b", &[])]).await;
     let address = free_address();
     let instances = format!("instances: {}", web_hosts.len());
     let manifest = shop(&address).await.replace("instances: 2", &instances);
-    real.becomes("shop", &manifest, &shown(&address, "a", web_hosts)).await;
+    real.deploys("shop", &manifest, &shown(&address, "a", web_hosts)).await;
     answers(&address, "good morning v1").await;
     (real, manifest, address)
 }
@@ -64,8 +63,8 @@ async fn a_provider_is_started_anew_for_another_image_and_for_another_config() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_only_instance_is_replaced_on_another_host_before_it_stops() {
-    let real = Real::start("real-surge", &[("a", &[("zone", "a")]), ("b", &[])]).await;
-    real.is_open().await;
+    let real =
+        Real::start_for_providers("real-surge", &[("a", &[("zone", "a")]), ("b", &[])]).await;
     let address = free_address();
     let manifest = shop(&address).await.replace("instances: 2", "instances: 1");
     real.stage.apply(&manifest).await;

@@ -14,8 +14,7 @@ fn replaced(text: &str, replacements: &[(&str, &str)]) -> String {
 
 /// Runs hello-world with this provider, which inventories show as `shown`.
 async fn greets(name: &str, provider: &str, shown: &str) {
-    let real = Real::start(name, &[("a", &[])]).await;
-    real.is_open().await;
+    let real = Real::start_for_providers(name, &[("a", &[])]).await;
     let mut commands = Commands::record(real.stage.nats.url()).await;
     let address = free_address();
     let manifest = replaced(
@@ -34,7 +33,7 @@ async fn greets(name: &str, provider: &str, shown: &str) {
          wasi:http/incoming-handler [~hello_world-default_http-#] []",
     ];
 
-    let took = real.becomes("hello-world", &manifest, &expected).await;
+    let took = real.deploys("hello-world", &manifest, &expected).await;
     eprintln!("{name}: hello-world was ready {took:?} after it was applied");
     answers(&address, "hello from trellis v1").await;
     let sent = commands.so_far().await;
@@ -101,7 +100,7 @@ async fn the_stream_processor_answers_from_the_cloud_with_its_provider_beside_it
          [~go_data_stream-simple_subscription-#] []",
     ];
 
-    real.becomes("go-data-stream", &manifest, &expected).await;
+    real.deploys("go-data-stream", &manifest, &expected).await;
     let client = async_nats::connect(nats).await.unwrap();
     real.stage
         .wait("an answer on stream.raw", async {
