@@ -137,6 +137,28 @@ async fn what_runs_goes_on_and_is_repaired_under_a_bad_edit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_too_long_for_a_label_is_refused_in_the_status() {
+    let stage = Stage::start("long-name").await;
+    let sim = lattice(&stage, 1).await;
+    let (long, dotted) = ("a".repeat(64), "shop.v2");
+    for name in [long.as_str(), dotted] {
+        stage
+            .apply(&SHOP.replace("name: NAME", &format!("name: {name}")).replace("NAME", "x"))
+            .await;
+    }
+    let refused = |app: &Application| {
+        says(app, "Stalled").is_some_and(|it| it.starts_with("True: metadata.name"))
+    };
+    stage.until(&long, "the refusal", refused).await;
+    stage.settled(dotted).await;
+    stage.delete(dotted).await;
+    stage.delete(&long).await;
+    for host in sim.hosts() {
+        assert_eq!(host.inventory()["components"], serde_json::json!([]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_has_no_shape_is_refused_by_the_api_server_with_its_path() {
     let stage = Stage::set("no-shape").await;
     let cases = [

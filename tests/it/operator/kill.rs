@@ -81,6 +81,8 @@ async fn killed_twenty_times_the_operator_ends_where_it_would_have() {
     assert_eq!(hit, BTreeSet::from([Phase::Deploy, Phase::Update, Phase::Delete]));
     run.nothing_is_left().await;
     run.no_other_start_was_sent();
+    let log = stage.log();
+    assert!(!log.contains("panicked") && !log.contains(" ERROR "), "{log}");
 }
 
 struct Run<'a> {
