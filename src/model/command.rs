@@ -1,6 +1,6 @@
 use std::{cmp::Ordering, collections::BTreeMap, fmt, sync::Arc};
 
-use super::{ConfigName, HostId, Link, LinkKey, WorkloadId};
+use super::{ConfigName, HASH, HostId, Link, LinkKey, WorkloadId};
 
 /// One command to a lattice. All are absolute, so that doing one twice is doing it once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +107,52 @@ impl Command {
             Self::DeleteConfig { .. } | Self::DeleteLink { .. } | Self::StopProvider { .. } => true,
             Self::ScaleComponent { count, .. } => *count == 0,
             Self::PutConfig { .. } | Self::PutLink { .. } | Self::StartProvider { .. } => false,
+        }
+    }
+
+    /// Whether `other`, in the same lane, would fail for the same reason. Another count is no other
+    /// ask, nor is another revision that asks for the same thing.
+    #[must_use]
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        type Annotations = BTreeMap<String, String>;
+        let hash = |one: &Annotations, other: &Annotations| one.get(HASH) == other.get(HASH);
+        match (self, other) {
+            (
+                Self::StartProvider { image, config, annotations, .. },
+                Self::StartProvider {
+                    image: image2,
+                    config: config2,
+                    annotations: annotations2,
+                    ..
+                },
+            ) => image == image2 && config == config2 && hash(annotations, annotations2),
+            (
+                Self::ScaleComponent { image, config, annotations, count, .. },
+                Self::ScaleComponent {
+                    image: image2,
+                    config: config2,
+                    annotations: annotations2,
+                    count: count2,
+                    ..
+                },
+            ) => {
+                let stops = (*count == 0, *count2 == 0);
+                stops == (true, true)
+                    || stops == (false, false)
+                        && image == image2
+                        && config == config2
+                        && hash(annotations, annotations2)
+            }
+            (
+                Self::PutConfig { .. }
+                | Self::DeleteConfig { .. }
+                | Self::PutLink { .. }
+                | Self::DeleteLink { .. }
+                | Self::StartProvider { .. }
+                | Self::StopProvider { .. }
+                | Self::ScaleComponent { .. },
+                _,
+            ) => self == other,
         }
     }
 }

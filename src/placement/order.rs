@@ -10,15 +10,12 @@
 //! 2. Link commands of a source and starts of that id exclude each other on the whole lattice.
 //! 3. Nothing is sent before the lattice is whole, and nothing is taken away before it is settled.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Inputs, assign::earliest};
 use crate::model::{
-    Blocked, Command, Failure, HASH, HostState, Lane, Later, Moment, Pending, Plan, Planned,
-    Reason, Subject, WaitsFor, WorkloadId,
+    Blocked, Command, Failure, HostState, Lane, Later, Moment, Pending, Plan, Planned, Reason,
+    Subject, WaitsFor, WorkloadId,
 };
 
 /// Whether a command takes something away, so that half a picture isn't enough for it.
@@ -153,7 +150,7 @@ impl<'a> Draft<'a> {
     /// What failed last in the lane of `command`, if that asked for the same.
     fn failure(&self, command: &Command) -> Option<&'a Failure> {
         let failure = self.inputs.observed.in_flight.failures.get(&command.lane())?;
-        same_ask(&failure.command, command).then_some(failure)
+        failure.command.asks_the_same(command).then_some(failure)
     }
 
     /// Says what fails, in the host's own words.
@@ -259,50 +256,5 @@ pub(super) fn starts(command: &Command) -> bool {
         | Command::DeleteLink { .. }
         | Command::PutConfig { .. }
         | Command::DeleteConfig { .. } => false,
-    }
-}
-
-/// Whether two commands of one lane would fail for the same reason. Another count is no other ask,
-/// nor is another revision that asks for the same thing.
-pub(super) fn same_ask(one: &Command, other: &Command) -> bool {
-    type Annotations = BTreeMap<String, String>;
-    let hash = |one: &Annotations, other: &Annotations| one.get(HASH) == other.get(HASH);
-    match (one, other) {
-        (
-            Command::StartProvider { image, config, annotations, .. },
-            Command::StartProvider {
-                image: image2,
-                config: config2,
-                annotations: annotations2,
-                ..
-            },
-        ) => image == image2 && config == config2 && hash(annotations, annotations2),
-        (
-            Command::ScaleComponent { image, config, annotations, count, .. },
-            Command::ScaleComponent {
-                image: image2,
-                config: config2,
-                annotations: annotations2,
-                count: count2,
-                ..
-            },
-        ) => {
-            let stops = (*count == 0, *count2 == 0);
-            stops == (true, true)
-                || stops == (false, false)
-                    && image == image2
-                    && config == config2
-                    && hash(annotations, annotations2)
-        }
-        (
-            Command::PutConfig { .. }
-            | Command::DeleteConfig { .. }
-            | Command::PutLink { .. }
-            | Command::DeleteLink { .. }
-            | Command::StartProvider { .. }
-            | Command::StopProvider { .. }
-            | Command::ScaleComponent { .. },
-            _,
-        ) => one == other,
     }
 }

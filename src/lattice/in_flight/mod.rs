@@ -87,7 +87,7 @@ pub enum Answer {
 pub enum Taken {
     /// Another one in the lane, or in one that excludes it, has no outcome yet.
     Unresolved,
-    /// The last one failed, and its delay isn't over.
+    /// The last one asked the same and failed, and its delay isn't over.
     Delayed,
 }
 
@@ -139,7 +139,8 @@ impl Lanes {
             }
             tries = pending.tries;
         }
-        if in_flight.failures.get(&lane).is_some_and(|failure| failure.retry_at > now) {
+        let failed = failure_of(in_flight, &lane, command);
+        if failed.is_some_and(|failure| failure.retry_at > now) {
             return Err(Taken::Delayed);
         }
         if excluded(in_flight, command) {
@@ -269,7 +270,7 @@ impl Lanes {
     pub fn fail(&mut self, in_flight: &mut InFlight, lane: &Lane, error: Arc<str>, now: Moment) {
         let Some(pending) = in_flight.pending.remove(lane) else { return };
         self.forget_note(lane);
-        let before = in_flight.failures.get(lane).map_or(0, |failure| failure.count);
+        let before = failure_of(in_flight, lane, &pending.command).map_or(0, |f| f.count);
         let count = before.saturating_add(1);
         let delay = if is_permanent(&error) { LONGEST } else { FIRST_DELAY };
         let retry_at = now + backoff(delay, LONGEST, count, lane);
@@ -381,6 +382,12 @@ impl Lanes {
             }
         }
     }
+}
+
+/// What failed last in the lane, if that asked for the same as `command`: what asks for something
+/// else may be what mends it.
+fn failure_of<'a>(in_flight: &'a InFlight, lane: &Lane, command: &Command) -> Option<&'a Failure> {
+    in_flight.failures.get(lane).filter(|failure| failure.command.asks_the_same(command))
 }
 
 #[cfg(test)]

@@ -138,6 +138,33 @@ fn a_refusal_delays_the_next_try_longer_each_time_until_a_success() {
 }
 
 #[test]
+fn a_failure_delays_only_what_asks_the_same() {
+    let mut world = World::new();
+    for _ in 0..2 {
+        let ticket = world.send(&scale("a", 1));
+        world.answer(&scale("a", 1), ticket, &Answer::Refused("manifest unknown".into()));
+        world.pass(10 * 60 * SECOND);
+    }
+    let ticket = world.send(&scale("a", 1));
+    world.answer(&scale("a", 1), ticket, &Answer::Refused("manifest unknown".into()));
+    assert_eq!(world.failure(&scale("a", 1)).unwrap().count, 3);
+    assert_eq!(
+        world.register(&scale("a", 2)),
+        Err(Taken::Delayed),
+        "another count is no other ask"
+    );
+
+    let mut corrected = scale("a", 1);
+    if let Command::ScaleComponent { image, .. } = &mut corrected {
+        *image = "r/a:2".into();
+    }
+    let ticket = world.send(&corrected);
+    world.answer(&corrected, ticket, &Answer::Refused("no".into()));
+    let failure = world.failure(&corrected).unwrap();
+    assert_eq!((failure.count, &failure.command), (1, &corrected), "it is its own first failure");
+}
+
+#[test]
 fn what_trying_cannot_mend_is_not_tried_hot() {
     let mut world = World::new();
     let ticket = world.send(&scale("a", 1));

@@ -151,7 +151,7 @@ impl Handle {
     /// Takes the lanes of `commands`, and sends them in the background. A command whose lane is
     /// taken, or that the lattice's state forbids by now, is skipped: the plan that asked for it
     /// is older than what is known. How many were taken.
-    #[allow(clippy::must_use_candidate)] // nobody has to count
+    #[allow(clippy::must_use_candidate, reason = "nobody has to count")]
     pub fn submit(&self, application: &ApplicationKey, commands: Vec<Command>) -> usize {
         let taken = self.shared.lock().submit(application, commands, clock::now());
         self.shared.wake();

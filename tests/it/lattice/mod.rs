@@ -1,6 +1,8 @@
 //! A watched lattice of simulated hosts over a real NATS server.
 
 mod access;
+mod client;
 mod commands;
 mod hosts;
+mod scale;
 mod world;

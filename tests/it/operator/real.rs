@@ -8,12 +8,15 @@ use std::{
 
 use parts::{Host, HostOptions, Registry, components, free_ports};
 use tokio::task::spawn_blocking;
+use trellis::api::Application;
 use truth::{Commands, Truth};
 
 use super::stage::{PATIENCE, Stage};
 
+mod drift;
 mod faults;
 mod lifecycle;
+mod rollout;
 mod samples;
 mod scaling;
 mod truth;
@@ -37,7 +40,9 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
         registry.push_component(name, &image.unwrap()).unwrap();
     }
     let archive = std::fs::read(parts::programs::http_provider().unwrap()).unwrap();
-    registry.push_provider("http-server:1", &archive).unwrap();
+    for name in ["http-server:1", "http-server:2"] {
+        registry.push_provider(name, &archive).unwrap();
+    }
     registry
 });
 
@@ -118,6 +123,7 @@ impl Real {
         self.stage.apply(manifest).await;
         self.stage.settled(app).await;
         let took = start.elapsed();
+        eprintln!("{}: the Application was ready after {took:?}", self.stage.name);
         self.holds(expected).await;
         assert!(took < LIMIT, "it took {took:?}\n{}", self.stage.log());
         took
@@ -134,7 +140,9 @@ impl Real {
         loop {
             let lines = self.lines().await;
             if lines == expected {
-                return start.elapsed();
+                let took = start.elapsed();
+                eprintln!("{}: the lattice was right after {took:?}", self.stage.name);
+                return took;
             }
             if start.elapsed() > PATIENCE {
                 assert_eq!(lines, expected, "{}", self.stage.log());
@@ -148,6 +156,7 @@ impl Real {
         let start = now();
         self.stage.delete(app).await;
         let took = start.elapsed();
+        eprintln!("{}: the Application was gone after {took:?}", self.stage.name);
         self.holds::<&str>(&[]).await;
         assert!(took < LIMIT, "it took {took:?}\n{}", self.stage.log());
     }
@@ -181,6 +190,18 @@ async fn registry() -> &'static str {
 /// How to refer to an image of [`REGISTRY`].
 async fn image(name: &str) -> String {
     format!("{}/{name}", registry().await)
+}
+
+/// `lines` with `from` replaced where it stands.
+fn with(lines: Vec<String>, from: &str, to: &str) -> Vec<String> {
+    lines.into_iter().map(|line| line.replace(from, to)).collect()
+}
+
+/// The Application's condition: its status, reason and message.
+fn condition<'a>(app: &'a Application, type_: &str) -> Option<(String, &'a str, &'a str)> {
+    let condition = app.status.as_ref()?.conditions.iter().find(|c| c.type_ == type_)?;
+    let text = |text: &'a Option<String>| text.as_deref().unwrap_or_default();
+    Some((format!("{:?}", condition.status), text(&condition.reason), text(&condition.message)))
 }
 
 fn sorted(lines: &[impl AsRef<str>]) -> Vec<String> {

@@ -2,21 +2,14 @@
 use k8s_openapi::api::core::v1::Event;
 use kube::{Api, ResourceExt, api::ListParams};
 use tokio::task::block_in_place;
-use trellis::api::{Application, Phase};
+use trellis::api::Phase;
 
 use super::{
-    LIMIT, Real, answers, free_address,
+    LIMIT, Real, answers, condition, free_address,
     lifecycle::{shop, shown},
     now,
     scaling::pool,
 };
-
-/// The Application's condition: its status, reason and message.
-fn condition<'a>(app: &'a Application, type_: &str) -> Option<(String, &'a str, &'a str)> {
-    let condition = app.status.as_ref()?.conditions.iter().find(|c| c.type_ == type_)?;
-    let text = |text: &'a Option<String>| text.as_deref().unwrap_or_default();
-    Some((format!("{:?}", condition.status), text(&condition.reason), text(&condition.message)))
-}
 
 /// Reasons of the Application's events, in order.
 async fn reasons(real: &Real, app: &str) -> Vec<String> {
@@ -46,7 +39,7 @@ async fn an_image_that_isn_t_there_is_reported_in_the_host_s_words_and_can_be_co
     let (status, _, message) = condition(&app, "Ready").unwrap();
     assert_eq!(status, "False");
     // The host's own words, what they are about, and what to do.
-    for words in ["missing:1", "manifest unknown", "spec.components"] {
+    for words in ["missing:1", "manifest unknown", "properties.image of component worker"] {
         assert!(message.contains(words), "{message}");
     }
     let status = app.status.unwrap();
@@ -89,6 +82,7 @@ async fn what_ran_on_a_host_that_is_killed_is_made_up_for() {
 /// A shop on two hosts, with its front on `a`; which may go to `b` as well.
 async fn with_a_shop_on_two_hosts(name: &str) -> (Real, String) {
     let real = Real::start(name, &[("a", &[("zone", "a")]), ("b", &[])]).await;
+    real.is_open().await;
     let address = free_address();
     let manifest = shop(&address).await;
     real.becomes("shop", &manifest, &shown(&address, "a", &["a", "b"])).await;
@@ -127,12 +121,13 @@ async fn moved_to_b(real: &Real, address: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_the_server_restarts_nothing_and_is_not_written() {
     let mut real = Real::start("real-nats", &[("a", &[("zone", "a")]), ("b", &[])]).await;
+    real.is_open().await;
     let address = free_address();
     let manifest = shop(&address).await;
     let expected = shown(&address, "a", &["a", "b"]);
     real.becomes("shop", &manifest, &expected).await;
     let before = real.stage.applications().get("shop").await.unwrap();
-    let sent = |real: &Real| real.stage.log().matches("task: sending").count();
+    let sent = |real: &Real| real.stage.log().matches("lattice::watch::requests: sending").count();
     let sent_before = sent(&real);
 
     let connected = |real: &Real| real.stage.log().matches("task: connected").count();

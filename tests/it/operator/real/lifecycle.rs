@@ -1,7 +1,7 @@
 //! Each kind of change, as callers and hosts see it.
 use std::collections::BTreeSet;
 
-use super::{Real, answers, free_address, image};
+use super::{Real, answers, free_address, image, with};
 
 /// A component that serves HTTP through a provider process, from two hosts.
 pub(super) async fn shop(address: &str) -> String {
@@ -68,16 +68,12 @@ pub(super) fn shown(address: &str, front: &str, hosts: &[&str]) -> Vec<String> {
 
 async fn with_a_shop(name: &str) -> (Real, String, String) {
     let real = Real::start(name, &[("a", &[("zone", "a")]), ("b", &[("zone", "b")])]).await;
+    real.is_open().await;
     let address = free_address();
     let manifest = shop(&address).await;
     real.becomes("shop", &manifest, &shown(&address, "a", &["a", "b"])).await;
     answers(&address, "good morning v1").await;
     (real, manifest, address)
-}
-
-/// `lines` with `from` replaced where it stands.
-fn with(lines: Vec<String>, from: &str, to: &str) -> Vec<String> {
-    lines.into_iter().map(|line| line.replace(from, to)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
