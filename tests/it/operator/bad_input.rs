@@ -6,7 +6,7 @@ use std::{
 };
 
 use k8s_openapi::api::events::v1::Event;
-use kube::Api;
+use kube::{Api, api::ListParams};
 use serde_json::Value;
 use trellis::api::{Application, ApplicationStatus, Condition};
 
@@ -45,7 +45,7 @@ fn says(app: &Application, type_: &str) -> Option<String> {
 async fn warnings(stage: &Stage) -> BTreeMap<String, Vec<String>> {
     let api = Api::<Event>::namespaced(stage.kube.clone(), &stage.name);
     let mut warnings = BTreeMap::<_, Vec<_>>::new();
-    for event in api.list(&Default::default()).await.unwrap() {
+    for event in api.list(&ListParams::default()).await.unwrap() {
         let about = event.regarding.and_then(|about| about.name).unwrap_or_default();
         if event.type_.as_deref() == Some("Warning") {
             warnings.entry(about).or_default().push(event.note.unwrap_or_default());
@@ -125,9 +125,7 @@ async fn what_runs_goes_on_and_is_repaired_under_a_bad_edit() {
             && it.instances("bad_edit-shop-api") == 1
             && it.instances("bad_edit-shop-http") == 1
     };
-    if sim.wait_until(PATIENCE, made_up).await.is_err() {
-        panic!("not repaired: {}", stage.log());
-    }
+    assert!(sim.wait_until(PATIENCE, made_up).await.is_ok(), "not repaired: {}", stage.log());
 
     stage.apply(&good.replace("web:1", "web:2")).await;
     stage.settled("shop").await;

@@ -2,7 +2,7 @@
 use std::{collections::BTreeMap, fs, time::Duration};
 
 use futures::StreamExt;
-use kube::{Api, runtime::watcher};
+use kube::{Api, api::DeleteParams, runtime::watcher};
 use parts::{Nats, NatsClient, NatsOptions};
 use serde_json::{Value, json};
 use simhost::{HostOptions, LatticeOptions, SimLattice};
@@ -158,7 +158,7 @@ async fn a_lattice_in_use_stays_until_its_applications_are_gone() {
     stage.apply(&SHOP.replace("NAME", "shop")).await;
     stage.settled("shop").await;
     let api = Api::<Lattice>::all(stage.kube.clone());
-    api.delete("in-use", &Default::default()).await.unwrap();
+    api.delete("in-use", &DeleteParams::default()).await.unwrap();
     heartbeats(&stage, &sim, 3).await;
     assert!(api.get("in-use").await.unwrap().metadata.deletion_timestamp.is_some());
 
