@@ -149,6 +149,13 @@ async fn credentials_of_every_kind_are_read_from_a_secret_and_from_its_next_vers
     for name in ["wrong", "bad-key", "missing"] {
         says(&stage, &format!("credentials-{name}"), "True", "").await;
     }
+
+    // So is one that is changed under a connection; its loss is said only if it lasts.
+    put_secret(&stage, "credentials-token", &one("token", "wrong")).await;
+    says(&stage, "credentials-token", "False", "authorization violation").await;
+    put_secret(&stage, "credentials-token", &secret(servers["token"].client())).await;
+    says(&stage, "credentials-token", "True", "").await;
+    says(&stage, "credentials-password", "True", "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
