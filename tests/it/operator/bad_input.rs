@@ -6,7 +6,7 @@ use std::{
 };
 
 use k8s_openapi::api::events::v1::Event;
-use kube::Api;
+use kube::{Api, api::ListParams};
 use serde_json::Value;
 use trellis::api::{Application, ApplicationStatus, Condition};
 
@@ -45,7 +45,7 @@ fn says(app: &Application, type_: &str) -> Option<String> {
 async fn warnings(stage: &Stage) -> BTreeMap<String, Vec<String>> {
     let api = Api::<Event>::namespaced(stage.kube.clone(), &stage.name);
     let mut warnings = BTreeMap::<_, Vec<_>>::new();
-    for event in api.list(&Default::default()).await.unwrap() {
+    for event in api.list(&ListParams::default()).await.unwrap() {
         let about = event.regarding.and_then(|about| about.name).unwrap_or_default();
         if event.type_.as_deref() == Some("Warning") {
             warnings.entry(about).or_default().push(event.note.unwrap_or_default());
@@ -125,15 +125,35 @@ async fn what_runs_goes_on_and_is_repaired_under_a_bad_edit() {
             && it.instances("bad_edit-shop-api") == 1
             && it.instances("bad_edit-shop-http") == 1
     };
-    if sim.wait_until(PATIENCE, made_up).await.is_err() {
-        panic!("not repaired: {}", stage.log());
-    }
+    assert!(sim.wait_until(PATIENCE, made_up).await.is_ok(), "not repaired: {}", stage.log());
 
     stage.apply(&good.replace("web:1", "web:2")).await;
     stage.settled("shop").await;
     let codes: Vec<_> =
         sim.hosts().iter().flat_map(|host| host.code_running("bad_edit-shop-web")).collect();
     assert_eq!(codes, ["registry.example/shop/web:2"; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_too_long_for_a_label_is_refused_in_the_status() {
+    let stage = Stage::start("long-name").await;
+    let sim = lattice(&stage, 1).await;
+    let (long, dotted) = ("a".repeat(64), "shop.v2");
+    for name in [long.as_str(), dotted] {
+        stage
+            .apply(&SHOP.replace("name: NAME", &format!("name: {name}")).replace("NAME", "x"))
+            .await;
+    }
+    let refused = |app: &Application| {
+        says(app, "Stalled").is_some_and(|it| it.starts_with("True: metadata.name"))
+    };
+    stage.until(&long, "the refusal", refused).await;
+    stage.settled(dotted).await;
+    stage.delete(dotted).await;
+    stage.delete(&long).await;
+    for host in sim.hosts() {
+        assert_eq!(host.inventory()["components"], serde_json::json!([]));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use kube::{Api, ResourceExt};
+use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::Value;
 use simhost::{SimLattice, Verb};
 use trellis::api::ApplicationRevision;
@@ -81,6 +81,8 @@ async fn killed_twenty_times_the_operator_ends_where_it_would_have() {
     assert_eq!(hit, BTreeSet::from([Phase::Deploy, Phase::Update, Phase::Delete]));
     run.nothing_is_left().await;
     run.no_other_start_was_sent();
+    let log = stage.log();
+    assert!(!log.contains("panicked") && !log.contains(" ERROR "), "{log}");
 }
 
 struct Run<'a> {
@@ -192,10 +194,10 @@ impl Run<'_> {
         assert_eq!(self.sim.links(), []);
         assert_eq!(self.sim.config(), BTreeMap::new());
         let api = Api::<ApplicationRevision>::namespaced(self.stage.kube.clone(), "kill");
-        let left = api.list(&Default::default()).await.unwrap();
+        let left = api.list(&ListParams::default()).await.unwrap();
         let left: Vec<_> = left.items.iter().map(ResourceExt::name_any).collect();
         assert_eq!(left, Vec::<String>::new());
-        let left = self.stage.applications().list(&Default::default()).await.unwrap();
+        let left = self.stage.applications().list(&ListParams::default()).await.unwrap();
         assert_eq!(left.items.len(), 0);
     }
 

@@ -2,7 +2,7 @@
 use std::{collections::BTreeMap, fs, time::Duration};
 
 use futures::StreamExt;
-use kube::{Api, runtime::watcher};
+use kube::{Api, api::DeleteParams, runtime::watcher};
 use parts::{Nats, NatsClient, NatsOptions};
 use serde_json::{Value, json};
 use simhost::{HostOptions, LatticeOptions, SimLattice};
@@ -149,6 +149,13 @@ async fn credentials_of_every_kind_are_read_from_a_secret_and_from_its_next_vers
     for name in ["wrong", "bad-key", "missing"] {
         says(&stage, &format!("credentials-{name}"), "True", "").await;
     }
+
+    // So is one that is changed under a connection; its loss is said only if it lasts.
+    put_secret(&stage, "credentials-token", &one("token", "wrong")).await;
+    says(&stage, "credentials-token", "False", "authorization violation").await;
+    put_secret(&stage, "credentials-token", &secret(servers["token"].client())).await;
+    says(&stage, "credentials-token", "True", "").await;
+    says(&stage, "credentials-password", "True", "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,7 +165,7 @@ async fn a_lattice_in_use_stays_until_its_applications_are_gone() {
     stage.apply(&SHOP.replace("NAME", "shop")).await;
     stage.settled("shop").await;
     let api = Api::<Lattice>::all(stage.kube.clone());
-    api.delete("in-use", &Default::default()).await.unwrap();
+    api.delete("in-use", &DeleteParams::default()).await.unwrap();
     heartbeats(&stage, &sim, 3).await;
     assert!(api.get("in-use").await.unwrap().metadata.deletion_timestamp.is_some());
 

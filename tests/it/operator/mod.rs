@@ -7,5 +7,6 @@ mod lattices;
 mod owned;
 mod quiet;
 mod real;
+mod samples;
 mod simulated;
 mod stage;
