@@ -231,9 +231,11 @@ pub struct HostSummary {
 #[serde(default)]
 pub struct HostCounts {
     pub total: i64,
+    /// Those that take work.
     pub ready: i64,
-    pub suspect: i64,
+    /// Those that answer, and don't say what they run.
     pub mute: i64,
+    /// Those that don't answer; what they ran still counts until their grace is over.
     pub unreachable: i64,
 }
 

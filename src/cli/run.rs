@@ -1,6 +1,7 @@
 //! `trellis run`: the controller.
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::http::{HeaderValue, header::USER_AGENT};
 use prometheus_client::registry::Registry;
 use tokio::{
     net::TcpListener,
@@ -82,6 +83,8 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     runtime.block_on(serve(args)).map_err(|error| Failure::Failed(chain(&error)))
 }
 
+/// Who we are in the API server's audit log.
+const AGENT: &str = concat!("trellis/", env!("CARGO_PKG_VERSION"));
 /// The API server ends a watch after 290 s at the latest, so that a connection which is silent for
 /// longer is dead, whatever it looks like.
 const WATCH_SILENCE: Duration = Duration::from_secs(310);
@@ -90,6 +93,7 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
     telemetry::init(args.log_format, args.log.as_deref());
     let mut config = kube::Config::infer().await.map_err(Error::Kubeconfig)?;
     config.read_timeout = Some(WATCH_SILENCE);
+    config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
     let kube = kube::Client::try_from(config).map_err(Error::Client)?;
     let stop = stop_on_signals().map_err(Error::Signals)?;
 

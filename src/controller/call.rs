@@ -1,7 +1,10 @@
 //! Calls to the API server, each with an end.
 use std::{future::Future, time::Duration};
 
-use kube::core::Status;
+use kube::{
+    api::{PatchParams, PostParams},
+    core::Status,
+};
 
 /// kube sets no read time-out of its own, because a watch has none: a call that hangs would hang
 /// for ever.
@@ -40,6 +43,21 @@ impl CallError {
     pub fn is_already_exists(&self) -> bool {
         self.status().is_some_and(Status::is_already_exists)
     }
+}
+
+/// Who writes, as it stands in `metadata.managedFields`.
+const MANAGER: &str = "trellis";
+
+/// How objects are created and replaced.
+#[must_use]
+pub(super) fn written() -> PostParams {
+    PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() }
+}
+
+/// How objects are patched.
+#[must_use]
+pub(super) fn patched() -> PatchParams {
+    PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() }
 }
 
 /// Waits for `call`, but not for ever.

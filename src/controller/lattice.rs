@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, ResourceExt,
-    api::PostParams,
     runtime::{
         controller::Action,
         finalizer::{Event, finalizer},
@@ -15,7 +14,7 @@ use tracing::instrument;
 use super::{
     Error,
     application::CLASS,
-    call::within,
+    call::{within, written},
     chain,
     context::Context,
     lattice_status::{self, Facts},
@@ -112,7 +111,7 @@ async fn write_status(
         next.metadata.managed_fields = None;
         next.status = Some(after);
         let api = Api::<Lattice>::all(ctx.kube.clone());
-        within(api.replace_status(&lattice.name_any(), &PostParams::default(), &next))
+        within(api.replace_status(&lattice.name_any(), &written(), &next))
             .await
             .map_err(Error::Status)?;
         ctx.metrics.status_writes.inc();

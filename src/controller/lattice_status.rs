@@ -153,8 +153,8 @@ fn count_hosts(status: &mut LatticeStatus, observed: &Observed) {
     for host in observed.hosts.values() {
         counts.total += 1;
         match host.state {
-            HostState::Ready => counts.ready += 1,
-            HostState::Suspect => counts.suspect += 1,
+            // Who is late once is asked, and mostly well: a status that followed would flicker.
+            HostState::Ready | HostState::Suspect => counts.ready += 1,
             HostState::Mute => counts.mute += 1,
             HostState::Unreachable => counts.unreachable += 1,
         }

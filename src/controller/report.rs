@@ -3,13 +3,12 @@ use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
 
 use kube::{
     Api, Resource, ResourceExt,
-    api::PostParams,
     runtime::events::{Event, EventType},
 };
 
 use super::{
     Error,
-    call::within,
+    call::{within, written},
     chain,
     context::Context,
     decision::{Decision, World},
@@ -113,9 +112,7 @@ pub(super) async fn write(
     let mut next = app.clone();
     next.metadata.managed_fields = None;
     next.status = Some(after.clone());
-    within(api.replace_status(&app.name_any(), &PostParams::default(), &next))
-        .await
-        .map_err(Error::Status)?;
+    within(api.replace_status(&app.name_any(), &written(), &next)).await.map_err(Error::Status)?;
     ctx.metrics.status_writes.inc();
     let memory = ctx.memories.of(&key_of(app));
     memory.lock().unwrap_or_else(PoisonError::into_inner).last_write = Some(clock::now().0);

@@ -10,12 +10,15 @@ use std::{
 
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ObjectMeta, Patch},
     runtime::watcher::Event,
 };
 use serde_json::{Map, Value, json};
 
-use super::{Error, call::within};
+use super::{
+    Error,
+    call::{patched, within, written},
+};
 use crate::{
     api::{Application, ApplicationRevision, ApplicationRevisionSpec, RevisionTarget},
     model::ApplicationKey,
@@ -180,7 +183,7 @@ pub(super) async fn make(
     revision: &ApplicationRevision,
 ) -> Result<ApplicationRevision, Error> {
     let api = api(kube, revision);
-    match within(api.create(&PostParams::default(), revision)).await {
+    match within(api.create(&written(), revision)).await {
         Err(error) if error.is_already_exists() => {
             let found = within(api.get(&revision.name_any())).await.map_err(Error::Revision)?;
             // The watch was late: this very spec was stored by a pass before this one. Any other
@@ -224,7 +227,7 @@ async fn patch(
 ) -> Result<ApplicationRevision, Error> {
     let patch = Patch::Merge(json!({ "status": status }));
     let api = api(kube, revision);
-    within(api.patch_status(&revision.name_any(), &PatchParams::default(), &patch))
+    within(api.patch_status(&revision.name_any(), &patched(), &patch))
         .await
         .map_err(Error::Revision)
 }
