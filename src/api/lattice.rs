@@ -19,6 +19,7 @@ use super::{Condition, lenient};
     doc = "A wasmCloud lattice that Applications run on.",
     status = "LatticeStatus",
     derive = "PartialEq",
+    validation = Rule::new("!self.metadata.name.contains('.')").message("a lattice's name has no dot; write - instead"),
     validation = Rule::new("self.metadata.name != 'local'").message("`local` is the default lattice's other name; choose another"),
     printcolumn(
         name = "READY",

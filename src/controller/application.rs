@@ -18,7 +18,7 @@ use super::{
     Error, chain,
     cleanup::cleanup,
     context::Context,
-    decision::{Decision, Sight, World, decide},
+    decision::{Decision, Run, Sight, World, decide},
     index::Names,
     metrics::ReconcileResult,
     release::{self, Release, key_of},
@@ -81,7 +81,7 @@ pub(super) fn error_policy(app: Arc<Application>, error: &Error, ctx: Arc<Contex
 
 async fn apply(app: &Application, ctx: &Context) -> Result<Action, Error> {
     let release = release::settle(app, ctx).await?;
-    let world = observe(app, ctx, &release);
+    let world = observe(app, ctx, &release, run_of(app, &release));
     let decision = plan(ctx, &key_of(app), &world);
     let sent = !release.unreadable && act(ctx, &key_of(app), &decision);
     let written = report::report(app, ctx, &release, &world, &decision).await?;
@@ -102,7 +102,7 @@ pub(super) fn plan(ctx: &Context, key: &ApplicationKey, world: &World) -> Decisi
 }
 
 /// Takes down what this Application is about, and takes a look at its lattices.
-pub(super) fn observe(app: &Application, ctx: &Context, release: &Release) -> World {
+pub(super) fn observe(app: &Application, ctx: &Context, release: &Release, run: Run) -> World {
     let key = key_of(app);
     let none = BTreeMap::new();
     let desired = release.current.as_ref().map_or(&none, |current| &current.desired);
@@ -132,17 +132,19 @@ pub(super) fn observe(app: &Application, ctx: &Context, release: &Release) -> Wo
         .and_then(|current| Some((current.appfile.as_ref().as_ref().ok()?, current)))
         .map(|(appfile, current)| workflow::generate(appfile, &current.targets))
         .unwrap_or_default();
-    World { steps, finished: finished(app, release), sights }
+    World { steps, run, sights }
 }
 
-/// Whether the revision in force was seen whole before, where it is wanted now.
-fn finished(app: &Application, release: &Release) -> bool {
-    let Some(current) = &release.current else { return true };
-    if current.is_moving() {
-        return false;
-    }
+/// Whether the revision in force was seen whole before, where it is wanted now. Where none is in
+/// force, be it that all were lost or that it can't be read, nobody knows what is wanted.
+fn run_of(app: &Application, release: &Release) -> Run {
+    let Some(current) = release.current.as_ref().filter(|_| !release.unreadable) else {
+        return Run::Unknown;
+    };
     let run = app.status.as_ref().and_then(|status| status.workflow.as_ref());
-    run.is_some_and(|run| run.finished && run.app_revision == current.revision.name_any())
+    let seen_whole =
+        run.is_some_and(|run| run.finished && run.app_revision == current.revision.name_any());
+    if seen_whole && !current.is_moving() { Run::Finished } else { Run::Underway }
 }
 
 /// Takes down what an Application released before this process began.
@@ -198,7 +200,7 @@ pub(super) fn act(ctx: &Context, key: &ApplicationKey, decision: &Decision) -> b
             continue;
         }
         for command in &commands {
-            tracing::info!(%lattice, %command, "sending");
+            tracing::debug!(%lattice, %command, "wanted");
         }
         ctx.lattices.submit(lattice, key, commands);
         sent = true;

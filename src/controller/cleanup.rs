@@ -7,6 +7,7 @@ use super::{
     Error,
     application::{act, observe, plan},
     context::Context,
+    decision::Run,
     release::{self, Release, key_of},
     report, revisions,
     status::{self, Facts},
@@ -30,7 +31,7 @@ pub(super) async fn cleanup(app: &Application, ctx: &Context) -> Result<Action, 
         tracing::info!("let go without removing what runs");
         return done(app, ctx, &release).await;
     }
-    let world = observe(app, ctx, &release);
+    let world = observe(app, ctx, &release, Run::Finished);
     let decision = plan(ctx, &key_of(app), &world);
     act(ctx, &key_of(app), &decision);
     if decision.settled {

@@ -25,13 +25,17 @@ use super::{
     revisions::Revisions,
     touched::Touched,
 };
-use crate::{api::Application, model::ApplicationKey};
+use crate::{
+    api::{Application, Lattice},
+    model::ApplicationKey,
+};
 
 pub struct Context {
     pub kube: Client,
     pub recorder: Recorder,
     pub applications: Store<Application>,
     pub namespaces: Store<Namespace>,
+    pub lattice_objects: Store<Lattice>,
     pub revisions: Arc<Revisions>,
     pub lattices: Arc<Lattices>,
     pub claims: Mutex<ClaimTables>,

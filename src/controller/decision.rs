@@ -19,9 +19,18 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct World {
     pub steps: Vec<Step>,
-    /// Whether an earlier pass saw this release whole, or there is nothing to wait for.
-    pub finished: bool,
+    pub run: Run,
     pub sights: BTreeMap<LatticeName, Sight>,
+}
+
+/// How far the release of what is wanted is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Run {
+    /// What is wanted isn't known, so that nothing may go for not being wanted.
+    Unknown,
+    Underway,
+    /// An earlier pass saw it whole, or nothing is wanted any more.
+    Finished,
 }
 
 /// One lattice, as far as this Application is concerned.
@@ -38,7 +47,7 @@ pub(super) struct Sight {
 impl Sight {
     /// Whether everything that a plan depends on has been read, so that an empty plan means that
     /// nothing is left to do, and not that nothing is known.
-    fn is_certain(&self) -> bool {
+    pub(super) fn is_certain(&self) -> bool {
         let read = matches!(self.observed.links, Links::Read(_));
         let mut configs = self
             .former
@@ -91,13 +100,23 @@ pub(super) struct StepProgress {
 
 /// Plans for every lattice in `world`, as far as `known` doesn't hold already.
 pub(super) fn decide(world: &World, known: &mut Plans) -> Decision {
-    let removal = if world.finished { Removal::Allowed } else { Removal::Hold };
+    let removal = match world.run {
+        Run::Finished => Removal::Allowed,
+        Run::Unknown | Run::Underway => Removal::Hold,
+    };
     known.0.retain(|lattice, _| world.sights.contains_key(lattice));
     let first = plan_all(world, removal, known);
     let steps: Vec<_> = world.steps.iter().map(|step| progress(step, world, &first)).collect();
-    let finished = world.finished || steps.iter().all(|step| step.succeeded);
-    let plans =
-        if finished && !world.finished { plan_all(world, Removal::Allowed, known) } else { first };
+    let finished = match world.run {
+        Run::Finished => true,
+        Run::Underway => steps.iter().all(|step| step.succeeded),
+        Run::Unknown => false,
+    };
+    let plans = if finished && removal == Removal::Hold {
+        plan_all(world, Removal::Allowed, known)
+    } else {
+        first
+    };
     let idle = finished && plans.values().all(|plan| plan.is_settled());
     let settled = idle && world.sights.values().all(Sight::is_certain);
     let wake_at = world

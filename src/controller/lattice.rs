@@ -16,17 +16,26 @@ use super::{
     application::CLASS,
     call::{within, written},
     chain,
+    conditions::{Verdict, set},
     context::Context,
     lattice_status::{self, Facts},
     report::now,
     settings::{self, SettingsError},
 };
-use crate::{api::Lattice, lattice::watch::Settings, model::LatticeName};
+use crate::{
+    api::{Lattice, LatticeStatus},
+    lattice::watch::Settings,
+    model::LatticeName,
+};
 
 /// Kept while an Application may have something there.
 const FINALIZER: &str = "lattice.oam.dev/in-use";
 /// How often a lattice whose deletion waits for Applications is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How often a lattice that an older object stands for is looked at.
+const TWIN: Duration = Duration::from_secs(15);
+/// So many Applications are named that keep a lattice from going.
+const USERS: usize = 5;
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Brings the task that watches a lattice, and the status, in line with the object.
@@ -61,15 +70,47 @@ pub(super) fn error_policy(lattice: Arc<Lattice>, error: &Error, ctx: Arc<Contex
 }
 
 async fn apply(lattice: &Arc<Lattice>, ctx: &Context) -> Result<Action, Error> {
-    let settings = read(lattice, ctx).await?;
+    // The schema refuses names that can't be a lattice's.
     let Ok(name) = lattice.name_any().parse::<LatticeName>() else {
-        return Ok(Action::await_change()); // Kubernetes names with a dot; the status says so.
+        return Ok(Action::await_change());
     };
-    let usable = settings.as_ref().ok().cloned();
-    if ctx.lattices.put(&name, Arc::clone(lattice), usable).await {
+    let settings = take_up(lattice, ctx, &name).await?;
+    write_status(lattice, ctx, &name, settings.as_ref().err()).await
+}
+
+/// Starts the task that watches a lattice, or has it follow what is new. One that is being deleted
+/// is taken up too: what Applications have there can only be removed through it.
+async fn take_up(
+    lattice: &Arc<Lattice>,
+    ctx: &Context,
+    name: &LatticeName,
+) -> Result<Result<Settings, SettingsError>, Error> {
+    let settings = match twin(lattice, &ctx.lattice_objects.state()) {
+        Some(other) => Err(SettingsError::Twin { other }),
+        None => read(lattice, ctx).await?,
+    };
+    if ctx.lattices.put(name, Arc::clone(lattice), settings.as_ref().ok().cloned()).await {
         ctx.facts_changed();
     }
-    write_status(lattice, ctx, &name, settings.as_ref().err()).await
+    Ok(settings)
+}
+
+/// An older object for the same hosts: two would count and command them twice. Other credentials
+/// may mean another NATS account, and with it other hosts.
+fn twin(lattice: &Lattice, all: &[Arc<Lattice>]) -> Option<String> {
+    let wire = |l: &Lattice| {
+        let mut urls = l.spec.nats.urls.clone();
+        urls.sort();
+        let secret = l.spec.nats.credentials_secret.clone();
+        (urls, secret, l.spec.lattice.clone(), l.spec.control_prefix.clone())
+    };
+    let age = |l: &Lattice| (l.creation_timestamp().map(|time| time.0), l.name_any());
+    let same = |other: &&Arc<Lattice>| {
+        other.name_any() != lattice.name_any()
+            && age(other) < age(lattice)
+            && wire(other) == wire(lattice)
+    };
+    all.iter().find(same).map(|other| other.name_any())
 }
 
 async fn read(lattice: &Lattice, ctx: &Context) -> Result<Result<Settings, SettingsError>, Error> {
@@ -106,31 +147,85 @@ async fn write_status(
         }
         (None, None) => return Ok(Action::await_change()),
     };
-    if lattice.status.as_ref() != Some(&after) {
-        let mut next = lattice.clone();
-        next.metadata.managed_fields = None;
-        next.status = Some(after);
-        let api = Api::<Lattice>::all(ctx.kube.clone());
-        within(api.replace_status(&lattice.name_any(), &written(), &next))
-            .await
-            .map_err(Error::Status)?;
-        ctx.metrics.status_writes.inc();
-    }
+    put_status(lattice, ctx, after).await?;
+    // The older one of two may go without a word to the other.
+    let wake = wake.or(matches!(error, Some(SettingsError::Twin { .. })).then_some(TWIN));
     Ok(wake.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// A lattice goes once no Application can have anything there; its credentials are kept till then.
-async fn cleanup(lattice: &Lattice, ctx: &Context) -> Result<Action, Error> {
-    ctx.ready().await;
+async fn cleanup(lattice: &Arc<Lattice>, ctx: &Context) -> Result<Action, Error> {
     let Ok(name) = lattice.name_any().parse::<LatticeName>() else {
         return Ok(Action::await_change());
     };
-    let user = ctx.index().of_lattice(&name).next().map(ToString::to_string);
-    if let Some(user) = user {
-        tracing::debug!(user, "still in use");
+    if let Err(error) = take_up(lattice, ctx, &name).await? {
+        tracing::warn!(error = chain(&error), "what is left there can't be removed");
+    }
+    if !ctx.ready.initialized() {
+        // Who uses it isn't known before every Application has been looked at.
+        return Err(Error::Deleting { look_again: LOOK_AGAIN });
+    }
+    let users: Vec<_> =
+        ctx.index().of_lattice(&name).take(USERS + 1).map(ToString::to_string).collect();
+    if !users.is_empty() {
+        say_who_uses_it(lattice, ctx, &users).await?;
         return Err(Error::Deleting { look_again: LOOK_AGAIN });
     }
     ctx.lattices.remove(&name).await;
     ctx.facts_changed();
     Ok(Action::await_change())
+}
+
+async fn say_who_uses_it(lattice: &Lattice, ctx: &Context, users: &[String]) -> Result<(), Error> {
+    let more = if users.len() > USERS { " and others" } else { "" };
+    let named = users.iter().take(USERS).cloned().collect::<Vec<_>>().join(", ");
+    let message = format!("waits until these Applications are gone from it: {named}{more}");
+    let mut status = lattice.status.clone().unwrap_or_default();
+    let verdict = Verdict::yes("Terminating", "InUse", &message);
+    set(&mut status.conditions, &verdict, lattice.metadata.generation, &now());
+    put_status(lattice, ctx, status).await
+}
+
+/// Puts the status whole, if it differs.
+async fn put_status(lattice: &Lattice, ctx: &Context, after: LatticeStatus) -> Result<(), Error> {
+    if lattice.status.as_ref() == Some(&after) {
+        return Ok(());
+    }
+    let mut next = lattice.clone();
+    next.metadata.managed_fields = None;
+    next.status = Some(after);
+    let api = Api::<Lattice>::all(ctx.kube.clone());
+    within(api.replace_status(&lattice.name_any(), &written(), &next))
+        .await
+        .map_err(Error::Status)?;
+    ctx.metrics.status_writes.inc();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn lattice(name: &str, created: &str, url: &str) -> Arc<Lattice> {
+        let object = json!({
+            "apiVersion": "lattice.oam.dev/v1alpha1",
+            "kind": "Lattice",
+            "metadata": { "name": name, "creationTimestamp": created },
+            "spec": { "nats": { "urls": [url] } },
+        });
+        Arc::new(serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn of_two_objects_for_the_same_hosts_the_older_one_has_them() {
+        let old = lattice("old", "2026-01-01T00:00:00Z", "nats://a:4222");
+        let new = lattice("new", "2026-01-02T00:00:00Z", "nats://a:4222");
+        let other = lattice("other", "2026-01-01T00:00:00Z", "nats://b:4222");
+        let all = [Arc::clone(&old), Arc::clone(&new), Arc::clone(&other)];
+        assert_eq!(twin(&new, &all).as_deref(), Some("old"));
+        assert_eq!(twin(&old, &all), None);
+        assert_eq!(twin(&other, &all), None);
+    }
 }

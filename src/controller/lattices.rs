@@ -24,9 +24,7 @@ use crate::{
 pub struct Lattices {
     known: RwLock<BTreeMap<LatticeName, Entry>>,
     changes: mpsc::Sender<(LatticeName, Change)>,
-    /// How many `Lattice` objects there were at the start; `None` until they have been listed.
-    at_start: watch::Sender<Option<usize>>,
-    started: watch::Sender<usize>,
+    ready: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -42,28 +40,24 @@ struct Entry {
 impl Lattices {
     #[must_use]
     pub fn new(changes: mpsc::Sender<(LatticeName, Change)>) -> Self {
-        Self {
-            known: RwLock::default(),
-            changes,
-            at_start: watch::Sender::new(None),
-            started: watch::Sender::new(0),
-        }
-    }
-
-    /// Says how many lattices there were at the start.
-    pub fn listed(&self, count: usize) {
-        self.at_start.send_replace(Some(count));
+        Self { known: RwLock::default(), changes, ready: watch::Sender::new(false) }
     }
 
     /// Waits until all lattices that there were at the start have been taken up.
     pub async fn wait_until_ready(&self) {
-        // The senders live as long as `self`, so neither can fail.
-        let mut at_start = self.at_start.subscribe();
-        let Ok(count) = at_start.wait_for(Option::is_some).await.map(|c| c.unwrap_or_default())
-        else {
-            return;
-        };
-        let _ = self.started.subscribe().wait_for(|started| *started >= count).await;
+        // The sender lives as long as `self`, so this can't fail.
+        let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
+    }
+
+    /// Says that all lattices that there were at the start have been taken up.
+    pub fn all_taken_up(&self) {
+        self.ready.send_replace(true);
+    }
+
+    /// Whether a lattice has been taken up.
+    #[must_use]
+    pub fn knows(&self, name: &LatticeName) -> bool {
+        self.read().contains_key(name)
     }
 
     /// Takes up a lattice, or what is new about it. Without settings it is known and can't be used.
@@ -100,9 +94,6 @@ impl Lattices {
         let entry = Entry { object: Arc::clone(&object), handle, unusable_since, settings };
         let old = known.insert(name.clone(), entry);
         drop(known);
-        if old.is_none() {
-            self.started.send_modify(|started| *started += 1);
-        }
         old.is_none_or(|old| selects_differently(&old.object, &object))
     }
 

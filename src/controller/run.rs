@@ -37,6 +37,8 @@ use crate::{
 
 /// Passes that run at a time; each is short, but for its calls to the API server.
 const CONCURRENCY: u16 = 32;
+/// Taking up a lattice costs a Secret to read at most; nobody waits for its connection.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Lattices' changes that wait for the index; their tasks merge what doesn't fit.
 const CHANGES: usize = 1024;
 
@@ -83,7 +85,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let applications = Controller::new(Api::<Application>::all(kube.clone()), watch_config());
     let lattices = Controller::new(Api::<Lattice>::all(kube.clone()), watch_config());
     let (namespaces, namespace_writer) = reflector::store();
-    let ctx = context(&options, applications.store(), namespaces);
+    let ctx = context(&options, applications.store(), namespaces, lattices.store());
     let (ctx_of_passes, lattice_store) = (Arc::clone(&ctx), lattices.store());
 
     let namespaces = drive_namespaces(&ctx, namespace_writer);
@@ -93,11 +95,10 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let lattice_passes = drive_lattices(lattices, &ctx, changed_lattices, stop);
     let listed = async {
         if lattice_store.wait_until_ready().await.is_ok() {
-            let ours = |l: &Arc<Lattice>| {
-                l.annotations().get(application::CLASS) == ctx.class.as_ref()
-                    && l.name_any().parse::<LatticeName>().is_ok()
-            };
-            ctx.lattices.listed(lattice_store.state().iter().filter(|l| ours(l)).count());
+            while !all_taken_up(&ctx, &lattice_store) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            ctx.lattices.all_taken_up();
             ctx.ready().await;
             ready.send_replace(true);
             tracing::info!("ready");
@@ -117,6 +118,14 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     if stop.is_cancelled() { Ok(()) } else { Err(RunError::Ended { what: ended }) }
 }
 
+/// Whether every lattice that is ours has its task, or its fault in its status. One that goes before
+/// that isn't waited for.
+fn all_taken_up(ctx: &Context, lattices: &reflector::Store<Lattice>) -> bool {
+    let of_others = |l: &Lattice| l.annotations().get(application::CLASS) != ctx.class.as_ref();
+    let taken_up = |l: &Lattice| l.name_any().parse().is_ok_and(|name| ctx.lattices.knows(&name));
+    lattices.state().iter().all(|lattice| of_others(lattice) || taken_up(lattice))
+}
+
 fn watch_config() -> watcher::Config {
     watcher::Config::default().page_size(500)
 }
@@ -125,6 +134,7 @@ fn context(
     options: &Options,
     applications: reflector::Store<Application>,
     namespaces: reflector::Store<Namespace>,
+    lattice_objects: reflector::Store<Lattice>,
 ) -> Arc<Context> {
     let reporter = Reporter { controller: "trellis".into(), instance: options.instance.clone() };
     Arc::new(Context {
@@ -132,6 +142,7 @@ fn context(
         kube: options.kube.clone(),
         applications,
         namespaces,
+        lattice_objects,
         revisions: Arc::default(),
         lattices: Arc::clone(&options.lattices),
         claims: Mutex::new(ClaimTables::default()),

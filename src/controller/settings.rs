@@ -24,6 +24,11 @@ pub(super) enum SettingsError {
     Name(#[source] NameError),
     #[error("spec.{field}: `{text}` is no duration; write one such as 30s, 500ms or 1h30m")]
     Duration { field: &'static str, text: String },
+    #[error(
+        "Lattice {other} has the same spec.nats, lattice and controlPrefix; use that one, or \
+         mend spec.lattice"
+    )]
+    Twin { other: String },
     #[error("spec.onHostLoss[{index}].policy: Hold is not supported yet; write Replace")]
     Hold { index: usize },
     #[error("Secret {name}")]

@@ -76,7 +76,8 @@ pub(super) fn deleting(facts: &Facts) -> ApplicationStatus {
         .iter()
         .find_map(|(name, sight)| {
             let plan = facts.decision.plans.get(name)?;
-            (!plan.is_settled()).then(|| leftover(name, &sight.observed, plan))
+            let left = !plan.is_settled() || !sight.is_certain();
+            left.then(|| leftover(name, &sight.observed, plan))
         })
         .unwrap_or_else(|| "removing what is left".into());
     let mut conditions = facts.before.conditions.clone();
@@ -108,8 +109,14 @@ fn leftover(lattice: &LatticeName, observed: &Observed, plan: &Plan) -> String {
     let next = plan.now.first().map(|p| p.command.to_string());
     let later = plan.later.first().map(|l| l.command.to_string());
     let blocked = plan.blocked.first().map(|b| b.message.clone());
-    let what = next.or(later).or(blocked).unwrap_or_default();
-    format!("lattice {lattice}: {what}")
+    let what = blocked.or(next).or(later).unwrap_or_else(|| "what is there is being read".into());
+    let way_out = if observed.hosts.is_empty() {
+        "; the lattice has no host to do it: start one, or set the annotation \
+         lattice.oam.dev/force-delete: \"true\" to let go"
+    } else {
+        ""
+    };
+    format!("lattice {lattice}: {what}{way_out}")
 }
 
 fn phase(facts: &Facts, services: &[Service]) -> Phase {
@@ -357,7 +364,11 @@ mod tests {
             settled,
             wake_at: None,
         };
-        let world = World { steps: Vec::new(), finished: true, sights: BTreeMap::new() };
+        let world = World {
+            steps: Vec::new(),
+            run: crate::controller::decision::Run::Finished,
+            sights: BTreeMap::new(),
+        };
         compute(&Facts {
             generation: Some(1),
             before,

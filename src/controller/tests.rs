@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    decision::{Decision, Plans, Sight, World, decide},
+    decision::{Decision, Plans, Run, Sight, World, decide},
     events::transitions,
     refusal::{Refusal, Stage},
     status::{self, Facts, condition, is_true},
@@ -13,7 +13,7 @@ use crate::{
     api::{ApplicationStatus, Phase, RevisionName},
     appfile::{self, Appfile, Manifest, Stamp, Target},
     lattice::wire::Snapshot,
-    model::{ApplicationKey, Gate, LatticeName, Moment, Observed, Owner},
+    model::{ApplicationKey, Desired, Gate, LatticeName, Moment, Observed, Owner},
     placement::{Claims, Created},
     workflow,
 };
@@ -87,7 +87,7 @@ fn world(app: &Appfile, observed: Observed, finished: bool) -> World {
     };
     World {
         steps: workflow::generate(app, &targets),
-        finished,
+        run: if finished { Run::Finished } else { Run::Underway },
         sights: BTreeMap::from([(lattice(), sight)]),
     }
 }
@@ -205,6 +205,21 @@ fn nothing_counts_as_gone_while_a_lattice_is_not_whole() {
         let world = world(&nothing, seen, true);
         let decision = decide(&world, &mut Plans::default());
         assert_eq!(decision.settled, settled, "{gate:?}");
+    }
+}
+
+#[test]
+fn what_runs_stays_while_nobody_knows_what_is_wanted() {
+    let app = appfile(2);
+    let mut world = world(&app, observed(&app, 2), false);
+    let sight = world.sights.get_mut(&lattice()).unwrap();
+    sight.desired = Arc::new(Desired::nothing(stamp().owner));
+    world.steps.clear();
+    for (run, commands) in [(Run::Unknown, 0), (Run::Finished, 1)] {
+        world.run = run;
+        let decision = decide(&world, &mut Plans::default());
+        assert_eq!(decision.plans[&lattice()].now.len(), commands, "{run:?}");
+        assert_eq!(decision.finished, run == Run::Finished, "{run:?}");
     }
 }
 

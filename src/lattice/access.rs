@@ -262,6 +262,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// After a lost connection, the longest pause between attempts.
 const RECONNECT: Duration = Duration::from_secs(4);
 
+/// How often the server itself is asked whether it lives. After two that it leaves unanswered the
+/// connection counts as lost: before any host would be given up for a silence that isn't its own.
+const PING: Duration = Duration::from_secs(2);
+
 impl Access {
     /// The options of a connection, but for what it reports.
     pub(super) fn options(&self, request: Duration) -> Result<ConnectOptions, AccessError> {
@@ -269,6 +273,7 @@ impl Access {
             .name("trellis")
             .connection_timeout(CONNECT)
             .request_timeout(Some(request))
+            .ping_interval(PING)
             .reconnect_delay_callback(|attempt| {
                 let step = Duration::from_millis(100);
                 step.saturating_mul(1 << attempt.min(6)).min(RECONNECT)

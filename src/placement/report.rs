@@ -69,6 +69,9 @@ fn block_barred(draft: &mut Draft<'_>, placement: &Placement<'_>, barred: Barred
 /// Shares of a spread that found no host, or not enough of them.
 fn block_unplaced(draft: &mut Draft<'_>, placement: &Placement<'_>) {
     let workload = placement.workload;
+    if !draft.inputs.observed.gate.may_add() {
+        return; // Which hosts there are isn't known yet; the lattice says why.
+    }
     for (entry, &(hosts, unplaced)) in workload.scaling.spread().iter().zip(&placement.entries) {
         let daemon = matches!(workload.scaling, Scaling::Daemon { .. });
         if unplaced == 0 && !(daemon && hosts == 0) {

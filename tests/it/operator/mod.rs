@@ -7,6 +7,7 @@ mod lattices;
 mod owned;
 mod quiet;
 mod real;
+mod regression;
 mod samples;
 mod simulated;
 mod stage;

@@ -1,0 +1,152 @@
+//! What broke once, each named after it.
+use futures::StreamExt;
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams},
+    runtime::watcher,
+};
+use serde_json::{Value, json};
+use trellis::api::{ApplicationRevision, Lattice};
+
+use super::{
+    simulated::{SHOP, heartbeats, lattice},
+    stage::Stage,
+};
+
+fn reason(status: Option<&trellis::api::ApplicationStatus>, type_: &str) -> String {
+    let conditions = status.into_iter().flat_map(|status| &status.conditions);
+    let mut named = conditions.filter(|condition| condition.type_ == type_);
+    named.next().and_then(|condition| condition.reason.clone()).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_starts_while_a_lattice_is_being_deleted_goes_on() {
+    let stage = Stage::start("going").await;
+    let sim = lattice(&stage, 1).await;
+    stage.apply(&SHOP.replace("NAME", "shop")).await;
+    stage.settled("shop").await;
+    let api = Api::<Lattice>::all(stage.kube.clone());
+    api.delete("going", &DeleteParams::default()).await.unwrap();
+    stage
+        .lattice_until("the Lattice to say who uses it", |lattice| {
+            lattice.status.as_ref().is_some_and(|status| {
+                status.conditions.iter().any(|condition| {
+                    condition.type_ == "Terminating"
+                        && condition.message.as_ref().is_some_and(|m| m.contains("going/shop"))
+                })
+            })
+        })
+        .await;
+
+    stage.kill_operator();
+    stage.start_operator().await;
+    stage.delete("shop").await;
+    assert_eq!(sim.instances("going-shop-web"), 0);
+    stage
+        .wait("the Lattice to be gone", async {
+            let mut seen = std::pin::pin!(watcher::watch_object(api, "going"));
+            while !matches!(seen.next().await, Some(Ok(None))) {}
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_spec_whose_revisions_were_lost_stops_nothing() {
+    let stage = Stage::start("lost-revisions").await;
+    let sim = lattice(&stage, 1).await;
+    stage.apply(&SHOP.replace("NAME", "shop")).await;
+    stage.settled("shop").await;
+    let running = sim.instances("lost_revisions-shop-web");
+    assert!(running > 0);
+
+    let patch = |patch: Value| {
+        let apps = stage.applications();
+        async move {
+            apps.patch("shop", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        }
+    };
+    patch(json!({ "spec": { "components": [] } })).await;
+    stage
+        .until("shop", "the spec to be refused", |app| {
+            reason(app.status.as_ref(), "Stalled") == "FailedParse"
+        })
+        .await;
+    let revisions = Api::<ApplicationRevision>::namespaced(stage.kube.clone(), &stage.name);
+    revisions.delete("shop-v1", &DeleteParams::default()).await.unwrap();
+    stage.kill_operator();
+    stage.start_operator().await;
+    patch(json!({ "metadata": { "annotations": { "lattice.oam.dev/reconcile": "1" } } })).await;
+    stage
+        .until("shop", "a pass", |app| {
+            app.status.as_ref().and_then(|status| status.reconciled.as_deref()) == Some("1")
+        })
+        .await;
+    // The time in which what an earlier process sent could show up is over by then.
+    heartbeats(&stage, &sim, 6).await;
+    assert_eq!(sim.instances("lost_revisions-shop-web"), running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_lattices_for_the_same_hosts_the_younger_one_is_refused() {
+    let stage = Stage::start("twins").await;
+    let _sim = lattice(&stage, 1).await;
+    stage
+        .lattice_until("the Lattice to be ready", |lattice| {
+            lattice.status.as_ref().is_some_and(|status| {
+                status
+                    .conditions
+                    .iter()
+                    .any(|c| c.type_ == "Ready" && c.reason.as_deref() == Some("Ready"))
+            })
+        })
+        .await;
+    stage
+        .put(&json!({
+            "apiVersion": "lattice.oam.dev/v1alpha1",
+            "kind": "Lattice",
+            "metadata": { "name": "twins-younger" },
+            "spec": { "nats": { "urls": [stage.nats.url()] } },
+        }))
+        .await;
+    let api = Api::<Lattice>::all(stage.kube.clone());
+    stage
+        .wait("the younger Lattice to be refused", async {
+            let mut seen = std::pin::pin!(watcher::watch_object(api, "twins-younger"));
+            loop {
+                if let Some(Ok(Some(lattice))) = seen.next().await
+                    && let Some(status) = lattice.status
+                    && let Some(message) =
+                        status.conditions.iter().find_map(|condition| condition.message.clone())
+                {
+                    assert!(message.contains("Lattice twins has the same"), "{message}");
+                    return;
+                }
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_lattice_is_not_reported_as_one_without_hosts() {
+    let stage = Stage::set("nowhere").await;
+    stage.put_lattice(&json!({ "nats": { "urls": ["nats://127.0.0.1:1"] } })).await;
+    stage.start_operator().await;
+    stage.apply(&SHOP.replace("NAME", "shop")).await;
+    stage
+        .until("shop", "the lattice to be named", |app| {
+            reason(app.status.as_ref(), "Ready") == "LatticeUnavailable"
+        })
+        .await;
+    stage.applications().delete("shop", &DeleteParams::default()).await.unwrap();
+    stage
+        .until("shop", "the way out", |app| {
+            let summary = app.status.as_ref().and_then(|status| status.summary.as_ref());
+            summary.is_some_and(|s| s.message.contains("lattice.oam.dev/force-delete"))
+        })
+        .await;
+    let force =
+        json!({ "metadata": { "annotations": { "lattice.oam.dev/force-delete": "true" } } });
+    let apps = stage.applications();
+    apps.patch("shop", &PatchParams::default(), &Patch::Merge(force)).await.unwrap();
+    stage.gone("shop").await;
+}
