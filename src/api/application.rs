@@ -57,7 +57,8 @@ impl JsonSchema for ApplicationSpec {
     }
 }
 
-/// The shape of `spec`. Every object keeps unknown fields; every list may be null.
+/// What an Application asks for. Fields that aren't known are kept, and refused by path in the
+/// status.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
@@ -65,10 +66,10 @@ pub struct SpecSchema {
     /// What runs: components and capabilities.
     #[serde(default)]
     pub components: Option<Vec<ComponentSpec>>,
-    /// Where and how: topology, override, and others.
+    /// Where it runs: `topology`. Other types are refused for now.
     #[serde(default)]
     pub policies: Option<Vec<PolicySpec>>,
-    /// In which steps it is released; without it, a step a topology or a component.
+    /// Steps of one's own, refused for now. Without them: a step a topology, or else a component.
     #[serde(default)]
     #[x_kube(validation = Rule::new("!has(self.ref) || self.ref == '' || !has(self.steps) || size(self.steps) == 0")
         .message("workflow has both ref and steps; keep one of them"))]

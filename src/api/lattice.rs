@@ -47,6 +47,7 @@ pub struct LatticeSpec {
     #[serde(default = "default_lattice")]
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^.*>\s]+$"))]
     pub lattice: String,
+    /// The NATS servers that its hosts are connected to, and how we log in there.
     pub nats: NatsSpec,
     /// Prefix of the control interface's subjects.
     #[serde(default = "default_control_prefix")]

@@ -187,13 +187,19 @@ fn fall_back(
 ) -> Option<Released> {
     let newest = known.last()?;
     let appfile = memory::stored(ctx, key, newest);
+    // Which topology chose a target isn't written down: every step has to see all of them.
+    let topologies: Vec<_> = appfile
+        .as_ref()
+        .as_ref()
+        .map(|appfile| appfile.topologies.iter().map(|of| Arc::clone(&of.name)).collect())
+        .unwrap_or_default();
     let targets = newest.status.iter().flat_map(|status| &status.targets);
     let targets = targets
         .filter_map(|target| {
             Some(Target {
                 lattice: target.lattice.parse().ok()?,
                 namespace: target.namespace.as_str().into(),
-                topologies: Vec::new(),
+                topologies: topologies.clone(),
             })
         })
         .collect();

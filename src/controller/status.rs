@@ -276,7 +276,13 @@ fn still_settled(facts: &Facts) -> bool {
 fn unready(facts: &Facts, services: &[Service]) -> (&'static str, String) {
     let shut = facts.world.sights.iter().find(|(_, sight)| !sight.observed.gate.may_add());
     if let Some((lattice, sight)) = shut {
-        return ("LatticeUnavailable", format!("lattice {lattice}: {}", sight.observed.gate));
+        let message = format!("lattice {lattice}: {}", sight.observed.gate);
+        return match sight.observed.gate {
+            Gate::Disconnected { .. } => ("LatticeUnavailable", message),
+            Gate::Syncing { .. } | Gate::Settling | Gate::MassLoss { .. } | Gate::Open => {
+                ("Progressing", message)
+            }
+        };
     }
     let service = services.iter().find(|service| !service.healthy);
     let message = service.map_or_else(|| waiting(facts), |s| format!("{}: {}", s.name, s.message));

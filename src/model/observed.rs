@@ -135,7 +135,8 @@ impl fmt::Display for Gate {
         match self {
             Self::Disconnected { why } => write!(f, "not connected: {why}"),
             Self::Syncing { waiting_for } => {
-                write!(f, "waiting for the inventory of {} hosts", waiting_for.len())
+                let hosts = if waiting_for.len() == 1 { "host" } else { "hosts" };
+                write!(f, "waiting for the inventory of {} {hosts}", waiting_for.len())
             }
             Self::Settling => f.write_str("settling after a reconnect"),
             Self::MassLoss { lost } => {

@@ -44,6 +44,10 @@ fn its_commands_are_there() {
         let words: Vec<_> = command.split_whitespace().collect();
         match words.as_slice() {
             ["make", target] => assert!(makefile.contains(&format!("\n{target}: ##")), "{command}"),
+            ["target/debug/trellis", arguments @ ..] => {
+                let ended = trellis(root(), arguments, "");
+                assert_eq!(ended.code, 0, "{command}: {}", ended.stderr);
+            }
             ["cargo", "run", ..] => {
                 let arguments = words.split(|word| *word == "--").nth(1).unwrap();
                 // The operator would need a cluster; that there is such a command can be asked.

@@ -150,3 +150,44 @@ async fn an_unreachable_lattice_is_not_reported_as_one_without_hosts() {
     apps.patch("shop", &PatchParams::default(), &Patch::Merge(force)).await.unwrap();
     stage.gone("shop").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_typo_during_a_rollout_does_not_make_it_succeed() {
+    let stage = Stage::start("typo").await;
+    let _sim = lattice(&stage, 0).await;
+    let app = |image: &str| {
+        json!({
+            "apiVersion": "core.oam.dev/v1beta1",
+            "kind": "Application",
+            "metadata": { "name": "shop" },
+            "spec": {
+                "components": [
+                    { "name": "web", "type": "component", "properties": { image: "r.example/web:1" } },
+                ],
+                "policies": [
+                    { "name": "here", "type": "topology", "properties": { "lattices": ["typo"] } },
+                ],
+            },
+        })
+    };
+    stage.put(&app("image")).await;
+    stage
+        .until("shop", "no host to be found", |app| {
+            reason(app.status.as_ref(), "Ready") == "NoEligibleHosts"
+        })
+        .await;
+    stage.put(&app("imgae")).await;
+    stage
+        .until("shop", "the typo to be refused", |app| {
+            reason(app.status.as_ref(), "Stalled") == "FailedParse"
+        })
+        .await;
+    stage.put(&app("image")).await;
+    let app = stage
+        .until("shop", "the typo to be mended", |app| {
+            reason(app.status.as_ref(), "Ready") == "NoEligibleHosts"
+        })
+        .await;
+    let run = app.status.unwrap().workflow.unwrap();
+    assert_eq!((run.finished, run.steps[0].phase.as_str()), (false, "running"));
+}
