@@ -24,7 +24,7 @@ fn a_start_waits_for_the_hosts_that_were_there() {
     assert_eq!(world.gate(), "waiting for the inventory of 2 hosts");
     world.shows("c", 12, "");
     world.pass(SECOND, &[]);
-    assert_eq!(world.gate(), "waiting for the inventory of 1 hosts");
+    assert_eq!(world.gate(), "waiting for the inventory of 1 host");
     world.silent("b", Silence::NoResponders);
     assert_eq!(world.gate(), "synced");
     assert_eq!(world.state("b"), Some(HostState::Unreachable), "its grace is still to run");
