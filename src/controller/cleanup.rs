@@ -50,8 +50,10 @@ pub(super) async fn cleanup(app: &Application, ctx: &Context) -> Result<Action, 
         token: None,
         now: &report::now(),
     });
-    report::write(app, ctx, &before, after).await?;
-    Err(Error::Deleting { look_again: decision.wake_at.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN) })
+    let written = report::write(app, ctx, &before, after).await?;
+    // A message that was put off is due soon, and nothing else may happen until then.
+    let look_again = decision.wake_at.into_iter().chain(written.wake_at).chain([LOOK_AGAIN]).min();
+    Err(Error::Deleting { look_again: look_again.unwrap_or(LOOK_AGAIN) })
 }
 
 /// Everything is gone from the lattices, or let go: so do the traces in Kubernetes and here.
