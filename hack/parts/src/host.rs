@@ -1,8 +1,8 @@
 //! Real wasmCloud hosts.
 
-use std::{io, process::ExitStatus, time::Duration};
+use std::{io, process::ExitStatus, sync::Arc, time::Duration};
 
-use crate::{Nats, NatsClient, Process, Program, Scratch, process, programs};
+use crate::{Nats, NatsClient, Network, Process, Program, Scratch, network, process, programs};
 
 /// An idle machine takes half a second.
 const START: Duration = Duration::from_mins(1);
@@ -19,6 +19,9 @@ pub enum Error {
 
     #[error(transparent)]
     Process(#[from] process::Error),
+
+    #[error(transparent)]
+    Network(#[from] network::Error),
 }
 
 /// Something that hosts only do when told to.
@@ -51,6 +54,8 @@ pub struct HostOptions {
     pub insecure_registries: Vec<String>,
     /// How many hosts the process runs. All but their ids are alike.
     pub count: u16,
+    /// Where the process runs; in our own network when `None`.
+    pub network: Option<Arc<Network>>,
 }
 
 impl Default for HostOptions {
@@ -64,6 +69,7 @@ impl Default for HostOptions {
             features: vec![Feature::HttpServer, Feature::MessagingNats],
             insecure_registries: Vec::new(),
             count: 1,
+            network: None,
         }
     }
 }
@@ -93,8 +99,16 @@ impl Host {
 
     /// As [`Host::start`], for whatever a client can reach.
     pub fn start_as(client: &NatsClient, options: &HostOptions) -> Result<Self, Error> {
-        let HostOptions { lattice, labels, seed, heartbeat, features, insecure_registries, count } =
-            options;
+        let HostOptions {
+            lattice,
+            labels,
+            seed,
+            heartbeat,
+            features,
+            insecure_registries,
+            count,
+            network,
+        } = options;
         let scratch = Scratch::new("host")?;
         let program = Program::new("wasmcloud-host", programs::host()?)
             .args([
@@ -123,6 +137,10 @@ impl Host {
             .envs(client.authority.iter().map(|file| ("SSL_CERT_FILE", file)))
             // It caches images by reference there, and unpacks providers.
             .env("TMPDIR", scratch.folder("tmp")?);
+        let program = match network {
+            Some(network) => network.admit(program)?,
+            None => program,
+        };
         let mut process = Process::spawn(&program, &scratch.path().join("host.log"))?;
         let limit = START + Duration::from_secs((u32::from(*count) / HOSTS_A_SECOND).into());
         let ids = process.wait_for("it was ready", limit, |process| {

@@ -97,6 +97,19 @@ impl Program {
         variables.into_iter().fold(self, |program, (name, value)| program.env(name, value))
     }
 
+    /// The same program, started by another that takes it and its arguments as its last ones.
+    #[must_use]
+    pub(crate) fn through(
+        mut self,
+        starter: PathBuf,
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Self {
+        let program = std::mem::replace(&mut self.path, starter);
+        let before = arguments.into_iter().map(Into::into).chain([program.into()]);
+        self.arguments.splice(..0, before);
+        self
+    }
+
     #[must_use]
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.hidden.push(name.as_ref().to_owned());

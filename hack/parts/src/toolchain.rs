@@ -1,4 +1,4 @@
-//! The compilers that a machine is expected to have.
+//! The compilers and system tools that a machine is expected to have.
 
 use std::{
     env, io,
@@ -33,6 +33,10 @@ pub(crate) const CARGO: Tool = Tool { name: "cargo", install: "Rust 1.95 or newe
 pub(crate) const RUSTC: Tool = Tool { name: "rustc", install: "Rust 1.95 or newer" };
 /// Crates of the host compile a little C.
 pub(crate) const CC: Tool = Tool { name: "cc", install: "a C compiler, such as gcc or clang" };
+/// These two make and enter network namespaces.
+pub(crate) const UNSHARE: Tool = Tool { name: "unshare", install: "util-linux" };
+pub(crate) const NSENTER: Tool = Tool { name: "nsenter", install: "util-linux" };
+pub(crate) const IP: Tool = Tool { name: "ip", install: "iproute2" };
 
 impl Tool {
     /// Where it is on the `PATH`.

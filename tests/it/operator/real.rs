@@ -2,11 +2,11 @@
 //! of what runs there over HTTP and NATS.
 use std::{
     collections::BTreeMap,
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
-use parts::{Host, HostOptions, Registry, components, free_ports};
+use parts::{Door, Host, HostOptions, Network, Registry, components, free_ports};
 use tokio::task::spawn_blocking;
 use trellis::api::Application;
 use truth::{Commands, Truth};
@@ -23,6 +23,9 @@ mod truth;
 
 /// How long a change may take until the hosts are as it says.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// Where NATS is by default.
+const NATS_PORT: u16 = 4222;
 
 /// How often is looked where nothing tells.
 const POLL: Duration = Duration::from_millis(50);
@@ -51,6 +54,8 @@ struct Real {
     stage: Stage,
     /// By name; each has its name as the label `host` and in lines of [`Truth`].
     hosts: BTreeMap<&'static str, Host>,
+    /// Where the hosts are, if not in our own network.
+    network: Option<Arc<Network>>,
     truth: Truth,
 }
 
@@ -69,9 +74,34 @@ impl Real {
         real
     }
 
+    /// As [`Real::start`], with hosts that find NATS at its well-known port: in a network of their
+    /// own, where that is free.
+    async fn start_with_nats_at_home(
+        name: &str,
+        hosts: &[(&'static str, &[(&str, &str)])],
+    ) -> Self {
+        let stage = Stage::set(name).await;
+        let registry = port(registry().await);
+        let doors = [
+            Door { inside: NATS_PORT, outside: stage.nats.port() },
+            Door { inside: registry, outside: registry },
+        ];
+        let network = spawn_blocking(move || Network::start(&doors)).await.unwrap().unwrap();
+        Self::start_in(Some(Arc::new(network)), stage, name, hosts).await
+    }
+
     async fn start_on(stage: Stage, name: &str, hosts: &[(&'static str, &[(&str, &str)])]) -> Self {
+        Self::start_in(None, stage, name, hosts).await
+    }
+
+    async fn start_in(
+        network: Option<Arc<Network>>,
+        stage: Stage,
+        name: &str,
+        hosts: &[(&'static str, &[(&str, &str)])],
+    ) -> Self {
         let truth = Truth::of(stage.nats.url(), name, registry().await).await;
-        let mut real = Self { stage, hosts: BTreeMap::new(), truth };
+        let mut real = Self { stage, hosts: BTreeMap::new(), network, truth };
         for (name, labels) in hosts {
             real.join(name, labels).await;
         }
@@ -86,9 +116,13 @@ impl Real {
         let options = HostOptions {
             labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             insecure_registries: vec![registry().await.to_owned()],
+            network: self.network.clone(),
             ..HostOptions::default()
         };
-        let url = self.stage.nats.url().to_owned();
+        let url = match self.network {
+            Some(_) => format!("nats://127.0.0.1:{NATS_PORT}"),
+            None => self.stage.nats.url().to_owned(),
+        };
         let host = spawn_blocking(move || Host::start_at(&url, &options)).await.unwrap().unwrap();
         self.hosts.insert(name, host);
     }
@@ -192,6 +226,10 @@ async fn answers(address: &str, line: &str) {
 fn free_address() -> String {
     let [port] = free_ports().unwrap();
     format!("127.0.0.1:{port}")
+}
+
+fn port(authority: &str) -> u16 {
+    authority.rsplit(':').next().unwrap().parse().unwrap()
 }
 
 /// Where [`REGISTRY`] is. Getting it there blocks.

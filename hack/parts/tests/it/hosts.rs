@@ -1,6 +1,8 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use parts::{Auth, Host, HostOptions, Nats, NatsOptions, Registry, components, free_ports};
+use parts::{
+    Auth, Door, Host, HostOptions, Nats, NatsOptions, Network, Registry, components, free_ports,
+};
 use serde_json::json;
 
 use crate::{
@@ -174,4 +176,17 @@ fn one_process_runs_many_hosts() {
     ids.dedup();
     assert_eq!(ids.len(), 5);
     assert!(hosts.stop().unwrap().success(), "{}", hosts.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_in_a_network_of_its_own_finds_nats_at_its_well_known_port() {
+    let nats = Nats::start(NatsOptions::default()).unwrap();
+    let network = Network::start(&[Door { inside: 4222, outside: nats.port() }]).unwrap();
+    let options = HostOptions { network: Some(Arc::new(network)), ..HostOptions::default() };
+
+    let host = Host::start_at("nats://127.0.0.1:4222", &options).unwrap();
+
+    let control = Control::connect(&nats).await;
+    let inventory = control.command(&format!("host.get.{}", host.id()), json!({})).await;
+    assert_eq!(inventory["response"]["host_id"], host.id());
 }

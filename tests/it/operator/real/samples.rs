@@ -58,50 +58,32 @@ async fn wadms_hello_world_answers_through_the_builtin_server() {
     greets("real-hello-builtin", "wasmcloud+builtin://http-server", "http-server").await;
 }
 
-/// The builtin provider would look for its server at the default port, where none of ours is: it is
-/// told the address, in its config and in the link's, which doesn't inherit it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stream_processor_answers_from_the_cloud_with_its_provider_beside_it() {
     let cloud: &[_] = &[("host-type", "cloud")];
     let edge: &[_] = &[("host-type", "edge")];
-    let real = Real::start("real-stream", &[("cloud", cloud), ("edge", edge)]).await;
-    let nats = real.stage.nats.url();
+    let hosts = [("cloud", cloud), ("edge", edge)];
+    // The manifest doesn't tell the provider where NATS is.
+    let real = Real::start_with_nats_at_home("real-stream", &hosts).await;
     let manifest = replaced(
         STREAM,
         &[
             ("ghcr.io/example/go-stream-processor:1.0.0", &image("echo:1").await),
-            (
-                "image: ghcr.io/wasmcloud/messaging-nats:0.27.0",
-                &format!(
-                    "image: wasmcloud+builtin://messaging-nats
-        config: [{{name: server, properties: {{cluster_uris: '{nats}'}}}}]"
-                ),
-            ),
-            (
-                "subscriptions: stream.raw",
-                &format!(
-                    "subscriptions: stream.raw
-                  cluster_uris: '{nats}'"
-                ),
-            ),
+            ("ghcr.io/wasmcloud/messaging-nats:0.27.0", "wasmcloud+builtin://messaging-nats"),
         ],
     );
     let expected = [
         "cloud: component stream = echo:1 x1, of go-data-stream/go_stream_processor",
         "cloud: provider ~go_data_stream-nats = messaging-nats, of go-data-stream/nats",
         r#"config ~go_data_stream-nats_topic {"dest-topic":"stream.processed"}"#,
-        &format!(r#"config ~go_data_stream-server {{"cluster_uris":"{nats}"}}"#),
-        &format!(
-            "config ~go_data_stream-simple_subscription-# \
-             {{\"cluster_uris\":\"{nats}\",\"subscriptions\":\"stream.raw\"}}"
-        ),
+        r#"config ~go_data_stream-simple_subscription-# {"subscriptions":"stream.raw"}"#,
         "link stream -> ~go_data_stream-nats wasmcloud:messaging/consumer [] []",
         "link ~go_data_stream-nats -> stream wasmcloud:messaging/handler \
          [~go_data_stream-simple_subscription-#] []",
     ];
 
     real.deploys("go-data-stream", &manifest, &expected).await;
-    let client = async_nats::connect(nats).await.unwrap();
+    let client = async_nats::connect(real.stage.nats.url()).await.unwrap();
     real.stage
         .wait("an answer on stream.raw", async {
             loop {
