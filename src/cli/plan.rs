@@ -15,6 +15,7 @@ mod live;
 mod observe;
 mod text;
 mod wanted;
+mod yaml;
 
 use std::{path::PathBuf, sync::Arc};
 

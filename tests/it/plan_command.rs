@@ -168,3 +168,79 @@ fn a_nats_server_that_isn_t_there_ends_with_1() {
     assert!(ended.stderr.starts_with("error: nats://127.0.0.1:1: "), "{}", ended.stderr);
     assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
 }
+
+/// The fields of the config that `plan` of this manifest puts.
+fn config(properties: &str) -> serde_json::Value {
+    let manifest = format!(
+        "apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {{name: a}}
+spec:
+  components:
+    - name: c
+      type: component
+      properties:
+        image: 127.0.0.1:5000/c:1
+        config: [{{name: k, properties: {properties}}}]
+"
+    );
+    let ended = trellis(&samples(), &["plan", "-f", "-", "-o", "json"], &manifest);
+    json(&ended)["targets"][0]["commands"][0]["values"].clone()
+}
+
+#[test]
+fn yaml_is_read_as_kubectl_reads_it() {
+    let read = config(r#"{a: "yes", b: 'on', c: "010", d: "1.0"}"#);
+    assert_eq!(read, serde_json::json!({"a": "yes", "b": "on", "c": "010", "d": "1.0"}));
+    for bare in ["yes", "off", "010", "1.0", "1e3"] {
+        let manifest = format!(
+            "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata: {{name: a}}\n\
+             spec: {{components: [{{name: c, type: {bare}, properties: {{image: i}}}}]}}"
+        );
+        let ended = trellis(&samples(), &["plan", "-f", "-"], &manifest);
+        assert_eq!(ended.code, 2, "{bare}: {}", ended.stdout);
+        assert!(ended.stderr.contains("spec.components[0].type"), "{bare}: {}", ended.stderr);
+    }
+    let instances = |text: &str| {
+        let manifest = include_str!("../../config/samples/hello-world.yaml")
+            .replace("instances: 1", &format!("instances: {text}"));
+        assert!(manifest.contains(text));
+        let args = ["plan", "-f", "-", "--inventory", "inventory.json"];
+        trellis(&samples(), &args, &manifest).stdout
+    };
+    assert_ne!(instances("8"), instances("10"));
+    assert_eq!(instances("8"), instances("010"));
+    assert_eq!(instances("2"), instances("2.0"));
+    assert_eq!(instances("1000"), instances("1e3"));
+}
+
+#[test]
+fn what_can_t_be_held_or_is_given_twice_is_refused() {
+    let ended = trellis(&samples(), &["plan", "-f", "/dev/zero"], "");
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("/dev/zero: file: is larger than"), "{}", ended.stderr);
+
+    let args = ["plan", "-f", "hello-world.yaml", "--inventory", "/dev/zero"];
+    let ended = trellis(&samples(), &args, "");
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("/dev/zero: is larger than"), "{}", ended.stderr);
+
+    let ended = trellis(&samples(), &["plan", "-f", "-", "-f", "-"], "");
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
+    assert!(ended.stderr.contains("give - once"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_mistyped_field_of_a_lattice_is_refused() {
+    let lattice = "apiVersion: lattice.oam.dev/v1alpha1
+kind: Lattice
+metadata: {name: eu}
+spec: {nats: {urls: ['nats://n:4222'], credentialSecret: {name: s}}, instalation: x}
+";
+    let ended = trellis(&samples(), &["plan", "-f", "-", "hello-world.yaml"], lattice);
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    for path in ["spec.nats.credentialSecret", "spec.instalation"] {
+        let line = format!("standard input: {path}: is an unknown field; ");
+        assert!(ended.stderr.contains(&line), "{}", ended.stderr);
+    }
+}

@@ -8,6 +8,7 @@ use std::{
 
 use serde_json::Value;
 
+use super::yaml;
 use crate::{
     api::{Lattice, LatticeSpec},
     appfile::{self, Appfile, MAX_BYTES},
@@ -18,9 +19,7 @@ use crate::{
 /// What an Application without a namespace is in, as with `kubectl`.
 const NAMESPACE: &str = "default";
 /// The largest file that is read: eight of the largest Applications.
-const MAX_FILE: usize = 8 * MAX_BYTES;
-/// Deeper than any Application may be, so that it is `appfile` that says so with its path.
-const MAX_YAML_DEPTH: usize = 100;
+pub(super) const MAX_FILE: usize = 8 * MAX_BYTES;
 
 /// What the files hold.
 #[derive(Debug, Default)]
@@ -42,6 +41,9 @@ impl Documents {
 
 /// Reads all files, and refuses them with everything that is wrong in any.
 pub(super) fn read(files: &[PathBuf]) -> Result<Documents, Failure> {
+    if files.iter().filter(|path| is_standard_input(path)).count() > 1 {
+        return Err(Failure::Failed("standard input can be read once: give - once".into()));
+    }
     let mut documents = Documents::default();
     let mut refused = Vec::new();
     for path in files {
@@ -60,17 +62,23 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Documents, Failure> {
 }
 
 fn display(path: &Path) -> String {
-    if path == Path::new("-") { "standard input".into() } else { path.display().to_string() }
+    if is_standard_input(path) { "standard input".into() } else { path.display().to_string() }
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
-    let read = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    // One byte more tells that it is too large; more than that is never held.
+    let most = MAX_FILE as u64 + 1;
+    let mut bytes = Vec::new();
+    let read = if is_standard_input(path) {
+        io::stdin().lock().take(most).read_to_end(&mut bytes)
     } else {
-        fs::read(path)
+        fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes))
     };
-    read.map_err(|error| Failure::because(display(path), error))
+    read.map(|_| bytes).map_err(|error| Failure::because(display(path), error))
+}
+
+fn is_standard_input(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 struct File<'a> {
@@ -91,17 +99,15 @@ impl File<'_> {
         let Ok(text) = std::str::from_utf8(bytes) else {
             return self.refuse("file", "is not UTF-8", "write it as YAML or JSON in UTF-8");
         };
-        let documents: Vec<Value> = match serde_saphyr::from_multiple_with_options(text, options())
-        {
+        let documents = match yaml::read(text) {
             Ok(documents) => documents,
-            Err(error) => return self.not_yaml(&error),
+            Err(error) => return self.refuse(&error.at, &error.wrong, error.todo),
         };
-        let mut documents = documents.into_iter().filter(|document| !document.is_null()).peekable();
-        if documents.peek().is_none() {
+        if documents.is_empty() {
             self.refuse("file", "is empty", "write an Application");
         }
-        for document in documents {
-            self.document(&document);
+        for document in &documents {
+            self.document(document);
         }
     }
 
@@ -138,6 +144,9 @@ impl File<'_> {
             return self.refuse("metadata.name", wrong, "choose another");
         }
         let spec = document.get("spec").cloned().unwrap_or_default();
+        let mut unknown = Vec::new();
+        let mut note = |path: serde_ignored::Path<'_>| unknown.push(format!("spec.{path}"));
+        let spec = serde_ignored::Deserializer::new(spec, &mut note);
         let spec: LatticeSpec = match serde_path_to_error::deserialize(spec) {
             Ok(spec) => spec,
             Err(error) => {
@@ -147,21 +156,16 @@ impl File<'_> {
                 return self.refuse(path.trim_end_matches('.'), &wrong, todo);
             }
         };
+        for path in unknown {
+            // As kubectl does, which asks the API server to refuse what it would drop.
+            self.refuse(&path, "is an unknown field", "compare it with what `trellis crds` prints");
+        }
         let mut lattice = Lattice::new(name.as_str(), spec);
         let labels = document.pointer("/metadata/labels").cloned();
         lattice.metadata.labels = labels.and_then(|labels| serde_json::from_value(labels).ok());
         if self.documents.lattices.insert(name, lattice).is_some() {
             self.refuse("metadata.name", "is the name of an earlier Lattice", "remove one");
         }
-    }
-
-    fn not_yaml(&mut self, error: &serde_saphyr::Error) {
-        let path = match error.location() {
-            Some(at) => format!("line {}, column {}", at.line(), at.column()),
-            None => "file".into(),
-        };
-        let (wrong, todo) = why_not_yaml(error);
-        self.refuse(&path, &wrong, todo);
     }
 
     fn refuse(&mut self, path: &str, wrong: &str, todo: &str) {
@@ -176,39 +180,5 @@ impl File<'_> {
             let wrong = format!("{} more problems", problems.omitted());
             self.refuse("file", &wrong, "mend those above first");
         }
-    }
-}
-
-/// What is wrong with the YAML, without the library's own terms, and what to do.
-fn why_not_yaml(error: &serde_saphyr::Error) -> (String, &'static str) {
-    use serde_saphyr::{Error, budget::BudgetBreach};
-    match error {
-        Error::WithSnippet { error, .. } | Error::AliasError { error, .. } => why_not_yaml(error),
-        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
-            ("is nested too deeply to be read".into(), "write it flatter")
-        }
-        Error::Budget { .. } => {
-            ("has too many values or aliases to be read".into(), "split it into several files")
-        }
-        Error::DuplicateMappingKey { key: Some(key), .. } => {
-            (format!("has the key {key} twice"), "remove one")
-        }
-        other => {
-            let text = other.to_string();
-            let text = text.split(" at line ").next().unwrap_or_default();
-            let text = text.lines().next().unwrap_or_default();
-            (format!("is not YAML: {text}"), "check indentation, quotes and brackets there")
-        }
-    }
-}
-
-fn options() -> serde_saphyr::Options {
-    serde_saphyr::options! {
-        strict_booleans: true,
-        with_snippet: false,
-        budget: serde_saphyr::budget! {
-            max_depth: MAX_YAML_DEPTH,
-            max_total_scalar_bytes: MAX_FILE,
-        },
     }
 }

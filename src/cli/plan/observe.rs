@@ -2,6 +2,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::Read,
     path::Path,
 };
 
@@ -11,6 +12,9 @@ use crate::{
     lattice::wire::{Snapshot, Subjects},
     model::{ConfigName, Gate, LatticeName, Moment, Observed},
 };
+
+/// The largest inventory that is read, in bytes: ten thousand hosts with a dozen components each.
+const MAX_INVENTORY: u64 = 64 << 20;
 
 /// Each lattice that something is wanted on. Of all but the one that is looked at nothing is known.
 pub(super) fn all(
@@ -55,6 +59,13 @@ fn unknown(lattice: &LatticeName) -> Observed {
 /// An inventory file; without one the lattice is empty.
 fn read(inventory: Option<&Path>) -> Result<Snapshot, Failure> {
     let Some(path) = inventory else { return Ok(Snapshot::default()) };
-    let text = fs::read(path).map_err(|error| Failure::because(path.display(), error))?;
+    let mut text = Vec::new();
+    let read = fs::File::open(path)
+        .and_then(|file| file.take(MAX_INVENTORY + 1).read_to_end(&mut text))
+        .map_err(|error| Failure::because(path.display(), error))?;
+    if read as u64 > MAX_INVENTORY {
+        let wrong = format!("{}: is larger than {} MiB", path.display(), MAX_INVENTORY >> 20);
+        return Err(Failure::Failed(wrong));
+    }
     Snapshot::parse(&text).map_err(|error| Failure::because(path.display(), error))
 }

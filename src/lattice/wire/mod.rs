@@ -40,10 +40,14 @@ pub struct DecodeError {
 pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, DecodeError> {
     serde_json::from_slice(payload).or_else(|_| {
         let mut deserializer = serde_json::Deserializer::from_slice(payload);
-        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| DecodeError {
-            path: error.path().to_string(),
-            reason: error.inner().to_string(),
-        })
+        let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+            DecodeError { path: error.path().to_string(), reason: error.inner().to_string() }
+        })?;
+        // Something else may follow what could be read.
+        deserializer
+            .end()
+            .map_err(|error| DecodeError { path: ".".into(), reason: error.to_string() })?;
+        Ok(value)
     })
 }
 

@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::Deserialize;
 
@@ -23,7 +26,17 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub fn parse(text: &[u8]) -> Result<Self, DecodeError> {
-        decode(text)
+        let snapshot: Self = decode(text)?;
+        let mut ids = BTreeSet::new();
+        for (index, host) in snapshot.hosts.iter().enumerate() {
+            if !ids.insert(&host.id) {
+                return Err(DecodeError {
+                    path: format!("hosts[{index}].host_id"),
+                    reason: format!("{} is the id of an earlier host", host.id),
+                });
+            }
+        }
+        Ok(snapshot)
     }
 
     /// The lattice as it would be observed if this were all of it, whole and open.
@@ -79,5 +92,9 @@ mod tests {
         assert_eq!(error.path, "hosts[0].host_id");
         let error = Snapshot::parse(br#"{"configs":{}}"#).unwrap_err();
         assert!(error.reason.starts_with("unknown field `configs`"), "{error}");
+        let error = Snapshot::parse(br#"{"hosts":[{"host_id":"N"},{"host_id":"N"}]}"#).unwrap_err();
+        assert_eq!(error.to_string(), "hosts[1].host_id: N is the id of an earlier host");
+        let error = Snapshot::parse(br#"{"hosts":[]} {"hosts":[]}"#).unwrap_err();
+        assert!(error.reason.starts_with("trailing characters"), "{error}");
     }
 }
