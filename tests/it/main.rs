@@ -7,6 +7,8 @@
 )]
 
 mod bad_manifests;
+#[cfg(target_os = "linux")]
+mod image;
 mod lattice;
 mod layers;
 mod operator;

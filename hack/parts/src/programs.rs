@@ -5,12 +5,19 @@ mod rust;
 
 use std::{env, path::PathBuf, thread};
 
-use crate::{cache, toolchain};
+use crate::{
+    cache,
+    debian::{self, Packaged},
+    toolchain,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Cache(#[from] cache::Error),
+
+    #[error(transparent)]
+    Debian(#[from] debian::Error),
 
     #[error(transparent)]
     Toolchain(#[from] toolchain::Error),
@@ -66,6 +73,27 @@ pub fn registry() -> Result<PathBuf, Error> {
     go::REGISTRY.build()
 }
 
+/// Pushes images to registries, with the logins that Docker keeps.
+pub fn crane() -> Result<PathBuf, Error> {
+    go::CRANE.build()
+}
+
+/// Builds images from Dockerfiles, without a daemon.
+pub fn buildah() -> Result<debian::Programs, Error> {
+    const BUILDAH: Packaged = Packaged { program: "buildah", package: "buildah" };
+    Ok(debian::Programs::find("buildah", &[BUILDAH])?)
+}
+
+/// Sleeps until it is told to end.
+pub fn pause() -> Result<PathBuf, Error> {
+    go::PAUSE.build()
+}
+
+/// Ours even where there is another: charts render differently from version to version.
+pub fn helm() -> Result<PathBuf, Error> {
+    go::HELM.build()
+}
+
 /// A real wasmCloud host: `hack/host`.
 pub fn host() -> Result<PathBuf, Error> {
     rust::host()
@@ -89,8 +117,24 @@ pub fn prepare() -> Result<(), Error> {
             http_provider()?;
             Ok(())
         });
-        let go = [nats_server, etcd, kube_apiserver, kubectl, kube_controller_manager, registry];
-        let go = go.iter().try_for_each(|program| program().map(drop));
+        let go = [
+            nats_server,
+            etcd,
+            kube_apiserver,
+            kubectl,
+            kube_controller_manager,
+            registry,
+            crane,
+            pause,
+            helm,
+        ];
+        let go = go.iter().try_for_each(|program| program().map(drop)).and_then(|()| {
+            // Images are of Linux programs, and made where these are.
+            if cfg!(target_os = "linux") {
+                buildah()?;
+            }
+            Ok(())
+        });
         let rust = rust.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         go.and(rust)
     })
