@@ -57,7 +57,7 @@ fn observed(hosts: u32, running: u32) -> Observed {
     observed.links = Links::Read(Arc::default());
     let component = |application: &str| RunningComponent {
         image: "ghcr.io/shop/web:1".into(),
-        annotations: annotations(application),
+        annotations: annotations(application).into(),
         instances: 1,
     };
     for host in 0..hosts {

@@ -31,7 +31,8 @@ pub use in_flight::{Failure, InFlight, Pending};
 pub use moment::Moment;
 pub use name::{ApplicationKey, ConfigName, HostId, LatticeName, NameError, WorkloadId, id_part};
 pub use observed::{
-    Gate, Host, HostState, Inventory, Links, Observed, RunningComponent, RunningProvider,
+    Annotations, Gate, Host, HostState, Inventory, Links, Observed, RunningComponent,
+    RunningProvider,
 };
 pub use plan::{Blocked, HostProgress, Later, Plan, Planned, Progress, Reason, Subject, WaitsFor};
 pub use runs::Runs;

@@ -54,7 +54,8 @@ impl Observed {
     }
 
     /// Takes `host` into the picture, in place of what was known under its id.
-    pub fn put_host(&mut self, id: HostId, host: Host) {
+    pub fn put_host(&mut self, id: HostId, mut host: Host) {
+        self.runs.share(host.inventory.as_mut());
         let old = self.hosts.get(&id).and_then(|known| known.inventory.as_ref());
         self.runs.replace(&id, old, host.inventory.as_ref());
         self.hosts.insert(id, Arc::new(host));
@@ -62,8 +63,9 @@ impl Observed {
 
     /// Takes note of what a known host says it runs; `None` if what it said before is void. A host
     /// that isn't known stays so.
-    pub fn set_inventory(&mut self, id: &HostId, inventory: Option<Inventory>, at: Moment) {
+    pub fn set_inventory(&mut self, id: &HostId, mut inventory: Option<Inventory>, at: Moment) {
         let Some(host) = self.hosts.get_mut(id) else { return };
+        self.runs.share(inventory.as_mut());
         self.runs.replace(id, host.inventory.as_ref(), inventory.as_ref());
         let host = Arc::make_mut(host);
         host.inventory_at = at;
@@ -208,22 +210,39 @@ impl Inventory {
     pub fn annotations(
         &self,
         id: &WorkloadId,
-    ) -> impl Iterator<Item = &BTreeMap<String, String>> + use<'_> {
+    ) -> impl Iterator<Item = &Arc<Annotations>> + use<'_> {
         let component = self.components.get(id).map(|running| &running.annotations);
         component.into_iter().chain(self.providers.get(id).map(|running| &running.annotations))
     }
 
-    /// All that runs, with its annotations.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&WorkloadId, &BTreeMap<String, String>)> {
-        let components = self.components.iter().map(|(id, running)| (id, &running.annotations));
-        components.chain(self.providers.iter().map(|(id, running)| (id, &running.annotations)))
+    /// The texts of all that runs: its image and its annotations.
+    pub(super) fn texts_mut(
+        &mut self,
+    ) -> impl Iterator<Item = (&WorkloadId, &mut Arc<str>, &mut Arc<Annotations>)> {
+        let components = self.components.iter_mut();
+        let components =
+            components.map(|(id, running)| (id, &mut running.image, &mut running.annotations));
+        let providers = self.providers.iter_mut();
+        components.chain(
+            providers.map(|(id, running)| (id, &mut running.image, &mut running.annotations)),
+        )
+    }
+
+    /// All that runs, with its image and its annotations.
+    pub(super) fn entries(
+        &self,
+    ) -> impl Iterator<Item = (&WorkloadId, &Arc<str>, &Arc<Annotations>)> {
+        let components =
+            self.components.iter().map(|(id, running)| (id, &running.image, &running.annotations));
+        let providers = self.providers.iter();
+        components.chain(providers.map(|(id, running)| (id, &running.image, &running.annotations)))
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunningComponent {
     pub image: Arc<str>,
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Arc<Annotations>,
     /// The most instances that it runs at a time: what was asked, not what is busy.
     pub instances: u32,
 }
@@ -232,8 +251,11 @@ pub struct RunningComponent {
 pub struct RunningProvider {
     /// As the host repeats it: builtin and file references have lost their scheme.
     pub image: Arc<str>,
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Arc<Annotations>,
 }
+
+/// What is written on something that runs. Hosts that show the same of one id share it.
+pub type Annotations = BTreeMap<String, String>;
 
 #[cfg(test)]
 mod tests {
@@ -259,7 +281,11 @@ mod tests {
                 (INSTALLATION.to_owned(), "trellis".to_owned()),
                 (APPLICATION.to_owned(), (*application).to_owned()),
             ]);
-            let running = RunningComponent { image: "img".into(), annotations, instances: 1 };
+            let running = RunningComponent {
+                image: "img".into(),
+                annotations: annotations.into(),
+                instances: 1,
+            };
             inventory.components.insert(id.parse().unwrap(), running);
         }
         inventory

@@ -209,7 +209,8 @@ pub struct Progress {
     pub wanted: u32,
     /// Instances observed as wanted: ours, with the wanted hash.
     pub ready: u32,
-    pub hosts: BTreeMap<HostId, HostProgress>,
+    /// Where it runs or should run, by host id.
+    pub hosts: Vec<(HostId, HostProgress)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

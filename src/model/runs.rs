@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{HostId, Inventory, Owner, WorkloadId};
+use super::{Annotations, HostId, Inventory, Owner, WorkloadId};
 
 /// Who runs what, kept beside the hosts so that a plan needn't look at those that don't matter.
 ///
@@ -12,14 +12,47 @@ use super::{HostId, Inventory, Owner, WorkloadId};
 /// because what they run still counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Runs {
-    hosts: Shards<WorkloadId, BTreeSet<HostId>>,
+    hosts: Shards<WorkloadId, Runners>,
     owned: Shards<Owner, BTreeSet<(WorkloadId, HostId)>>,
 }
+
+/// The hosts that show one id.
+#[derive(Debug, Clone, Default)]
+struct Runners {
+    hosts: BTreeSet<HostId>,
+    /// What the one that was seen last shows; mostly they all show the same.
+    last: Option<(Arc<str>, Arc<Annotations>)>,
+}
+
+impl PartialEq for Runners {
+    /// What was seen last depends on the order of events, and decides nothing.
+    fn eq(&self, other: &Self) -> bool {
+        self.hosts == other.hosts
+    }
+}
+
+impl Eq for Runners {}
 
 impl Runs {
     /// The hosts that show `id`, whoever owns it there and whatever its kind.
     pub fn hosts(&self, id: &WorkloadId) -> impl Iterator<Item = &HostId> {
-        self.hosts.get(id).into_iter().flatten()
+        self.hosts.get(id).into_iter().flat_map(|runners| &runners.hosts)
+    }
+
+    /// Lets `inventory` share the texts of others that show the same ids: they are kept once, and a
+    /// plan that has looked at them knows them again.
+    pub(super) fn share(&self, inventory: Option<&mut Inventory>) {
+        for (id, image, annotations) in inventory.into_iter().flat_map(Inventory::texts_mut) {
+            let Some(last) = self.hosts.get(id).and_then(|runners| runners.last.as_ref()) else {
+                continue;
+            };
+            if last.0 == *image {
+                image.clone_from(&last.0);
+            }
+            if last.1 == *annotations {
+                annotations.clone_from(&last.1);
+            }
+        }
     }
 
     /// Everything that carries the annotations of `owner`, and where.
@@ -35,24 +68,35 @@ impl Runs {
         old: Option<&Inventory>,
         new: Option<&Inventory>,
     ) {
-        for (id, before) in old.into_iter().flat_map(Inventory::entries) {
+        for (id, _, before) in old.into_iter().flat_map(Inventory::entries) {
             let same = new.is_some_and(|new| new.annotations(id).any(|after| after == before));
             if !same {
                 self.forget(host, id, before, new);
             }
         }
-        for (id, after) in new.into_iter().flat_map(Inventory::entries) {
+        for (id, image, after) in new.into_iter().flat_map(Inventory::entries) {
             let same = old.is_some_and(|old| old.annotations(id).any(|before| before == after));
             if !same {
-                self.learn(host, id, after);
+                self.learn(host, id, image, after);
             }
         }
     }
 
-    fn learn(&mut self, host: &HostId, id: &WorkloadId, annotations: &BTreeMap<String, String>) {
-        self.hosts.entry(id, |hosts| hosts.insert(host.clone()));
+    fn learn(
+        &mut self,
+        host: &HostId,
+        id: &WorkloadId,
+        image: &Arc<str>,
+        annotations: &Arc<Annotations>,
+    ) {
+        self.hosts.entry(id, |runners| {
+            runners.hosts.insert(host.clone());
+            runners.last = Some((image.clone(), annotations.clone()));
+        });
         if let Some(owner) = Owner::of(annotations) {
-            self.owned.entry(&owner, |owned| owned.insert((id.clone(), host.clone())));
+            self.owned.entry(&owner, |owned| {
+                owned.insert((id.clone(), host.clone()));
+            });
         }
     }
 
@@ -60,18 +104,22 @@ impl Runs {
         &mut self,
         host: &HostId,
         id: &WorkloadId,
-        annotations: &BTreeMap<String, String>,
+        annotations: &Annotations,
         left: Option<&Inventory>,
     ) {
         let mut left = left.into_iter().flat_map(|left| left.annotations(id)).peekable();
         if left.peek().is_none() {
-            self.hosts.entry(id, |hosts| hosts.remove(host));
-            self.hosts.drop_if(id, BTreeSet::is_empty);
+            self.hosts.entry(id, |runners| {
+                runners.hosts.remove(host);
+            });
+            self.hosts.drop_if(id, |runners| runners.hosts.is_empty());
         }
         if let Some(owner) = Owner::of(annotations)
             && !left.any(|left| owner.owns(left))
         {
-            self.owned.entry(&owner, |owned| owned.remove(&(id.clone(), host.clone())));
+            self.owned.entry(&owner, |owned| {
+                owned.remove(&(id.clone(), host.clone()));
+            });
             self.owned.drop_if(&owner, BTreeSet::is_empty);
         }
     }
@@ -104,7 +152,7 @@ impl<K: Ord + Clone + Hash, V: Clone + Default> Shards<K, V> {
         self.0.get(Self::part(key))?.get(key)
     }
 
-    fn entry(&mut self, key: &K, change: impl FnOnce(&mut V) -> bool) {
+    fn entry(&mut self, key: &K, change: impl FnOnce(&mut V)) {
         if let Some(part) = self.0.get_mut(Self::part(key)) {
             change(Arc::make_mut(part).entry(key.clone()).or_default());
         }

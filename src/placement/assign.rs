@@ -307,13 +307,22 @@ fn as_count(length: usize) -> u32 {
 }
 
 /// The weight of a host for an id: the same on every machine and in every version of Trellis.
-/// FNV-1a over both, mixed once more because nkeys share most of their letters.
+/// As FNV-1a, but over eight bytes at a time, each mixed well because nkeys share most of their
+/// letters.
 pub(super) fn rendezvous(id: &WorkloadId, host: &HostId) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in id.as_str().bytes().chain([0]).chain(host.as_str().bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    hash ^= hash >> 32;
-    hash = hash.wrapping_mul(0xd6e8_feb8_6659_fd93);
-    hash ^ (hash >> 32)
+    let mix = |hash: u64, word: u64| {
+        let hash = (hash ^ word).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        hash ^ (hash >> 32)
+    };
+    [id.as_str(), host.as_str()].iter().fold(0xcbf2_9ce4_8422_2325, |hash, text| {
+        let (words, rest) = text.as_bytes().as_chunks::<8>();
+        let hash = words.iter().fold(hash, |hash, &word| mix(hash, u64::from_le_bytes(word)));
+        let mut last = [0; 8];
+        for (to, &from) in last.iter_mut().zip(rest) {
+            *to = from;
+        }
+        // No text holds the byte 255, so that where one ends and the other begins counts.
+        let last = mix(hash, u64::from_le_bytes(last));
+        mix(last, u64::MAX)
+    })
 }

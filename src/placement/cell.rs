@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{assign::Rank, image};
 use crate::model::{
-    Command, Failure, HASH, Host, HostId, HostState, Inventory, Pending, Workload, WorkloadId,
-    WorkloadKind,
+    Annotations, Command, Failure, HASH, Host, HostId, HostState, Inventory, Pending, Workload,
+    WorkloadId, WorkloadKind,
 };
 
 /// One workload on one host.
@@ -34,7 +34,7 @@ pub(super) enum Seen<'a> {
 pub(super) struct Running<'a> {
     pub(super) kind: WorkloadKind,
     pub(super) image: &'a Arc<str>,
-    pub(super) annotations: &'a BTreeMap<String, String>,
+    pub(super) annotations: &'a Arc<Annotations>,
     pub(super) count: u32,
     pub(super) fit: Fit,
 }
@@ -70,6 +70,13 @@ impl<'a> Running<'a> {
             fit: Fit::OtherStart,
         });
         component.into_iter().chain(provider)
+    }
+
+    /// Whether both are surely of one kind, image and annotations.
+    pub(super) fn shares_texts(&self, other: &Running<'_>) -> bool {
+        self.kind == other.kind
+            && Arc::ptr_eq(self.image, other.image)
+            && Arc::ptr_eq(self.annotations, other.annotations)
     }
 }
 
@@ -145,20 +152,44 @@ pub(super) fn asks_for(command: &Command, workload: &Workload) -> bool {
     }
 }
 
-/// What runs under `id`. Should a component and a provider have got the same id, the one of the
-/// wrong kind is seen, because it has to go first.
-pub(super) fn look<'a>(id: &WorkloadId, workload: &Workload, inventory: &'a Inventory) -> Seen<'a> {
-    let mut shown: Option<Running<'a>> = None;
-    for running in Running::all(inventory, id) {
-        if shown.is_none() || running.kind != workload.kind {
-            shown = Some(running);
+/// Looks at one workload on host after host. Hosts that show the same share its texts, so most of
+/// them are known again by where these are.
+pub(super) struct Lens<'a> {
+    id: &'a WorkloadId,
+    workload: &'a Workload,
+    last: Option<Running<'a>>,
+}
+
+impl<'a> Lens<'a> {
+    pub(super) fn on(id: &'a WorkloadId, workload: &'a Workload) -> Self {
+        Self { id, workload, last: None }
+    }
+
+    /// What runs under the id. Should a component and a provider have got the same id, the one of
+    /// the wrong kind is seen, because it has to go first.
+    pub(super) fn look(&mut self, inventory: &'a Inventory) -> Seen<'a> {
+        let mut shown: Option<Running<'a>> = None;
+        for running in Running::all(inventory, self.id) {
+            if shown.is_none() || running.kind != self.workload.kind {
+                shown = Some(running);
+            }
+        }
+        let Some(mut running) = shown else { return Seen::Absent };
+        running.fit = match self.last {
+            Some(last) if last.shares_texts(&running) => last.fit,
+            Some(_) | None => self.fit(&running),
+        };
+        self.last = Some(running);
+        Seen::Running(running)
+    }
+
+    fn fit(&self, running: &Running<'_>) -> Fit {
+        if running.kind == self.workload.kind && image::same(&self.workload.image, running.image) {
+            fit_of_hash(running.annotations, self.workload)
+        } else {
+            Fit::OtherStart
         }
     }
-    let Some(mut running) = shown else { return Seen::Absent };
-    if running.kind == workload.kind && image::same(&workload.image, running.image) {
-        running.fit = fit_of_hash(running.annotations, workload);
-    }
-    Seen::Running(running)
 }
 
 /// Compares the hash in `annotations` with what is wanted; one of an unknown form fits nothing.

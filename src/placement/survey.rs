@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Inputs,
     assign::{self, Assignment, Candidate, Moves, Rank, Share},
-    cell::{Cell, Fit, Running, Seen, asks_for, look, standing},
+    cell::{Cell, Fit, Lens, Running, Seen, asks_for, standing},
     image, spread,
 };
 use crate::model::{
@@ -158,6 +158,8 @@ impl<'a> Site<'a> {
             eligible: vec![Vec::with_capacity(observed.hosts.len()); entries.len()],
             foreign: None,
         };
+        let mut lens = Lens::on(id, workload);
+        let mut owned: Option<Running<'a>> = None;
         let mut runs = observed.runs().hosts(id).peekable();
         let mut pending = by_host(observed.in_flight.pending_of(id)).peekable();
         let mut failures = by_host(observed.in_flight.failures_of(id)).peekable();
@@ -169,10 +171,19 @@ impl<'a> Site<'a> {
             let failure = failures.next_if(|(at, _)| *at == host).map(|(_, failure)| failure);
             let seen = match &info.inventory {
                 None => Seen::Unknown,
-                Some(inventory) if runs_here => look(id, workload, inventory),
+                Some(inventory) if runs_here => lens.look(inventory),
                 Some(_) => Seen::Absent,
             };
-            site.foreign = site.foreign.or_else(|| foreign(inputs, host, &seen));
+            if let Seen::Running(running) = seen
+                && !owned.is_some_and(|owned| owned.shares_texts(&running))
+            {
+                if inputs.desired.owner.owns(running.annotations) {
+                    owned = Some(running);
+                } else if site.foreign.is_none() {
+                    let annotations = running.annotations;
+                    site.foreign = Some(Barred::Foreign { host, annotations });
+                }
+            }
             let failure = failure.filter(|failure| asks_for(&failure.command, workload));
             site.add(inputs, Cell { host, info, target: 0, seen, pending, failure });
         }
@@ -271,14 +282,6 @@ impl<'a> Site<'a> {
             }
         }
         cells
-    }
-}
-
-fn foreign<'a>(inputs: &Inputs<'a>, host: &'a HostId, seen: &Seen<'a>) -> Option<Barred<'a>> {
-    match seen {
-        Seen::Running(Running { annotations, .. }) => (!inputs.desired.owner.owns(annotations))
-            .then_some(Barred::Foreign { host, annotations }),
-        Seen::Unknown | Seen::Absent => None,
     }
 }
 

@@ -34,6 +34,7 @@ impl Fold {
             Hint::Stopped => self.stopping(&host, now),
             Hint::Labels(labels) => self.labels(&host, labels, now),
             Hint::Scaled { id, image, instances, annotations } => {
+                let annotations = annotations.into();
                 let running = RunningComponent { image, annotations, instances };
                 self.scaled(&host, &id, running, now);
             }
@@ -46,7 +47,8 @@ impl Fold {
                 self.start_failed(&host, &id, error, ours, now);
             }
             Hint::ProviderStarted { id, image, annotations } => {
-                self.provider_started(&host, &id, RunningProvider { image, annotations }, now);
+                let running = RunningProvider { image, annotations: annotations.into() };
+                self.provider_started(&host, &id, running, now);
             }
             Hint::ProviderStartFailed { id, image, error } => {
                 let ours = |command: &Command| {
@@ -91,7 +93,7 @@ impl Fold {
             Command::ScaleComponent { count: 0, .. } => running.instances == 0,
             Command::ScaleComponent { image, count, annotations, .. } => {
                 running.instances == *count
-                    && running.annotations == *annotations
+                    && *running.annotations == *annotations
                     && same_image(image, &running.image)
                     && self.inventory_of(host).is_some_and(|i| !i.components.contains_key(id))
             }
@@ -130,7 +132,7 @@ impl Fold {
         let lane = Lane::Workload(host.clone(), id.clone());
         let plain = matches!(self.pending(&lane),
             Some(Command::StartProvider { image, annotations, .. })
-                if running.annotations == *annotations && same_image(image, &running.image))
+                if *running.annotations == *annotations && same_image(image, &running.image))
             && self.inventory_of(host).is_some_and(|i| !i.providers.contains_key(id));
         if !plain {
             if !self.already(host, |i| i.providers.get(id) == Some(&running)) {

@@ -96,13 +96,13 @@ impl From<WireInventory> for HostInventory {
         let component = |c: WireComponent| {
             let running = RunningComponent {
                 image: c.image_ref.into(),
-                annotations: c.annotations,
+                annotations: c.annotations.into(),
                 instances: c.max_instances,
             };
             (c.id, running)
         };
         let provider = |p: WireProvider| {
-            (p.id, RunningProvider { image: p.image_ref.into(), annotations: p.annotations })
+            (p.id, RunningProvider { image: p.image_ref.into(), annotations: p.annotations.into() })
         };
         Self {
             id: wire.host_id,

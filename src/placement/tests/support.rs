@@ -221,9 +221,12 @@ fn inventory(things: &str) -> Inventory {
         let annotations = annotations(whose, image, &[]);
         let image: Arc<str> = image.into();
         if let Some(name) = name.strip_prefix('~') {
-            inventory.providers.insert(id(name), RunningProvider { image, annotations });
+            inventory
+                .providers
+                .insert(id(name), RunningProvider { image, annotations: annotations.into() });
         } else {
             let instances = count.parse().unwrap();
+            let annotations = annotations.into();
             let running = RunningComponent { image, annotations, instances };
             inventory.components.insert(id(name), running);
         }

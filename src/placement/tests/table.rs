@@ -493,7 +493,8 @@ fn a_builtin_provider_is_placed_beside_what_it_is_linked_with() {
     let mut observed = lattice("a []\nb [zone=eu] web=1\nc [zone=eu] web=1\nd []");
     observed.links = Links::Read(Arc::new(desired.links.clone()));
     let plan = plan_of(&desired, &[], &observed);
-    let on = plan.progress[&id("http")].hosts.keys().next().unwrap().to_string();
+    let on =
+        plan.progress[&id("http")].hosts.iter().map(|(host, _)| host).next().unwrap().to_string();
     let other = if on == "b" { "c" } else { "b" };
     assert_eq!(
         lines(&plan),

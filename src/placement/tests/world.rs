@@ -298,8 +298,11 @@ impl World {
         for (id, runs) in things {
             let (image, annotations) = (runs.shown.clone(), runs.annotations.clone());
             if runs.provider {
-                inventory.providers.insert(id.clone(), RunningProvider { image, annotations });
+                inventory
+                    .providers
+                    .insert(id.clone(), RunningProvider { image, annotations: annotations.into() });
             } else {
+                let annotations = annotations.into();
                 let running = RunningComponent { image, annotations, instances: runs.count };
                 inventory.components.insert(id.clone(), running);
             }
@@ -344,7 +347,7 @@ impl World {
             Command::DeleteLink { key } => !links.contains_key(key),
             Command::StartProvider { id, annotations, .. } => inventory
                 .and_then(|inventory| inventory.providers.get(id))
-                .is_some_and(|shown| shown.annotations == *annotations),
+                .is_some_and(|shown| *shown.annotations == *annotations),
             Command::StopProvider { id, .. } => {
                 inventory.is_some_and(|inventory| !inventory.providers.contains_key(id))
             }
@@ -353,7 +356,7 @@ impl World {
             }
             Command::ScaleComponent { id, count, annotations, .. } => {
                 inventory.and_then(|inventory| inventory.components.get(id)).is_some_and(|shown| {
-                    shown.instances == *count && shown.annotations == *annotations
+                    shown.instances == *count && *shown.annotations == *annotations
                 })
             }
         }
