@@ -9,7 +9,7 @@
   verbs: [update]
 - apiGroups: [core.oam.dev]
   resources: [applicationrevisions]
-  verbs: [list, watch, get, create, delete]
+  verbs: [list, watch, create, delete]
 - apiGroups: [core.oam.dev]
   resources: [applicationrevisions/status]
   verbs: [patch]
