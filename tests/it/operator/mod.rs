@@ -2,6 +2,7 @@
 
 mod audit;
 mod bad_input;
+mod guard;
 mod installed;
 mod kill;
 mod lattices;
