@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn namespaces_are_named_between_commas_and_none_means_all() {
-        let only = |names: &[&str]| Scope::from_iter(names.iter().map(|name| (*name).to_owned()));
+        let only = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Scope>();
         assert_eq!(named("a,b-2"), Ok(only(&["a", "b-2"])));
         assert_eq!(named("a, b,a"), Ok(only(&["a", "b"])));
         assert_eq!(named(""), Ok(Scope::All));

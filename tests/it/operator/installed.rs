@@ -94,13 +94,7 @@ async fn apply(kube: &Client, object: &Value) {
 async fn await_effect(kube: &Client, binding: &Value, objects: &[Value]) {
     let subject = &binding["subjects"][0];
     let account = |field: &str| subject[field].as_str().unwrap();
-    let role = &binding["roleRef"];
-    let granted = |object: &&Value| {
-        object["kind"] == role["kind"]
-            && object["metadata"]["name"] == role["name"]
-            && object["metadata"]["namespace"] == binding["metadata"]["namespace"]
-    };
-    let rule = &objects.iter().find(granted).unwrap()["rules"][0];
+    let rule = &role(objects, binding)["rules"][0];
     let resource = rule["resources"][0].as_str().unwrap();
     let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
     let review: SubjectAccessReview = serde_json::from_value(json!({
@@ -131,6 +125,16 @@ async fn await_effect(kube: &Client, binding: &Value, objects: &[Value]) {
         }
     };
     tokio::time::timeout(PATIENCE, allowed).await.expect("the chart's rights took effect");
+}
+
+/// The role among `objects` that `binding` grants.
+pub(crate) fn role<'a>(objects: &'a [Value], binding: &Value) -> &'a Value {
+    let is_meant = |object: &&Value| {
+        object["kind"] == binding["roleRef"]["kind"]
+            && object["metadata"]["name"] == binding["roleRef"]["name"]
+            && object["metadata"]["namespace"] == binding["metadata"]["namespace"]
+    };
+    objects.iter().find(is_meant).unwrap()
 }
 
 async fn kubeconfig(kube: &Client, namespace: &str, account: &str) -> Value {

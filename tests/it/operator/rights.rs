@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     audit,
     guard::guard,
+    installed::role,
     simulated::{SHOP, lattice},
     stage::Stage,
 };
@@ -54,15 +55,6 @@ fn granted(objects: &[Value], account: &str) -> BTreeSet<Right> {
         subjects.is_some_and(|all| all.iter().any(|subject| subject["name"] == account))
     });
     bound.flat_map(|binding| rights(role(objects, binding))).collect()
-}
-
-fn role<'a>(objects: &'a [Value], binding: &Value) -> &'a Value {
-    let is_meant = |object: &&Value| {
-        object["kind"] == binding["roleRef"]["kind"]
-            && object["metadata"]["name"] == binding["roleRef"]["name"]
-            && object["metadata"]["namespace"] == binding["metadata"]["namespace"]
-    };
-    objects.iter().find(is_meant).unwrap()
 }
 
 fn rights(role: &Value) -> Vec<Right> {
@@ -120,7 +112,7 @@ fn unused(namespace: &str, account: &str, objects: &[Value]) -> Vec<Right> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_right_of_the_chart_is_used_and_no_other_is_missed() {
-    let stage = Stage::set("rights").await.with_first_lattice().as_deployed();
+    let stage = Stage::set("rights").await.with_first_lattice().like_deployed();
     live(&stage).await;
     let objects = &stage.installed().await.objects;
     for account in ["rights", "rights-guard"] {
@@ -143,7 +135,7 @@ async fn with_namespaces_named_the_rights_are_in_these_alone() {
     let namespaces = Api::<Namespace>::all(stage.kube.clone());
     namespaces.create(&PostParams::default(), &beside).await.unwrap();
     let stage = stage.with_values(&[r#"watchNamespaces=["narrow","narrow-beside"]"#]);
-    let stage = stage.with_first_lattice().as_deployed();
+    let stage = stage.with_first_lattice().like_deployed();
     live(&stage).await;
 
     let objects = &stage.installed().await.objects;
@@ -168,7 +160,7 @@ async fn with_namespaces_named_the_rights_are_in_these_alone() {
 async fn an_application_outside_of_the_named_namespaces_is_left_alone() {
     let stage = Stage::set("inside").await;
     let outside = Stage::set("outside").await;
-    let stage = stage.with_values(&[r#"watchNamespaces=["inside"]"#]).as_deployed();
+    let stage = stage.with_values(&[r#"watchNamespaces=["inside"]"#]).like_deployed();
     stage.put_lattice(&json!({})).await;
     let sim = lattice(&stage, 2).await;
     stage.start_operator().await;

@@ -131,7 +131,7 @@ impl Stage {
     }
 
     /// The operator runs with what the chart's Deployment sets.
-    pub(crate) fn as_deployed(mut self) -> Self {
+    pub(crate) fn like_deployed(mut self) -> Self {
         self.as_deployed = true;
         self
     }
