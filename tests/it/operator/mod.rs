@@ -13,4 +13,4 @@ mod regression;
 mod rights;
 mod samples;
 mod simulated;
-mod stage;
+pub(crate) mod stage;
