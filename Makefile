@@ -4,7 +4,7 @@ CARGO  ?= cargo
 target := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate bench clean
+.PHONY: help demo test check image generate bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ check: ## Formatting, lints, docs, generated files, one crypto provider
 	@$(target)/debug/generate --check $(target)/debug/trellis
 	@! $(CARGO) tree --workspace --edges normal,build,dev -i aws-lc-rs 2>/dev/null | grep . \
 		|| { echo "a second crypto provider came in: only ring is wanted" >&2; exit 1; }
+
+image: ## Make the operator's container image; with REGISTRY=HOST/PATH (and TAG=…), push it there
+	@$(CARGO) build --release --locked --bin trellis
+	@$(CARGO) run --quiet --package parts -- image $(target)/release/trellis target/image "$(REGISTRY)" "$(TAG)"
 
 generate: ## Write what is made from the code and the chart: CRDs, config/, the table of values
 	@$(CARGO) build --quiet --workspace --bin trellis --bin generate
