@@ -43,9 +43,10 @@ fn its_manifests_are_accepted_and_planned() {
 
 #[test]
 fn their_commands_are_there() {
-    for (page, command) in [README, INSTALL].into_iter().flat_map(|it| {
-        commands(it).into_iter().map(move |command| (it, command))
-    }) {
+    for (page, command) in [README, INSTALL]
+        .into_iter()
+        .flat_map(|it| commands(it).into_iter().map(move |command| (it, command)))
+    {
         let unquoted = command.replace('\'', "");
         let words: Vec<_> = unquoted.split_whitespace().collect();
         match words.as_slice() {

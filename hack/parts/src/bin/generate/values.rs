@@ -37,7 +37,15 @@ fn rows(
         let about = &schema["properties"][name];
         match (about["description"].as_str(), default) {
             (Some(meaning), default) => {
-                table.push_str(&format!("| `{path}` | `{default}` | {meaning} |\n"));
+                table.extend([
+                    "| `",
+                    &path,
+                    "` | `",
+                    &default.to_string(),
+                    "` | ",
+                    meaning,
+                    " |\n",
+                ]);
             }
             (None, Value::Object(inner)) => rows(about, inner, &format!("{path}."), table)?,
             (None, _) => return Err(Error::Undescribed(path)),
