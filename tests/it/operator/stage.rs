@@ -372,7 +372,9 @@ impl Stage {
         let apps = self.applications().list(&ListParams::default()).await.unwrap();
         let status: Vec<_> = apps.items.iter().map(|app| &app.status).collect();
         let status = serde_json::to_string_pretty(&status).unwrap();
-        panic!("waited in vain for {what}; status: {status}\nlog:\n{}", self.log())
+        let refused = audit::refusals(&self.name, &self.name);
+        let log = self.log();
+        panic!("waited in vain for {what}; status: {status}\nrefused: {refused:?}\nlog:\n{log}")
     }
 }
 
