@@ -23,8 +23,8 @@ check: ## Formatting, lints, docs, generated files, one crypto provider
 	@for part in host http-provider; do $(CARGO) fmt --check --manifest-path hack/$$part/Cargo.toml || exit 1; done
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
-	@$(CARGO) run --quiet --bin trellis -- crds | diff -u crds/trellis.yaml - \
-		|| { echo "crds/ is not what the types say: run make generate" >&2; exit 1; }
+	@$(CARGO) build --quiet --workspace --bin trellis --bin generate
+	@$(target)/debug/generate --check $(target)/debug/trellis
 	@! $(CARGO) tree --workspace --edges normal,build,dev -i aws-lc-rs 2>/dev/null | grep . \
 		|| { echo "a second crypto provider came in: only ring is wanted" >&2; exit 1; }
 
@@ -32,10 +32,9 @@ image: ## Make the operator's container image; with REGISTRY=HOST/PATH (and TAG=
 	@$(CARGO) build --release --locked --bin trellis
 	@$(CARGO) run --quiet --package parts -- image $(target)/release/trellis target/image "$(REGISTRY)" "$(TAG)"
 
-generate: ## Write what is made from the code: crds/
-	@mkdir -p crds
-	@$(CARGO) run --quiet --bin trellis -- crds > $(target)/crds.yaml
-	@mv $(target)/crds.yaml crds/trellis.yaml
+generate: ## Write what is made from the code and the chart: CRDs, config/, the table of values
+	@$(CARGO) build --quiet --workspace --bin trellis --bin generate
+	@$(target)/debug/generate $(target)/debug/trellis
 
 bench: ## Measure the planner and the fold
 	@$(CARGO) bench --workspace

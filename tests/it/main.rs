@@ -7,6 +7,7 @@
 )]
 
 mod bad_manifests;
+mod chart;
 #[cfg(target_os = "linux")]
 mod image;
 mod lattice;

@@ -2,12 +2,15 @@
 
 mod audit;
 mod bad_input;
+mod guard;
+mod installed;
 mod kill;
 mod lattices;
 mod owned;
 mod quiet;
 mod real;
 mod regression;
+mod rights;
 mod samples;
 mod simulated;
-mod stage;
+pub(crate) mod stage;
