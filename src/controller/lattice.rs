@@ -13,6 +13,7 @@ use tracing::instrument;
 
 use super::{
     Error,
+    announce::announce,
     application::CLASS,
     call::{within, written},
     chain,
@@ -32,8 +33,8 @@ use crate::{
 const FINALIZER: &str = "lattice.oam.dev/in-use";
 /// How often a lattice whose deletion waits for Applications is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// How often a lattice that an older object stands for is looked at.
-const TWIN: Duration = Duration::from_secs(15);
+/// How often a lattice is looked at whose trouble may end without a word to us.
+const LOOK_FOR_MENDED: Duration = Duration::from_secs(15);
 /// So many Applications are named that keep a lattice from going.
 const USERS: usize = 5;
 const RETRY: Duration = Duration::from_secs(5);
@@ -87,7 +88,7 @@ async fn take_up(
 ) -> Result<Result<Settings, SettingsError>, Error> {
     let settings = match twin(lattice, &ctx.lattice_objects.state()) {
         Some(other) => Err(SettingsError::Twin { other }),
-        None => read(lattice, ctx).await?,
+        None => read(lattice, ctx, name).await?,
     };
     if ctx.lattices.put(name, Arc::clone(lattice), settings.as_ref().ok().cloned()).await {
         ctx.facts_changed();
@@ -113,20 +114,24 @@ fn twin(lattice: &Lattice, all: &[Arc<Lattice>]) -> Option<String> {
     all.iter().find(same).map(|other| other.name_any())
 }
 
-async fn read(lattice: &Lattice, ctx: &Context) -> Result<Result<Settings, SettingsError>, Error> {
+async fn read(
+    lattice: &Lattice,
+    ctx: &Context,
+    name: &LatticeName,
+) -> Result<Result<Settings, SettingsError>, Error> {
     let Some(secret) = &lattice.spec.nats.credentials_secret else {
         return Ok(settings::build(lattice, None, ctx.start_deadline));
     };
     let api = Api::<Secret>::namespaced(ctx.kube.clone(), &ctx.namespace);
-    let found = within(api.get_opt(&secret.name))
-        .await
-        .map_err(|source| Error::Secret { name: secret.name.clone(), source })?;
-    Ok(match found {
-        Some(secret) => settings::build(lattice, Some(&secret), ctx.start_deadline),
-        None => Err(SettingsError::NoSecret {
-            namespace: ctx.namespace.clone(),
-            name: secret.name.clone(),
-        }),
+    let (namespace, secret) = (ctx.namespace.clone(), secret.name.clone());
+    Ok(match within(api.get_opt(&secret)).await {
+        Ok(Some(secret)) => settings::build(lattice, Some(&secret), ctx.start_deadline),
+        Ok(None) => Err(SettingsError::NoSecret { namespace, name: secret }),
+        // A lattice that is watched goes on with what it was told before.
+        Err(error) if error.is_forbidden() && ctx.lattices.handle(name).is_none() => {
+            Err(SettingsError::SecretForbidden { namespace, name: secret })
+        }
+        Err(source) => return Err(Error::Secret { name: secret, source }),
     })
 }
 
@@ -148,9 +153,20 @@ async fn write_status(
         (None, None) => return Ok(Action::await_change()),
     };
     put_status(lattice, ctx, after).await?;
-    // The older one of two may go without a word to the other.
-    let wake = wake.or(matches!(error, Some(SettingsError::Twin { .. })).then_some(TWIN));
+    let wake = wake.or(error.and_then(mended_unheard).map(|()| LOOK_FOR_MENDED));
     Ok(wake.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// The older one of two may go, and a right may be granted, without a word to this lattice.
+fn mended_unheard(error: &SettingsError) -> Option<()> {
+    match error {
+        SettingsError::Twin { .. } | SettingsError::SecretForbidden { .. } => Some(()),
+        SettingsError::Name(_)
+        | SettingsError::Duration { .. }
+        | SettingsError::Hold { .. }
+        | SettingsError::Credentials { .. }
+        | SettingsError::NoSecret { .. } => None,
+    }
 }
 
 /// A lattice goes once no Application can have anything there; its credentials are kept till then.
@@ -188,9 +204,11 @@ async fn say_who_uses_it(lattice: &Lattice, ctx: &Context, users: &[String]) -> 
 
 /// Puts the status whole, if it differs.
 async fn put_status(lattice: &Lattice, ctx: &Context, after: LatticeStatus) -> Result<(), Error> {
-    if lattice.status.as_ref() == Some(&after) {
+    let before = lattice.status.clone().unwrap_or_default();
+    if lattice.status.is_some() && before == after {
         return Ok(());
     }
+    let transition = lattice_status::transition(&before, &after);
     let mut next = lattice.clone();
     next.metadata.managed_fields = None;
     next.status = Some(after);
@@ -199,6 +217,9 @@ async fn put_status(lattice: &Lattice, ctx: &Context, after: LatticeStatus) -> R
         .await
         .map_err(Error::Status)?;
     ctx.metrics.status_writes.inc();
+    if let Some(transition) = transition {
+        announce(lattice, ctx, &transition).await;
+    }
     Ok(())
 }
 

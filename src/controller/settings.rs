@@ -37,6 +37,11 @@ pub(super) enum SettingsError {
         "Secret {namespace}/{name} does not exist; create it, or mend spec.nats.credentialsSecret.name"
     )]
     NoSecret { namespace: String, name: String },
+    #[error(
+        "the operator may not read Secret {namespace}/{name}; allow it with a Role and RoleBinding \
+         there (chart: they come with it)"
+    )]
+    SecretForbidden { namespace: String, name: String },
 }
 
 /// The settings that `lattice` asks for; `secret` is the one that it names.

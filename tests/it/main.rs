@@ -10,6 +10,7 @@ mod bad_manifests;
 mod lattice;
 mod layers;
 mod operator;
+mod permissions;
 mod plan_command;
 mod readme;
 mod trellis;

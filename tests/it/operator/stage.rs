@@ -19,10 +19,15 @@ use parts::{Cluster, ClusterOptions, Nats, NatsOptions, Process, Program, Scratc
 use serde_json::{Value, json};
 use trellis::api::{Application, Lattice};
 
+use crate::permissions::{REFUSED, documented};
+
 /// Longer than anything here takes, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Which operator an object is for; every test has its own.
 const CLASS: &str = "lattice.oam.dev/controller-class";
+
+/// The Secret with the operator's NATS user.
+pub(crate) const NATS_USER: &str = "nats-user";
 
 /// The one API server. Its process ends with this one.
 pub(crate) static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
@@ -53,12 +58,29 @@ impl Stage {
         let (nats, scratch) = tokio::task::spawn_blocking(move || {
             LazyLock::force(&CLUSTER);
             CLUSTER.kubectl(&["create", "namespace", &of], None).unwrap();
-            (Nats::start(NatsOptions::default()).unwrap(), Scratch::new("operator").unwrap())
+            let options = NatsOptions { users: vec![documented()], ..NatsOptions::default() };
+            (Nats::start(options).unwrap(), Scratch::new("operator").unwrap())
         })
         .await
         .unwrap();
         let kube = client().await;
-        Self { name, nats, kube, operator: Mutex::default(), scratch, arguments: Vec::new() }
+        let stage =
+            Self { name, nats, kube, operator: Mutex::default(), scratch, arguments: Vec::new() };
+        stage.put_nats_user().await;
+        stage
+    }
+
+    /// The Secret that lets the operator into NATS, as a user who may do what is documented and
+    /// no more. Hosts and tests come without one, and may do all.
+    async fn put_nats_user(&self) {
+        let user = documented();
+        self.put(&json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": { "name": NATS_USER },
+            "stringData": { "user": user.name, "password": user.password },
+        }))
+        .await;
     }
 
     /// With a `Lattice` for its NATS server, and an operator that is ready.
@@ -78,7 +100,10 @@ impl Stage {
     /// Creates or changes the `Lattice`; `spec` is merged over what its NATS server needs.
     pub(crate) async fn put_lattice(&self, spec: &Value) {
         let mut whole = json!({
-            "nats": { "urls": [self.nats.url()] },
+            "nats": {
+                "urls": [self.nats.url()],
+                "credentialsSecret": { "name": NATS_USER },
+            },
             "heartbeatInterval": "1s",
             "probeInterval": "500ms",
             "lossGrace": "3s",
@@ -276,6 +301,17 @@ impl Stage {
         let status: Vec<_> = apps.items.iter().map(|app| &app.status).collect();
         let status = serde_json::to_string_pretty(&status).unwrap();
         panic!("waited in vain for {what}; status: {status}\nlog:\n{}", self.log())
+    }
+}
+
+impl Drop for Stage {
+    /// Whatever a test had the operator do, NATS has let it.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let log = self.nats.log();
+            let refused: Vec<_> = log.lines().filter(|line| line.contains(REFUSED)).collect();
+            assert!(refused.is_empty(), "{}", refused.join("\n"));
+        }
     }
 }
 
