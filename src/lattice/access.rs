@@ -269,7 +269,7 @@ fn broken(error: &ConnectError) -> Fault {
     let text = chain(error).to_lowercase();
     if text.contains("authentication") || text.contains("authorization") {
         Fault::Refused
-    } else if text.contains("info") {
+    } else if text.contains("expected info") || text.contains("invalid server operation") {
         Fault::NotNats
     } else {
         Fault::Other

@@ -2,6 +2,7 @@
 
 mod audit;
 mod bad_input;
+mod diagnosis;
 mod kill;
 mod lattices;
 mod owned;
