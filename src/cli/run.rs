@@ -1,7 +1,6 @@
 //! `trellis run`: the controller.
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::http::{HeaderValue, header::USER_AGENT};
 use prometheus_client::registry::Registry;
 use tokio::{
     net::TcpListener,
@@ -9,9 +8,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
+use super::{Failure, cluster};
 use crate::{
     controller::{self, LatticeMetrics, Metrics, chain},
+    preflight::{self, Finding, Scope, Severity},
     telemetry::{self, Health, LogFormat},
 };
 
@@ -49,10 +49,11 @@ pub struct RunArgs {
 /// Why the controller could not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("found no Kubernetes cluster; set KUBECONFIG, or run inside one")]
-    Kubeconfig(#[source] kube::config::InferConfigError),
-    #[error("could not set up the Kubernetes client")]
-    Client(#[source] kube::Error),
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    /// Each has been logged.
+    #[error("the cluster is not one that the operator can run in: {}", .0.join("; and "))]
+    Unfit(Vec<String>),
     #[error("could not listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("could not serve health and metrics")]
@@ -74,8 +75,6 @@ fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// What keeps it from starting, or what ended it.
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
-    // Whichever TLS user comes first would choose one otherwise; failing means that one is chosen.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -83,18 +82,11 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     runtime.block_on(serve(args)).map_err(|error| Failure::Failed(chain(&error)))
 }
 
-/// Who we are in the API server's audit log.
-const AGENT: &str = concat!("trellis/", env!("CARGO_PKG_VERSION"));
-/// The API server ends a watch after 290 s at the latest, so that a connection which is silent for
-/// longer is dead, whatever it looks like.
-const WATCH_SILENCE: Duration = Duration::from_secs(310);
-
 async fn serve(args: &RunArgs) -> Result<(), Error> {
     telemetry::init(args.log_format, args.log.as_deref());
-    let mut config = kube::Config::infer().await.map_err(Error::Kubeconfig)?;
-    config.read_timeout = Some(WATCH_SILENCE);
-    config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
-    let kube = kube::Client::try_from(config).map_err(Error::Client)?;
+    let kube = cluster::client().await?;
+    let scope = Scope { watched: Vec::new(), own: args.namespace.clone() };
+    check(&kube, &scope).await?;
     let stop = stop_on_signals().map_err(Error::Signals)?;
 
     let metrics = Metrics::default();
@@ -127,6 +119,32 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
         ended = controller => ended.map_err(Error::Controller),
         served = async { serving.await } => served.map_err(Error::Serve),
     }
+}
+
+/// Logs what stands in the way. What would make the operator useless or harmful ends it; with
+/// anything less it does what it can, and a cluster that can't be looked at may be well.
+async fn check(kube: &kube::Client, scope: &Scope) -> Result<(), Error> {
+    let facts = match preflight::read(kube, scope).await {
+        Ok(facts) => facts,
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "could not check the cluster; starting anyway");
+            return Ok(());
+        }
+    };
+    let mut fatal = Vec::new();
+    for finding in preflight::findings(&facts) {
+        let Finding { severity, what, why, fix } = &finding;
+        match severity {
+            Severity::Unknown => tracing::info!(%severity, what, why, fix, "check"),
+            Severity::Warning => tracing::warn!(%severity, what, why, fix, "check"),
+            Severity::Fault => tracing::error!(%severity, what, why, fix, "check"),
+            Severity::Fatal => {
+                tracing::error!(%severity, what, why, fix, "check");
+                fatal.push(format!("{what}: {why}; {fix}"));
+            }
+        }
+    }
+    if fatal.is_empty() { Ok(()) } else { Err(Error::Unfit(fatal)) }
 }
 
 fn stop_on_signals() -> std::io::Result<CancellationToken> {

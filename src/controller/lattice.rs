@@ -129,7 +129,7 @@ async fn read(
         Ok(None) => Err(SettingsError::NoSecret { namespace, name: secret }),
         // A lattice that is watched goes on with what it was told before.
         Err(error) if error.is_forbidden() && ctx.lattices.handle(name).is_none() => {
-            Err(SettingsError::SecretForbidden { namespace, name: secret })
+            Err(SettingsError::ForbiddenSecret { namespace, name: secret })
         }
         Err(source) => return Err(Error::Secret { name: secret, source }),
     })
@@ -160,7 +160,7 @@ async fn write_status(
 /// The older one of two may go, and a right may be granted, without a word to this lattice.
 fn mended_unheard(error: &SettingsError) -> Option<()> {
     match error {
-        SettingsError::Twin { .. } | SettingsError::SecretForbidden { .. } => Some(()),
+        SettingsError::Twin { .. } | SettingsError::ForbiddenSecret { .. } => Some(()),
         SettingsError::Name(_)
         | SettingsError::Duration { .. }
         | SettingsError::Hold { .. }

@@ -37,7 +37,7 @@ pub(super) fn of_settings(error: &SettingsError) -> Trouble {
         SettingsError::Hold { .. } => "NotSupported",
         SettingsError::Credentials { .. } => "CredentialsUnusable",
         SettingsError::NoSecret { .. } => "SecretNotFound",
-        SettingsError::SecretForbidden { .. } => "SecretForbidden",
+        SettingsError::ForbiddenSecret { .. } => "SecretForbidden",
     };
     Trouble::new(reason, chain(error))
 }

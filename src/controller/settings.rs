@@ -38,10 +38,10 @@ pub(super) enum SettingsError {
     )]
     NoSecret { namespace: String, name: String },
     #[error(
-        "the operator may not read Secret {namespace}/{name}; allow it with a Role and RoleBinding \
-         there (chart: they come with it)"
+        "not allowed to read Secret {namespace}/{name}; add {name} to the chart's value `secrets`, \
+         or grant the operator's ServiceAccount get and watch on it"
     )]
-    SecretForbidden { namespace: String, name: String },
+    ForbiddenSecret { namespace: String, name: String },
 }
 
 /// The settings that `lattice` asks for; `secret` is the one that it names.

@@ -27,7 +27,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 const CLASS: &str = "lattice.oam.dev/controller-class";
 
 /// The Secret with the operator's NATS user.
-pub(crate) const NATS_USER: &str = "nats-user";
+pub(crate) const NATS_USER: &str = "nats";
 
 /// The one API server. Its process ends with this one.
 pub(crate) static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
