@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, cluster, scope::ScopeArgs};
 use crate::{
     controller::{self, LatticeMetrics, Metrics, chain},
+    preflight::{self, Finding, Severity},
     telemetry::{self, Health, LogFormat},
 };
 
@@ -48,6 +49,9 @@ pub struct RunArgs {
 pub enum Error {
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
+    /// Each has been logged.
+    #[error("the cluster is not one that the operator can run in: {}", .0.join("; and "))]
+    Unfit(Vec<String>),
     #[error("could not listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("could not serve health and metrics")]
@@ -79,6 +83,8 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
 async fn serve(args: &RunArgs) -> Result<(), Error> {
     telemetry::init(args.log_format, args.log.as_deref());
     let kube = cluster::client().await?;
+    let scope = args.scope.of_check(&args.namespace);
+    check(&kube, &scope).await?;
     let stop = stop_on_signals().map_err(Error::Signals)?;
 
     let metrics = Metrics::default();
@@ -112,6 +118,32 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
         ended = controller => ended.map_err(Error::Controller),
         served = async { serving.await } => served.map_err(Error::Serve),
     }
+}
+
+/// Logs what stands in the way. What would make the operator useless or harmful ends it; with
+/// anything less it does what it can, and a cluster that can't be looked at may be well.
+async fn check(kube: &kube::Client, scope: &preflight::Scope) -> Result<(), Error> {
+    let facts = match preflight::read(kube, scope).await {
+        Ok(facts) => facts,
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "could not check the cluster; starting anyway");
+            return Ok(());
+        }
+    };
+    let mut fatal = Vec::new();
+    for finding in preflight::findings(&facts) {
+        let Finding { severity, what, why, fix } = &finding;
+        match severity {
+            Severity::Unknown => tracing::info!(%severity, what, why, fix, "check"),
+            Severity::Warning => tracing::warn!(%severity, what, why, fix, "check"),
+            Severity::Fault => tracing::error!(%severity, what, why, fix, "check"),
+            Severity::Fatal => {
+                tracing::error!(%severity, what, why, fix, "check");
+                fatal.push(format!("{what}: {why}; {fix}"));
+            }
+        }
+    }
+    if fatal.is_empty() { Ok(()) } else { Err(Error::Unfit(fatal)) }
 }
 
 fn stop_on_signals() -> std::io::Result<CancellationToken> {

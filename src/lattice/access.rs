@@ -7,6 +7,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
 };
 
+use super::fault::Fault;
 use crate::model::NameError;
 
 /// Where, and as whom.
@@ -225,6 +226,67 @@ pub enum AccessError {
         #[source]
         source: async_nats::SubscribeError,
     },
+}
+
+impl AccessError {
+    /// What kind of fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NoAddress | Self::Credentials(_) | Self::Subject(_) | Self::Subscribe { .. } => {
+                Fault::Other
+            }
+            Self::Connect { url: _, error } => match error.kind() {
+                ConnectErrorKind::Dns => Fault::NameUnknown,
+                ConnectErrorKind::TimedOut => Fault::Unreachable,
+                ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                    Fault::Refused
+                }
+                ConnectErrorKind::Tls | ConnectErrorKind::Io => broken(error),
+                ConnectErrorKind::ServerParse | ConnectErrorKind::MaxReconnects => Fault::Other,
+            },
+        }
+    }
+}
+
+/// What stands behind an error of a connection that broke before it was one.
+fn broken(error: &ConnectError) -> Fault {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
+    while let Some(error) = cause {
+        // What an `io::Error` wraps is not its source.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = inner.map_or_else(|| error.downcast_ref(), |inner| inner.downcast_ref());
+        if let Some(tls) = tls {
+            return of_tls(tls);
+        }
+        if let Some(error) = error.downcast_ref::<io::Error>()
+            && error.raw_os_error().is_some()
+        {
+            return Fault::Unreachable;
+        }
+        cause = error.source();
+    }
+    let text = chain(error).to_lowercase();
+    if text.contains("authentication") || text.contains("authorization") {
+        Fault::Refused
+    } else if text.contains("expected info") || text.contains("invalid server operation") {
+        Fault::NotNats
+    } else {
+        Fault::Other
+    }
+}
+
+fn of_tls(error: &rustls::Error) -> Fault {
+    match error {
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+            Fault::Untrusted
+        }
+        // What the server says of our certificate, or of our having none.
+        rustls::Error::AlertReceived(_) => Fault::ClientCertificate,
+        // Whatever came was no TLS.
+        rustls::Error::InvalidMessage(_) => Fault::NoTls,
+        _ => Fault::Other,
+    }
 }
 
 /// The address and the reason in one line, as `nats://…: authorization violation`.

@@ -28,13 +28,8 @@ const RELEASES: usize = 12;
 /// What becomes of these comes with leader election.
 const NOT_YET: &str = "leases";
 
-/// All that an operator's life has: a Secret, an Application that changes, and the end of both.
+/// All that an operator's life has: a Lattice, an Application that changes, and the end of both.
 async fn live(stage: &Stage) {
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": { "name": "nats" }, "stringData": { "token": "of no use here" },
-    });
-    stage.put(&secret).await;
     stage.put_first_lattice().await;
     let _sim = lattice(stage, 2).await;
     stage.start_operator().await;
@@ -177,13 +172,8 @@ async fn an_application_outside_of_the_named_namespaces_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_may_not_be_read_is_said_with_what_to_do_until_it_may() {
-    let stage = Stage::set("forbidden").await.may_be_refused();
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": { "name": "nats" }, "stringData": { "token": "of no use here" },
-    });
-    stage.put(&secret).await;
-    stage.put_lattice(&json!({ "nats": { "credentialsSecret": { "name": "nats" } } })).await;
+    let stage = Stage::set("forbidden").await.may_be_refused().with_values(&["secrets=[]"]);
+    stage.put_lattice(&json!({})).await;
     stage.start_operator().await;
     let said = "not allowed to read Secret forbidden/nats; add nats to the chart's value `secrets`";
     stage
