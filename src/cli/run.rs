@@ -85,8 +85,6 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
 async fn serve(args: &RunArgs) -> Result<(), Error> {
     telemetry::init(args.log_format, args.log.as_deref());
     let kube = cluster::client().await?;
-    let scope = Scope { watched: Vec::new(), own: args.namespace.clone() };
-    check(&kube, &scope).await?;
     let stop = stop_on_signals().map_err(Error::Signals)?;
 
     let metrics = Metrics::default();
@@ -103,7 +101,7 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
     let router = telemetry::router(Health { registry: Arc::new(registry), ready: readiness });
     let serving = axum::serve(listener, router);
 
-    let controller = controller::run(controller::Options {
+    let options = controller::Options {
         kube,
         metrics,
         lattices,
@@ -114,11 +112,20 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
         instance: args.instance.clone(),
         ready,
         stop,
-    });
+    };
     tokio::select! {
-        ended = controller => ended.map_err(Error::Controller),
+        ended = check_and_control(options) => ended,
         served = async { serving.await } => served.map_err(Error::Serve),
     }
+}
+
+async fn check_and_control(options: controller::Options) -> Result<(), Error> {
+    let scope = Scope { watched: Vec::new(), own: options.namespace.clone() };
+    tokio::select! {
+        checked = check(&options.kube, &scope) => checked?,
+        () = options.stop.cancelled() => return Ok(()),
+    }
+    controller::run(options).await.map_err(Error::Controller)
 }
 
 /// Logs what stands in the way. What would make the operator useless or harmful ends it; with

@@ -5,6 +5,7 @@ mod bad_input;
 mod diagnosis;
 mod kill;
 mod lattices;
+mod needs;
 mod owned;
 mod quiet;
 mod real;
