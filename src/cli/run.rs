@@ -83,8 +83,6 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
 async fn serve(args: &RunArgs) -> Result<(), Error> {
     telemetry::init(args.log_format, args.log.as_deref());
     let kube = cluster::client().await?;
-    let scope = args.scope.of_check(&args.namespace);
-    check(&kube, &scope).await?;
     let stop = stop_on_signals().map_err(Error::Signals)?;
 
     let metrics = Metrics::default();
@@ -101,7 +99,8 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
     let router = telemetry::router(Health { registry: Arc::new(registry), ready: readiness });
     let serving = axum::serve(listener, router);
 
-    let controller = controller::run(controller::Options {
+    let scope = args.scope.of_check(&args.namespace);
+    let options = controller::Options {
         kube,
         metrics,
         lattices,
@@ -113,11 +112,22 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
         instance: args.instance.clone(),
         ready,
         stop,
-    });
+    };
     tokio::select! {
-        ended = controller => ended.map_err(Error::Controller),
+        ended = check_and_control(&scope, options) => ended,
         served = async { serving.await } => served.map_err(Error::Serve),
     }
+}
+
+async fn check_and_control(
+    scope: &preflight::Scope,
+    options: controller::Options,
+) -> Result<(), Error> {
+    tokio::select! {
+        checked = check(&options.kube, scope) => checked?,
+        () = options.stop.cancelled() => return Ok(()),
+    }
+    controller::run(options).await.map_err(Error::Controller)
 }
 
 /// Logs what stands in the way. What would make the operator useless or harmful ends it; with

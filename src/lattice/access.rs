@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fmt, io, sync::Arc, time::Duration};
 
 use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions};
 use rustls::{
-    ClientConfig, RootCertStore,
+    AlertDescription as Alert, ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
 };
 
@@ -282,7 +282,17 @@ fn of_tls(error: &rustls::Error) -> Fault {
             Fault::Untrusted
         }
         // What the server says of our certificate, or of our having none.
-        rustls::Error::AlertReceived(_) => Fault::ClientCertificate,
+        rustls::Error::AlertReceived(
+            Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::DecryptError,
+        ) => Fault::ClientCertificate,
         // Whatever came was no TLS.
         rustls::Error::InvalidMessage(_) => Fault::NoTls,
         _ => Fault::Other,
@@ -294,6 +304,10 @@ fn said(url: &str, error: &ConnectError) -> String {
     let reason = match error.kind() {
         ConnectErrorKind::AuthorizationViolation => "authorization violation".to_owned(),
         ConnectErrorKind::TimedOut => "timed out".to_owned(),
+        // What it said instead may be another thing each time.
+        ConnectErrorKind::Io if broken(error) == Fault::NotNats => {
+            "does not answer as NATS does".to_owned()
+        }
         ConnectErrorKind::ServerParse
         | ConnectErrorKind::Dns
         | ConnectErrorKind::Authentication
@@ -321,7 +335,8 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 
 /// How long one attempt may take; the next attempt is another's.
 const CONNECT: Duration = Duration::from_secs(5);
-/// After a lost connection, the longest pause between attempts.
+/// After a lost connection, the longest pause between attempts of async-nats; the first that fails
+/// ends them, and ours go on.
 const RECONNECT: Duration = Duration::from_secs(4);
 
 /// How often the server itself is asked whether it lives. After two that it leaves unanswered the

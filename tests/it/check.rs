@@ -3,9 +3,10 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
-use parts::{Cluster, ClusterOptions, Scratch};
+use parts::{Cluster, ClusterOptions, Process, Program, Scratch};
 use serde_json::{Value, json};
 
 use crate::trellis::{Ended, trellis_with};
@@ -201,6 +202,7 @@ fn definitions_of_other_versions_are_told_from_ours() {
     assert!(world.check(0).contains("which is newer than this"));
     assert_eq!(world.take_over(0).lines().count(), 2, "a newer one is left alone");
     marked("0.0.1+0");
+    runs_on(&world, "which is older than this");
     let text = world.check(2);
     assert!(text.contains("which is older than this"), "{text}");
     world.obey(told(&text, "which is older", "run: "));
@@ -208,6 +210,17 @@ fn definitions_of_other_versions_are_told_from_ours() {
     marked("0.0.1+0");
     let text = world.take_over(0);
     assert!(text.contains(&format!("applied CustomResourceDefinition {APPLICATIONS}")), "{text}");
+}
+
+/// The operator says what it found and becomes ready all the same.
+fn runs_on(world: &World, found: &str) {
+    let program = Program::new("trellis", env!("CARGO_BIN_EXE_trellis"))
+        .args(["run", "--http-bind", "127.0.0.1:0"])
+        .env("KUBECONFIG", world.cluster.kubeconfig());
+    let mut operator = Process::spawn(&program, &world.scratch.path().join("run.log")).unwrap();
+    let ready = |operator: &mut Process| operator.log().contains(": ready\n").then_some(());
+    operator.wait_for("it was ready", Duration::from_mins(1), ready).unwrap();
+    assert!(operator.log().contains(found), "{}", operator.log());
 }
 
 #[test]

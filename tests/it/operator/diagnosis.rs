@@ -112,7 +112,7 @@ fn cases(servers: &Servers) -> Vec<Case> {
             "nats://no-such-server.invalid:4222: ",
         ),
         Case::new("nowhere", at("nats://127.0.0.1:2"), "ServerUnreachable", "nats://127.0.0.1:2: "),
-        Case::new("stranger", at(&stranger()), "NotNats", "spec.nats.urls"),
+        Case::new("stranger", at(&stranger()), "NotNats", "does not answer as NATS does: "),
     ]
 }
 
