@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, cluster, scope::ScopeArgs};
 use crate::{
     controller::{self, LatticeMetrics, Metrics, chain},
+    preflight::{self, Finding, Severity},
     telemetry::{self, Health, LogFormat},
 };
 
@@ -48,6 +49,9 @@ pub struct RunArgs {
 pub enum Error {
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
+    /// Each has been logged.
+    #[error("the cluster is not one that the operator can run in: {}", .0.join("; and "))]
+    Unfit(Vec<String>),
     #[error("could not listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("could not serve health and metrics")]
@@ -95,7 +99,8 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
     let router = telemetry::router(Health { registry: Arc::new(registry), ready: readiness });
     let serving = axum::serve(listener, router);
 
-    let controller = controller::run(controller::Options {
+    let scope = args.scope.of_check(&args.namespace);
+    let options = controller::Options {
         kube,
         metrics,
         lattices,
@@ -107,11 +112,48 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
         instance: args.instance.clone(),
         ready,
         stop,
-    });
+    };
     tokio::select! {
-        ended = controller => ended.map_err(Error::Controller),
+        ended = check_and_control(&scope, options) => ended,
         served = async { serving.await } => served.map_err(Error::Serve),
     }
+}
+
+async fn check_and_control(
+    scope: &preflight::Scope,
+    options: controller::Options,
+) -> Result<(), Error> {
+    tokio::select! {
+        checked = check(&options.kube, scope) => checked?,
+        () = options.stop.cancelled() => return Ok(()),
+    }
+    controller::run(options).await.map_err(Error::Controller)
+}
+
+/// Logs what stands in the way. What would make the operator useless or harmful ends it; with
+/// anything less it does what it can, and a cluster that can't be looked at may be well.
+async fn check(kube: &kube::Client, scope: &preflight::Scope) -> Result<(), Error> {
+    let facts = match preflight::read(kube, scope).await {
+        Ok(facts) => facts,
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "could not check the cluster; starting anyway");
+            return Ok(());
+        }
+    };
+    let mut fatal = Vec::new();
+    for finding in preflight::findings(&facts) {
+        let Finding { severity, what, why, fix } = &finding;
+        match severity {
+            Severity::Unknown => tracing::info!(%severity, what, why, fix, "check"),
+            Severity::Warning => tracing::warn!(%severity, what, why, fix, "check"),
+            Severity::Fault => tracing::error!(%severity, what, why, fix, "check"),
+            Severity::Fatal => {
+                tracing::error!(%severity, what, why, fix, "check");
+                fatal.push(format!("{what}: {why}; {fix}"));
+            }
+        }
+    }
+    if fatal.is_empty() { Ok(()) } else { Err(Error::Unfit(fatal)) }
 }
 
 fn stop_on_signals() -> std::io::Result<CancellationToken> {

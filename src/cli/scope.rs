@@ -1,6 +1,6 @@
 //! Which objects an installation acts on.
 
-use crate::controller::Scope;
+use crate::{controller::Scope, preflight};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ScopeArgs {
@@ -23,6 +23,15 @@ pub(super) struct ScopeArgs {
 impl ScopeArgs {
     pub(super) fn namespaces(&self) -> Scope {
         self.watch_namespaces.iter().flatten().cloned().collect()
+    }
+
+    /// What an operator in the namespace `own` needs.
+    pub(super) fn of_check(&self, own: &str) -> preflight::Scope {
+        let watched = match self.namespaces() {
+            Scope::All => Vec::new(),
+            Scope::Only(names) => names.into_iter().collect(),
+        };
+        preflight::Scope { watched, own: own.to_owned(), class: self.controller_class.clone() }
     }
 }
 
