@@ -42,6 +42,9 @@ async fn live(stage: &Stage) {
         stage.apply(&SHOP.replace("NAME", "shop").replace("instances: 2", &count)).await;
         stage.settled("shop").await;
     }
+    // What `helm test` runs.
+    let check = stage.installed().await.run(&stage.kube, "Pod").await;
+    assert_eq!((check.code, check.stdout.lines().count()), (0, 1), "{check:?}");
     assert!(guard(stage).await.unwrap_err().contains(&format!("Application {}/shop", stage.name)));
     stage.delete("shop").await;
     guard(stage).await.unwrap();
@@ -207,7 +210,7 @@ async fn an_application_outside_of_the_named_namespaces_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_may_not_be_read_is_said_with_what_to_do_until_it_may() {
-    let stage = Stage::set("forbidden").await.may_be_refused().with_values(&["secrets=[]"]);
+    let stage = Stage::set("forbidden").await.may_be_refused().with_secrets(&[""; 0]);
     stage.put_lattice(&json!({})).await;
     stage.start_operator().await;
     let said = "not allowed to read Secret forbidden/nats; add nats to the chart's value `secrets`";
@@ -220,7 +223,7 @@ async fn a_secret_that_may_not_be_read_is_said_with_what_to_do_until_it_may() {
         })
         .await;
 
-    let stage = stage.with_values(&[&format!("secrets={}", json!([NATS_USER]))]);
+    let stage = stage.with_secrets(&[NATS_USER]);
     stage.upgrade().await;
     stage
         .lattice_until("the Lattice to be connected", |lattice| {

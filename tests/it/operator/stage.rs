@@ -122,6 +122,12 @@ impl Stage {
         self
     }
 
+    /// The only Secrets that the operator may read.
+    pub(crate) fn with_secrets<T: AsRef<str>>(self, names: &[T]) -> Self {
+        let names: Vec<_> = names.iter().map(AsRef::as_ref).collect();
+        self.with_values(&[&format!("secrets={}", json!(names))])
+    }
+
     /// The chart's first `Lattice` is ours.
     pub(crate) fn with_first_lattice(self) -> Self {
         let urls = json!([self.nats.url()]);
