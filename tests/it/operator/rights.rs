@@ -26,8 +26,6 @@ struct Right {
 
 /// So many releases that the oldest of their revisions are deleted.
 const RELEASES: usize = 12;
-/// What becomes of these comes with leader election.
-const NOT_YET: &str = "leases";
 /// What the check looks at itself, and can do without.
 const OF_THE_CHECK: [&str; 2] =
     ["customresourcedefinitions.apiextensions.k8s.io", "apiservices.apiregistration.k8s.io"];
@@ -65,6 +63,7 @@ fn listed(stage: &Stage, watched: &[&str]) -> BTreeSet<Right> {
         watched: watched.iter().map(|name| (*name).to_owned()).collect(),
         own: stage.name.clone(),
         class: Some(stage.name.clone()),
+        lease: Some(format!("trellis-{}", stage.name)),
     };
     let rights = preflight::rights(&scope, &[NATS_USER.to_owned()]);
     let as_granted = |right: preflight::Right| Right {
@@ -82,9 +81,7 @@ fn listed(stage: &Stage, watched: &[&str]) -> BTreeSet<Right> {
 /// What the chart grants the operator beside what is for the check itself.
 fn needed(objects: &[Value], stage: &Stage) -> BTreeSet<Right> {
     let mut granted = granted(objects, &stage.name);
-    granted.retain(|it| {
-        !OF_THE_CHECK.contains(&it.resource.as_str()) && !it.resource.starts_with(NOT_YET)
-    });
+    granted.retain(|it| !OF_THE_CHECK.contains(&it.resource.as_str()));
     granted
 }
 
@@ -134,7 +131,7 @@ fn unused(namespace: &str, account: &str, objects: &[Value]) -> Vec<Right> {
         let place = namespace.as_deref().unwrap_or("*");
         let name = name.as_deref().unwrap_or("*");
         println!("{place:20} {verb:6} {resource:40} {name:10} {}", by.unwrap_or("never used"));
-        if by.is_none() && !resource.starts_with(NOT_YET) {
+        if by.is_none() {
             unused.push(right);
         }
     }
