@@ -1,4 +1,4 @@
-//! A NATS server with JetStream, in any of the ways it can ask who connects.
+//! A NATS server, in any of the ways it can ask who connects, and with or without JetStream.
 
 mod auth;
 mod jwt;
