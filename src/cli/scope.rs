@@ -90,7 +90,8 @@ mod tests {
     }
 
     fn named(text: &str) -> Result<Scope, String> {
-        let parsed = Command::try_parse_from(["it", "--watch-namespaces", text]);
+        let parsed =
+            Command::try_parse_from(["it".to_owned(), format!("--watch-namespaces={text}")]);
         parsed.map(|it| it.scope.namespaces()).map_err(|error| error.to_string())
     }
 
