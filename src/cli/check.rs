@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::{Failure, cluster, scope::ScopeArgs};
+use super::{
+    Failure, cluster,
+    scope::{ReplicaArgs, ScopeArgs},
+};
 use crate::{
     controller::chain,
     preflight::{self, Finding, Step},
@@ -18,6 +21,9 @@ pub struct CheckArgs {
 
     #[command(flatten)]
     scope: ScopeArgs,
+
+    #[command(flatten)]
+    replicas: ReplicaArgs,
 
     /// Put our CustomResourceDefinitions in the place of others' and older ones, and remove an
     /// APIService that hides them; no object of a user is deleted
@@ -55,7 +61,7 @@ pub fn check(args: &CheckArgs) -> Result<Report, Failure> {
     let failed = |error: &dyn std::error::Error| Failure::Failed(chain(error));
     runtime.block_on(async {
         let kube = cluster::client().await.map_err(|error| failed(&error))?;
-        let scope = args.scope.of_check(&args.namespace);
+        let scope = args.scope.of_check(&args.namespace, args.replicas.leader_elect);
         let facts = preflight::read(&kube, &scope).await.map_err(|error| failed(&error))?;
         let (done, facts) = if args.takeover {
             let taken = preflight::takeover(&kube, &scope, &facts).await;

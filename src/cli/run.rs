@@ -8,9 +8,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, cluster, scope::ScopeArgs};
+use super::{
+    Failure, cluster,
+    scope::{ReplicaArgs, ScopeArgs},
+};
 use crate::{
-    controller::{self, LatticeMetrics, Metrics, chain},
+    controller::{self, LatticeMetrics, Metrics, Terms, chain},
+    lattice::watch::REQUEST_TIMEOUT,
     preflight::{self, Finding, Severity},
     telemetry::{self, Health, LogFormat},
 };
@@ -27,6 +31,13 @@ pub struct RunArgs {
 
     #[command(flatten)]
     scope: ScopeArgs,
+
+    #[command(flatten)]
+    replicas: ReplicaArgs,
+
+    /// How long after the acting replica's last sign of life another takes over
+    #[arg(long, env = "TRELLIS_LEASE_DURATION", default_value = "15s", value_parser = duration)]
+    lease_duration: Duration,
 
     /// How long a start may take on a host, the pull of its image included
     #[arg(long, env = "TRELLIS_START_DEADLINE", default_value = "60s", value_parser = duration)]
@@ -52,6 +63,8 @@ pub enum Error {
     /// Each has been logged.
     #[error("the cluster is not one that the operator can run in: {}", .0.join("; and "))]
     Unfit(Vec<String>),
+    #[error("--lease-duration")]
+    Lease(#[source] controller::TooShort),
     #[error("could not listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("could not serve health and metrics")]
@@ -82,13 +95,14 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
 
 async fn serve(args: &RunArgs) -> Result<(), Error> {
     telemetry::init(args.log_format, args.log.as_deref());
+    let election = args.replicas.leader_elect.then(|| election(args)).transpose()?;
     let kube = cluster::client().await?;
     let stop = stop_on_signals().map_err(Error::Signals)?;
 
     let metrics = Metrics::default();
     let mut registry = Registry::with_prefix("trellis");
     metrics.register(&mut registry);
-    let (lattices, changes) = controller::lattices();
+    let (lattices, changes) = controller::lattices(!args.replicas.leader_elect);
     registry.register_collector(Box::new(LatticeMetrics::new(&lattices)));
     let (ready, readiness) = tokio::sync::watch::channel(false);
     let listener = TcpListener::bind(args.http_bind)
@@ -99,7 +113,7 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
     let router = telemetry::router(Health { registry: Arc::new(registry), ready: readiness });
     let serving = axum::serve(listener, router);
 
-    let scope = args.scope.of_check(&args.namespace);
+    let scope = args.scope.of_check(&args.namespace, args.replicas.leader_elect);
     let options = controller::Options {
         kube,
         metrics,
@@ -110,6 +124,7 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
         scope: args.scope.namespaces(),
         class: args.scope.controller_class.clone(),
         instance: args.instance.clone(),
+        election,
         ready,
         stop,
     };
@@ -154,6 +169,11 @@ async fn check(kube: &kube::Client, scope: &preflight::Scope) -> Result<(), Erro
         }
     }
     if fatal.is_empty() { Ok(()) } else { Err(Error::Unfit(fatal)) }
+}
+
+fn election(args: &RunArgs) -> Result<controller::Election, Error> {
+    let terms = Terms::new(args.lease_duration, REQUEST_TIMEOUT).map_err(Error::Lease)?;
+    Ok(controller::Election { name: args.scope.lease(), terms })
 }
 
 fn stop_on_signals() -> std::io::Result<CancellationToken> {

@@ -20,6 +20,7 @@ pub mod access;
 pub mod client;
 pub mod clock;
 pub mod fault;
+pub mod fence;
 pub mod in_flight;
 pub mod inventory;
 pub mod watch;

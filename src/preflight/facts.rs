@@ -26,6 +26,8 @@ pub struct Scope {
     pub own: String,
     /// Which installation's Lattices are ours; `None`: those that name none.
     pub class: Option<String>,
+    /// The Lease that its replicas share; `None` if it is the only one.
+    pub lease: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

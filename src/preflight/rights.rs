@@ -45,6 +45,11 @@ const NAMESPACES: Row = (
     "no Application is acted on, for the labels of namespaces say where it may go",
 );
 const SECRETS: Row = ("", "secrets", &["get", "watch"], "the Lattice that names it is not reached");
+/// What doesn't exist yet has no name to grant.
+const NO_LEASE: Row =
+    ("coordination.k8s.io", "leases", &["create"], "no replica acts where none has before");
+const LEASE: Row =
+    ("coordination.k8s.io", "leases", &["get", "watch", "update"], "no replica acts");
 /// Events of what has no namespace are kept in this one.
 const DEFAULT_NAMESPACE: &str = "default";
 const LATTICE_EVENTS: Row = ("events.k8s.io", "events", &["create"], "Lattices have no events");
@@ -84,6 +89,10 @@ pub fn rights(scope: &Scope, secrets: &[String]) -> Vec<Right> {
             add((group, resource, &["watch"], without), &Place::Cluster, Some(name));
         }
         add(LATTICE_EVENTS, &Place::Namespace(DEFAULT_NAMESPACE.into()), None);
+    }
+    if let Some(lease) = &scope.lease {
+        add(NO_LEASE, &Place::Namespace(scope.own.clone()), None);
+        add(LEASE, &Place::Namespace(scope.own.clone()), Some(lease));
     }
     for secret in secrets {
         add(SECRETS, &Place::Namespace(scope.own.clone()), Some(secret));

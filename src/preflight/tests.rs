@@ -12,7 +12,8 @@ use crate::api::{MARK, crds};
 
 /// A cluster that is as it should be.
 fn well() -> Facts {
-    let scope = Scope { watched: Vec::new(), own: "trellis-system".into(), class: None };
+    let scope =
+        Scope { watched: Vec::new(), own: "trellis-system".into(), class: None, lease: None };
     Facts {
         crds: crds().into_iter().map(|crd| (crd.name_any(), Seen::Present(crd))).collect(),
         api_services: BTreeMap::from([("v1beta1.core.oam.dev".into(), Seen::Absent)]),
@@ -206,7 +207,8 @@ fn what_may_not_be_looked_at_is_unknown_and_blocks_nothing() {
 
 #[test]
 fn an_operator_of_some_namespaces_needs_rights_there_alone() {
-    let scope = Scope { watched: vec!["a".into(), "b".into()], own: "o".into(), class: None };
+    let scope =
+        Scope { watched: vec!["a".into(), "b".into()], own: "o".into(), class: None, lease: None };
     let all = rights(&scope, &[]);
     let places = |resource: &str| -> Vec<_> {
         let of = all.iter().filter(|right| right.resource == resource && right.verb != "list");

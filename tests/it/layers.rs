@@ -138,6 +138,8 @@ const RULES: &[(&str, bool, &[&str])] = &[
     ("controller/lattice_fault.rs", true, &["super::context", "kube"]),
     ("lattice/fault.rs", true, &["kube", "crate::controller", "crate::api"]),
     ("controller/index.rs", true, &["super::context", "kube"]),
+    ("controller/lease/decision.rs", true, &["kube", "crate::lattice", "super::"]),
+    ("controller/lease/record.rs", true, &["kube::Client", "super::super"]),
 ];
 
 #[test]

@@ -13,7 +13,8 @@ use super::{
 use crate::{
     lattice::{
         fault::{Fault, Permission},
-        inventory::{Change, Effect, Fold, Health, Input, Outcome},
+        fence::Fence,
+        inventory::{Change, Effect, Fold, Health, Input, Outcome, Predecessor},
     },
     model::{ApplicationKey, Command, ConfigName, Lane, Moment},
 };
@@ -42,7 +43,7 @@ pub(super) struct State {
     /// What the NATS server has refused on this connection. It doesn't say when it no longer would,
     /// and other permissions come with another connection.
     pub(super) refused: BTreeSet<Permission>,
-    pub(super) send_until: Option<Moment>,
+    pub(super) fence: Arc<Fence>,
     pub(super) stopping: bool,
     /// What found the queue full; told when it has room again.
     crowded_out: Change,
@@ -55,7 +56,7 @@ const LONGEST_QUEUE: usize = 10_000;
 const FRESH: Duration = Duration::from_secs(5);
 
 impl Shared {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, fence: Arc<Fence>) -> Self {
         let state = State {
             fold: Fold::new(settings.fold()),
             queue: Queue::default(),
@@ -65,7 +66,7 @@ impl Shared {
             jetstream: true,
             fault: Fault::Other,
             refused: BTreeSet::new(),
-            send_until: None,
+            fence,
             stopping: false,
             crowded_out: Change::default(),
         };
@@ -106,7 +107,7 @@ impl State {
         let mut taken = 0;
         for command in commands {
             let lane = command.lane();
-            if self.stopping || !self.may_send(now) {
+            if !self.may_send(now) {
                 continue;
             }
             if self.queue.len() >= LONGEST_QUEUE {
@@ -137,7 +138,7 @@ impl State {
     }
 
     pub(super) fn may_send(&self, now: Moment) -> bool {
-        self.send_until.is_none_or(|until| now < until)
+        !self.stopping && self.fence.allows(now)
     }
 
     /// Whether the host must be asked before this command goes out.
@@ -190,9 +191,9 @@ impl State {
         }
     }
 
-    pub(super) fn take_over(&mut self, now: Moment) {
+    pub(super) fn take_over(&mut self, from: Predecessor, now: Moment) {
         self.withdraw_all(now);
-        let outcome = self.fold.take_over(now);
+        let outcome = self.fold.take_over(from, now);
         self.take(outcome);
     }
 

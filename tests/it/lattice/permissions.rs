@@ -1,6 +1,7 @@
 //! What a lattice's watch does when NATS keeps something from it.
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,6 +13,7 @@ use trellis::{
     lattice::{
         access::{Access, Credentials},
         fault::{Permission, Verb},
+        fence::Fence,
         watch::{Handle, Settings, watch},
     },
     model::{Command, Link, LinkKey},
@@ -120,7 +122,7 @@ async fn what_is_documented_is_enough_and_each_of_it_is_needed() {
     tokio::spawn(async move { while changes.recv().await.is_some() {} });
     let watched = |user: &NatsUser| {
         let name = user.name.parse().unwrap();
-        watch(Settings { name, ..as_user(&nats, user) }, tell.clone())
+        watch(Settings { name, ..as_user(&nats, user) }, Arc::new(Fence::open()), tell.clone())
     };
 
     let enough = watched(&user);
@@ -147,7 +149,7 @@ async fn the_documented_configuration_is_one() {
     let config = documented_config();
     let nats = start_nats(NatsOptions { config, ..NatsOptions::default() }).await;
     let (tell, mut changes) = mpsc::channel(16);
-    let handle = watch(as_user(&nats, &documented()), tell);
+    let handle = watch(as_user(&nats, &documented()), Arc::new(Fence::open()), tell);
     super::world::until(&handle, &mut changes, "the lattice to be open", |o| o.gate.may_remove())
         .await;
     assert!(!nats.log().contains(REFUSED), "{}", nats.log());

@@ -124,8 +124,9 @@ async fn each_cause_of_having_no_connection_is_told_and_keeps_nobody_from_being_
         tls: nats(Auth::Tls).await,
         mutual: nats(Auth::MutualTls).await,
     };
-    let stage = Stage::set("diagnosis").await;
     let cases = cases(&servers);
+    let named = cases.iter().filter_map(|case| case.nats["credentialsSecret"]["name"].as_str());
+    let stage = Stage::set("diagnosis").await.with_secrets(&named.collect::<Vec<_>>());
     for case in &cases {
         let name = format!("diagnosis-{}", case.name);
         if !case.secret.is_empty() {
@@ -168,7 +169,7 @@ async fn event(stage: &Stage, lattice: &str, reason: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_permission_that_lacks_is_named_until_it_is_granted() {
-    let stage = Stage::set("denied").await;
+    let stage = Stage::set("denied").await.with_secrets(&["denied-mute", "denied-deaf"]);
     let lacks = |name: &str, subject: &str| {
         let mut user = documented();
         user.name = name.into();
@@ -221,7 +222,7 @@ async fn a_lattice_without_hosts_says_so_and_whether_there_could_be_any() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_the_server_no_longer_takes_are_told_from_a_server_that_is_gone() {
-    let stage = Stage::set("revoked").await;
+    let stage = Stage::set("revoked").await.with_secrets(&["revoked"]);
     let mut nats = nats(Auth::Token).await;
     put_with_secret(&stage, "revoked", nats.url(), &secret(nats.client())).await;
     stage.start_operator().await;

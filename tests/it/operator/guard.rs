@@ -1,27 +1,15 @@
 //! What keeps an uninstallation from leaving objects that nobody could delete.
-use std::path::Path;
-
 use kube::Api;
-use parts::Scratch;
 use trellis::api::Lattice;
 
 use super::{
     simulated::{SHOP, lattice},
     stage::Stage,
 };
-use crate::trellis::trellis_with;
 
 /// Runs the guard as the chart's Job would; what it refuses is an error.
 pub(crate) async fn guard(stage: &Stage) -> Result<(), String> {
-    let runs = stage.installed().await.runs(&stage.kube, "Job").await;
-    let ended = tokio::task::spawn_blocking(move || {
-        let scratch = Scratch::new("guard").unwrap();
-        let kubeconfig = scratch.write("kubeconfig", runs.kubeconfig.to_string()).unwrap();
-        let set = runs.environment.iter().map(|(name, value)| (name.as_str(), Path::new(value)));
-        let variables: Vec<_> = set.chain([("KUBECONFIG", kubeconfig.as_path())]).collect();
-        trellis_with(scratch.path(), &["guard"], "", &variables)
-    });
-    let ended = ended.await.unwrap();
+    let ended = stage.installed().await.run(&stage.kube, "Job").await;
     if ended.code == 0 { Ok(()) } else { Err(ended.stderr) }
 }
 

@@ -101,9 +101,18 @@ async fn says(stage: &Stage, name: &str, status: &str, said: &str) {
 }
 
 /// Those that the Lattices of the next test name.
-const SECRETS: &str = r#"secrets=["credentials-password", "credentials-token", "credentials-nkey",
-    "credentials-creds", "credentials-tls", "credentials-mutual-tls", "credentials-wrong",
-    "credentials-bad-key", "credentials-stranger", "not-yet"]"#;
+const SECRETS: [&str; 10] = [
+    "credentials-password",
+    "credentials-token",
+    "credentials-nkey",
+    "credentials-creds",
+    "credentials-tls",
+    "credentials-mutual-tls",
+    "credentials-wrong",
+    "credentials-bad-key",
+    "credentials-stranger",
+    "not-yet",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_of_every_kind_are_read_from_a_secret_and_from_its_next_version() {
@@ -116,7 +125,7 @@ async fn credentials_of_every_kind_are_read_from_a_secret_and_from_its_next_vers
         ("tls", Auth::Tls),
         ("mutual-tls", Auth::MutualTls),
     ];
-    let stage = Stage::set("credentials").await.with_values(&[SECRETS]);
+    let stage = Stage::set("credentials").await.with_secrets(&SECRETS);
     stage.start_operator().await;
     let mut servers = BTreeMap::new();
     for (kind, auth) in kinds {

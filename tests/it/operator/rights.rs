@@ -26,8 +26,6 @@ struct Right {
 
 /// So many releases that the oldest of their revisions are deleted.
 const RELEASES: usize = 12;
-/// What becomes of these comes with leader election.
-const NOT_YET: &str = "leases";
 /// What the check looks at itself, and can do without.
 const OF_THE_CHECK: [&str; 2] =
     ["customresourcedefinitions.apiextensions.k8s.io", "apiservices.apiregistration.k8s.io"];
@@ -42,6 +40,9 @@ async fn live(stage: &Stage) {
         stage.apply(&SHOP.replace("NAME", "shop").replace("instances: 2", &count)).await;
         stage.settled("shop").await;
     }
+    // What `helm test` runs.
+    let check = stage.installed().await.run(&stage.kube, "Pod").await;
+    assert_eq!((check.code, check.stdout.lines().count()), (0, 1), "{check:?}");
     assert!(guard(stage).await.unwrap_err().contains(&format!("Application {}/shop", stage.name)));
     stage.delete("shop").await;
     guard(stage).await.unwrap();
@@ -62,6 +63,7 @@ fn listed(stage: &Stage, watched: &[&str]) -> BTreeSet<Right> {
         watched: watched.iter().map(|name| (*name).to_owned()).collect(),
         own: stage.name.clone(),
         class: Some(stage.name.clone()),
+        lease: Some(format!("trellis-{}", stage.name)),
     };
     let rights = preflight::rights(&scope, &[NATS_USER.to_owned()]);
     let as_granted = |right: preflight::Right| Right {
@@ -79,9 +81,7 @@ fn listed(stage: &Stage, watched: &[&str]) -> BTreeSet<Right> {
 /// What the chart grants the operator beside what is for the check itself.
 fn needed(objects: &[Value], stage: &Stage) -> BTreeSet<Right> {
     let mut granted = granted(objects, &stage.name);
-    granted.retain(|it| {
-        !OF_THE_CHECK.contains(&it.resource.as_str()) && !it.resource.starts_with(NOT_YET)
-    });
+    granted.retain(|it| !OF_THE_CHECK.contains(&it.resource.as_str()));
     granted
 }
 
@@ -131,7 +131,7 @@ fn unused(namespace: &str, account: &str, objects: &[Value]) -> Vec<Right> {
         let place = namespace.as_deref().unwrap_or("*");
         let name = name.as_deref().unwrap_or("*");
         println!("{place:20} {verb:6} {resource:40} {name:10} {}", by.unwrap_or("never used"));
-        if by.is_none() && !resource.starts_with(NOT_YET) {
+        if by.is_none() {
             unused.push(right);
         }
     }
@@ -207,7 +207,7 @@ async fn an_application_outside_of_the_named_namespaces_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_may_not_be_read_is_said_with_what_to_do_until_it_may() {
-    let stage = Stage::set("forbidden").await.may_be_refused().with_values(&["secrets=[]"]);
+    let stage = Stage::set("forbidden").await.may_be_refused().with_secrets(&[""; 0]);
     stage.put_lattice(&json!({})).await;
     stage.start_operator().await;
     let said = "not allowed to read Secret forbidden/nats; add nats to the chart's value `secrets`";
@@ -220,7 +220,7 @@ async fn a_secret_that_may_not_be_read_is_said_with_what_to_do_until_it_may() {
         })
         .await;
 
-    let stage = stage.with_values(&[&format!("secrets={}", json!([NATS_USER]))]);
+    let stage = stage.with_secrets(&[NATS_USER]);
     stage.upgrade().await;
     stage
         .lattice_until("the Lattice to be connected", |lattice| {
