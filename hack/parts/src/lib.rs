@@ -19,6 +19,7 @@ pub mod cache;
 mod clock;
 mod cluster;
 pub mod components;
+pub mod debian;
 mod host;
 pub mod http;
 mod kubectl;
