@@ -66,6 +66,16 @@ pub fn registry() -> Result<PathBuf, Error> {
     go::REGISTRY.build()
 }
 
+/// Pushes images to registries, with the logins that Docker keeps.
+pub fn crane() -> Result<PathBuf, Error> {
+    go::CRANE.build()
+}
+
+/// Ours even where there is another: charts render differently from version to version.
+pub fn helm() -> Result<PathBuf, Error> {
+    go::HELM.build()
+}
+
 /// A real wasmCloud host: `hack/host`.
 pub fn host() -> Result<PathBuf, Error> {
     rust::host()
@@ -89,7 +99,16 @@ pub fn prepare() -> Result<(), Error> {
             http_provider()?;
             Ok(())
         });
-        let go = [nats_server, etcd, kube_apiserver, kubectl, kube_controller_manager, registry];
+        let go = [
+            nats_server,
+            etcd,
+            kube_apiserver,
+            kubectl,
+            kube_controller_manager,
+            registry,
+            crane,
+            helm,
+        ];
         let go = go.iter().try_for_each(|program| program().map(drop));
         let rust = rust.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         go.and(rust)

@@ -59,6 +59,18 @@ pub(super) const REGISTRY: GoProgram = GoProgram {
     package: "github.com/distribution/distribution/v3/cmd/registry",
     about: "2 minutes",
 };
+pub(super) const CRANE: GoProgram = GoProgram {
+    name: "crane",
+    module: "delivery",
+    package: "github.com/google/go-containerregistry/cmd/crane",
+    about: "20 seconds",
+};
+pub(super) const HELM: GoProgram = GoProgram {
+    name: "helm",
+    module: "delivery",
+    package: "helm.sh/helm/v4/cmd/helm",
+    about: "2 minutes",
+};
 
 const KUBERNETES: &str = "k8s.io/kubernetes";
 
