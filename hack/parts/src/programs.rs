@@ -71,6 +71,11 @@ pub fn crane() -> Result<PathBuf, Error> {
     go::CRANE.build()
 }
 
+/// Sleeps until it is told to end.
+pub fn pause() -> Result<PathBuf, Error> {
+    go::PAUSE.build()
+}
+
 /// Ours even where there is another: charts render differently from version to version.
 pub fn helm() -> Result<PathBuf, Error> {
     go::HELM.build()
@@ -107,6 +112,7 @@ pub fn prepare() -> Result<(), Error> {
             kube_controller_manager,
             registry,
             crane,
+            pause,
             helm,
         ];
         let go = go.iter().try_for_each(|program| program().map(drop));

@@ -7,3 +7,4 @@ mod cluster;
 mod control;
 mod exits;
 mod hosts;
+mod images;
