@@ -2,6 +2,7 @@
 
 CARGO  ?= cargo
 target := $(or $(CARGO_TARGET_DIR),target)
+crds   := config/crds/trellis.yaml charts/trellis/files/crds.yaml
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check generate bench clean
@@ -23,15 +24,15 @@ check: ## Formatting, lints, docs, generated files, one crypto provider
 	@for part in host http-provider; do $(CARGO) fmt --check --manifest-path hack/$$part/Cargo.toml || exit 1; done
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
-	@$(CARGO) run --quiet --bin trellis -- crds | diff -u crds/trellis.yaml - \
-		|| { echo "crds/ is not what the types say: run make generate" >&2; exit 1; }
+	@$(CARGO) run --quiet --bin trellis -- crds > $(target)/crds.yaml
+	@for copy in $(crds); do diff -u $$copy $(target)/crds.yaml \
+		|| { echo "$$copy is not what the types say: run make generate" >&2; exit 1; }; done
 	@! $(CARGO) tree --workspace --edges normal,build,dev -i aws-lc-rs 2>/dev/null | grep . \
 		|| { echo "a second crypto provider came in: only ring is wanted" >&2; exit 1; }
 
-generate: ## Write what is made from the code: crds/
-	@mkdir -p crds
+generate: ## Write what is made from the code: the CRDs of config/ and of the chart
 	@$(CARGO) run --quiet --bin trellis -- crds > $(target)/crds.yaml
-	@mv $(target)/crds.yaml crds/trellis.yaml
+	@for copy in $(crds); do cp $(target)/crds.yaml $$copy; done
 
 bench: ## Measure the planner and the fold
 	@$(CARGO) bench --workspace

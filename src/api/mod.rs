@@ -1,6 +1,6 @@
 //! The Kubernetes kinds, one a file: schema, defaults and printer columns, no behaviour.
 //!
-//! `trellis crds` prints them; `crds/` holds what it printed.
+//! `trellis crds` prints them; `config/crds` holds what it printed.
 
 #[allow(
     unreachable_pub,

@@ -25,6 +25,16 @@ pub struct RunArgs {
     #[arg(long, env = "POD_NAMESPACE", default_value = "trellis-system")]
     namespace: String,
 
+    /// The only namespaces whose Applications are acted on, separated by commas; without them, all
+    #[arg(
+        long,
+        env = "TRELLIS_WATCH_NAMESPACES",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        value_parser = namespace
+    )]
+    watch_namespaces: Vec<Option<String>>,
+
     /// Act only on objects whose annotation lattice.oam.dev/controller-class has this value;
     /// without it, on those that have no such annotation
     #[arg(long, env = "TRELLIS_CONTROLLER_CLASS")]
@@ -61,6 +71,24 @@ pub enum Error {
     Signals(#[source] std::io::Error),
     #[error("the controller failed")]
     Controller(#[source] controller::RunError),
+}
+
+/// A namespace's name, or none: an empty list has one empty part.
+fn namespace(text: &str) -> Result<Option<String>, String> {
+    let text = text.trim();
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let edge = |c: char| c != '-';
+    match text {
+        "" => Ok(None),
+        name if name.len() <= 63
+            && name.chars().all(inner)
+            && name.starts_with(edge)
+            && name.ends_with(edge) =>
+        {
+            Ok(Some(name.to_owned()))
+        }
+        _ => Err("no namespace is called that".to_owned()),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -118,6 +146,7 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
         changes,
         start_deadline: args.start_deadline,
         namespace: args.namespace.clone(),
+        scope: args.watch_namespaces.iter().flatten().cloned().collect(),
         class: args.controller_class.clone(),
         instance: args.instance.clone(),
         ready,

@@ -36,6 +36,8 @@ pub struct Context {
     pub applications: Store<Application>,
     pub namespaces: Store<Namespace>,
     pub lattice_objects: Store<Lattice>,
+    /// Whether other Secrets may be wanted than before.
+    pub lattices_changed: Arc<Notify>,
     pub revisions: Arc<Revisions>,
     pub lattices: Arc<Lattices>,
     pub claims: Mutex<ClaimTables>,

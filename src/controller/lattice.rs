@@ -118,16 +118,15 @@ async fn read(lattice: &Lattice, ctx: &Context) -> Result<Result<Settings, Setti
         return Ok(settings::build(lattice, None, ctx.start_deadline));
     };
     let api = Api::<Secret>::namespaced(ctx.kube.clone(), &ctx.namespace);
-    let found = within(api.get_opt(&secret.name))
-        .await
-        .map_err(|source| Error::Secret { name: secret.name.clone(), source })?;
-    Ok(match found {
-        Some(secret) => settings::build(lattice, Some(&secret), ctx.start_deadline),
-        None => Err(SettingsError::NoSecret {
-            namespace: ctx.namespace.clone(),
-            name: secret.name.clone(),
-        }),
-    })
+    let (namespace, name) = (ctx.namespace.clone(), secret.name.clone());
+    match within(api.get_opt(&name)).await {
+        Ok(Some(secret)) => Ok(settings::build(lattice, Some(&secret), ctx.start_deadline)),
+        Ok(None) => Ok(Err(SettingsError::NoSecret { namespace, name })),
+        Err(error) if error.is_forbidden() => {
+            Ok(Err(SettingsError::ForbiddenSecret { namespace, name }))
+        }
+        Err(source) => Err(Error::Secret { name, source }),
+    }
 }
 
 async fn write_status(

@@ -26,23 +26,27 @@ mod lattice_metrics;
 mod lattice_status;
 mod lattices;
 mod memory;
+mod merged;
 mod metrics;
 mod refusal;
 mod release;
 mod report;
 mod revisions;
 mod run;
+mod secrets;
 mod settings;
 mod status;
 #[cfg(test)]
 mod tests;
 mod touched;
+mod watches;
 mod workflow_status;
 
 pub use lattice_metrics::LatticeMetrics;
 pub use lattices::Lattices;
 pub use metrics::Metrics;
 pub use run::{Options, RunError, lattices, run};
+pub use watches::Scope;
 
 use call::CallError;
 use kube::runtime::finalizer;

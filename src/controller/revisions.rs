@@ -177,19 +177,15 @@ pub(super) fn build(app: &Application, number: i64, hash: &str) -> ApplicationRe
     }
 }
 
-/// Makes the revision; one of that name which already holds the same is taken as it is.
+/// Makes the revision. That there is one of its name means that the watch was late: the next pass,
+/// which knows it, takes it if it holds this very spec, and another number if not.
 pub(super) async fn make(
     kube: &Client,
     revision: &ApplicationRevision,
 ) -> Result<ApplicationRevision, Error> {
     let api = api(kube, revision);
     match within(api.create(&written(), revision)).await {
-        Err(error) if error.is_already_exists() => {
-            let found = within(api.get(&revision.name_any())).await.map_err(Error::Revision)?;
-            // The watch was late: this very spec was stored by a pass before this one. Any other
-            // content means that the number is taken, and the next pass, which knows, goes on.
-            if found.spec.hash == revision.spec.hash { Ok(found) } else { Err(Error::Stale) }
-        }
+        Err(error) if error.is_already_exists() => Err(Error::Stale),
         made => made.map_err(Error::Revision),
     }
 }

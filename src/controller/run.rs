@@ -5,9 +5,9 @@ use std::{
 };
 
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Api, Client, ResourceExt,
+    Client, ResourceExt,
     runtime::{
         Controller, WatchStreamExt,
         controller::{Config, Error as Outcome},
@@ -27,10 +27,12 @@ use super::{
     lattice,
     lattices::Lattices,
     metrics::Metrics,
+    secrets,
     touched::Touched,
+    watches::{self, Scope},
 };
 use crate::{
-    api::{Application, ApplicationRevision, Lattice},
+    api::{Application, Lattice},
     lattice::inventory::Change,
     model::LatticeName,
 };
@@ -48,6 +50,8 @@ pub struct Options {
     pub metrics: Metrics,
     /// The operator's own namespace, where the Secrets of lattices are.
     pub namespace: String,
+    /// Whose Applications are ours.
+    pub scope: Scope,
     /// Which installation's objects are ours; `None`: those that name none.
     pub class: Option<String>,
     /// Made by [`lattices`].
@@ -81,16 +85,18 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (_idle, idle) = mpsc::channel(1);
     let mut options = options;
     let changes = std::mem::replace(&mut options.changes, idle);
-    let Options { kube, stop, ready, .. } = &options;
-    let applications = Controller::new(Api::<Application>::all(kube.clone()), watch_config());
-    let lattices = Controller::new(Api::<Lattice>::all(kube.clone()), watch_config());
+    let Options { stop, ready, .. } = &options;
+    let applications = applications(&options);
+    let (lattices, lattices_changed) = lattice_objects(&options);
     let (namespaces, namespace_writer) = reflector::store();
-    let ctx = context(&options, applications.store(), namespaces, lattices.store());
+    let stores = (applications.store(), namespaces, lattices.store());
+    let ctx = context(&options, stores, lattices_changed);
     let (ctx_of_passes, lattice_store) = (Arc::clone(&ctx), lattices.store());
 
-    let namespaces = drive_namespaces(&ctx, namespace_writer);
-    let revisions = drive_revisions(&ctx);
+    let namespaces = drive_namespaces(&ctx, &options.scope, namespace_writer);
+    let revisions = drive_revisions(&ctx, &options.scope);
     let (changed_in, changed_lattices) = mpsc::channel(CHANGES);
+    let secrets = secrets::drive(&ctx, changed_in.clone());
     let changes = drive_changes(&ctx, changes, changed_in);
     let lattice_passes = drive_lattices(lattices, &ctx, changed_lattices, stop);
     let listed = async {
@@ -110,6 +116,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let ended = tokio::select! {
         () = namespaces => "the watch on namespaces",
         () = revisions => "the watch on revisions",
+        () = secrets => "the watch on Secrets",
         () = changes => "the watch on lattices",
         () = listed => "the start",
         () = async { tokio::join!(passes, lattice_passes); } => "the controller",
@@ -126,15 +133,29 @@ fn all_taken_up(ctx: &Context, lattices: &reflector::Store<Lattice>) -> bool {
     lattices.state().iter().all(|lattice| of_others(lattice) || taken_up(lattice))
 }
 
-fn watch_config() -> watcher::Config {
-    watcher::Config::default().page_size(500)
+fn applications(options: &Options) -> Controller<Application> {
+    let (store, writer) = reflector::store();
+    let events = watches::in_scope(&options.kube, &options.scope).map(Ok);
+    Controller::for_stream(events.reflect(writer).applied_objects(), store)
 }
+
+/// Their controller, and what is notified once a change of one can be read.
+fn lattice_objects(options: &Options) -> (Controller<Lattice>, Arc<Notify>) {
+    let (store, writer) = reflector::store();
+    let changed = Arc::new(Notify::new());
+    let notified = Arc::clone(&changed);
+    let events = watches::everywhere(&options.kube).map(Ok).reflect(writer);
+    let events = events.inspect(move |_| notified.notify_one());
+    (Controller::for_stream(events.applied_objects(), store), changed)
+}
+
+type Stores =
+    (reflector::Store<Application>, reflector::Store<Namespace>, reflector::Store<Lattice>);
 
 fn context(
     options: &Options,
-    applications: reflector::Store<Application>,
-    namespaces: reflector::Store<Namespace>,
-    lattice_objects: reflector::Store<Lattice>,
+    (applications, namespaces, lattice_objects): Stores,
+    lattices_changed: Arc<Notify>,
 ) -> Arc<Context> {
     let reporter = Reporter { controller: "trellis".into(), instance: options.instance.clone() };
     Arc::new(Context {
@@ -143,6 +164,7 @@ fn context(
         applications,
         namespaces,
         lattice_objects,
+        lattices_changed,
         revisions: Arc::default(),
         lattices: Arc::clone(&options.lattices),
         claims: Mutex::new(ClaimTables::default()),
@@ -159,31 +181,32 @@ fn context(
     })
 }
 
-async fn drive_namespaces(ctx: &Context, writer: reflector::store::Writer<Namespace>) {
-    let api = Api::<Namespace>::all(ctx.kube.clone());
-    let mut events = std::pin::pin!(watcher(api, watch_config()).default_backoff().reflect(writer));
+async fn drive_namespaces(
+    ctx: &Context,
+    scope: &Scope,
+    writer: reflector::store::Writer<Namespace>,
+) {
+    let events = watches::namespaces(&ctx.kube, scope).map(watcher::Result::Ok).reflect(writer);
+    let mut events = std::pin::pin!(events);
     let mut listed = false;
-    while let Some(event) = events.next().await {
+    while let Some(Ok(event)) = events.next().await {
         match event {
             // The first listing is what passes wait for; later changes may choose other lattices.
-            Ok(watcher::Event::InitDone) => listed = true,
-            Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_)) if listed => {
+            watcher::Event::InitDone if !listed => listed = true,
+            watcher::Event::InitDone | watcher::Event::Apply(_) | watcher::Event::Delete(_)
+                if listed =>
+            {
                 ctx.facts_changed();
             }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(error = super::chain(&error), "watch on namespaces"),
+            _ => {}
         }
     }
 }
 
-async fn drive_revisions(ctx: &Context) {
-    let api = Api::<ApplicationRevision>::all(ctx.kube.clone());
-    let mut events = std::pin::pin!(watcher(api, watch_config()).default_backoff());
+async fn drive_revisions(ctx: &Context, scope: &Scope) {
+    let mut events = std::pin::pin!(watches::in_scope(&ctx.kube, scope));
     while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => ctx.revisions.watched(event),
-            Err(error) => tracing::warn!(error = super::chain(&error), "watch on revisions"),
-        }
+        ctx.revisions.watched(event);
     }
 }
 
@@ -222,25 +245,9 @@ async fn drive_lattices(
     changed: mpsc::Receiver<ObjectRef<Lattice>>,
     stop: &CancellationToken,
 ) {
-    let store = controller.store();
-    let secrets = Api::<Secret>::namespaced(ctx.kube.clone(), &ctx.namespace);
-    let naming = move |secret: Secret| {
-        let name = secret.name_any();
-        let names = move |lattice: &Arc<Lattice>| {
-            let wanted = lattice.spec.nats.credentials_secret.as_ref();
-            wanted.is_some_and(|wanted| wanted.name == name)
-        };
-        store
-            .state()
-            .into_iter()
-            .filter(names)
-            .map(|l| ObjectRef::from_obj(&*l))
-            .collect::<Vec<_>>()
-    };
     let stopped = stop.clone().cancelled_owned();
     controller
         .with_config(Config::default().concurrency(CONCURRENCY))
-        .watches(secrets, watch_config(), naming)
         .reconcile_on(received(changed))
         .graceful_shutdown_on(stopped)
         .run(lattice::reconcile, lattice::error_policy, Arc::clone(ctx))

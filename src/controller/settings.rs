@@ -37,6 +37,11 @@ pub(super) enum SettingsError {
         "Secret {namespace}/{name} does not exist; create it, or mend spec.nats.credentialsSecret.name"
     )]
     NoSecret { namespace: String, name: String },
+    #[error(
+        "not allowed to read Secret {namespace}/{name}; add {name} to the chart's value `secrets`, \
+         or grant the operator's ServiceAccount get and watch on it"
+    )]
+    ForbiddenSecret { namespace: String, name: String },
 }
 
 /// The settings that `lattice` asks for; `secret` is the one that it names.

@@ -7,6 +7,7 @@
 )]
 
 mod bad_manifests;
+mod chart;
 mod lattice;
 mod layers;
 mod operator;

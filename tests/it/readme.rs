@@ -55,7 +55,7 @@ fn its_commands_are_there() {
                 let ended = trellis(root(), &[arguments, help].concat(), "");
                 assert_eq!(ended.code, 0, "{command}: {}", ended.stderr);
             }
-            ["kubectl", "apply", .., "-f", path] => {
+            ["kubectl", "apply", .., "-k", path] => {
                 assert!(root().join(path).is_dir(), "{command}");
             }
             _ => panic!("no test runs this command of the README: {command}"),

@@ -1,9 +1,12 @@
-//! What was written to the API server, as its own audit log tells.
+//! What the operator asked of the API server, as the API server's own audit log tells.
 use std::fs;
 
 use serde_json::Value;
 
-use super::stage::{CLUSTER, Stage};
+use super::{
+    installed::user,
+    stage::{CLUSTER, Stage},
+};
 
 /// One request that changes something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,24 +19,38 @@ pub(crate) struct Write {
 
 /// The writes of the operator of `stage` so far, in order. Each is logged before it is answered.
 pub(crate) fn writes(stage: &Stage) -> Vec<Write> {
-    let log = fs::read_to_string(CLUSTER.audit_log_path()).unwrap();
-    log.lines().filter_map(|line| write(stage, &serde_json::from_str(line).unwrap())).collect()
+    requests(&stage.name).iter().filter_map(write).collect()
 }
 
-fn write(stage: &Stage, entry: &Value) -> Option<Write> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let verb = text(&entry["verb"]);
+/// The requests of the operator of the stage with this name that were answered so far.
+pub(crate) fn requests(stage: &str) -> Vec<Value> {
+    let user = format!("\"username\":\"{}\"", user(stage));
+    let log = fs::read_to_string(CLUSTER.audit_log_path()).unwrap();
+    let lines = log.lines().filter(|line| line.contains(&user));
+    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What the operator asked for and was not allowed, one line each.
+pub(crate) fn refusals(stage: &str) -> Vec<String> {
+    let requests = requests(stage);
+    let refused = requests.iter().filter(|request| request["responseStatus"]["code"] == 403);
+    refused.map(|request| format!("{} {}", request["verb"], request["requestURI"])).collect()
+}
+
+/// `applications`, or `applications/status`.
+pub(crate) fn resource(request: &Value) -> String {
+    let object = &request["objectRef"];
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    let sub = text("subresource");
+    let slash = if sub.is_empty() { "" } else { "/" };
+    format!("{}{slash}{sub}", text("resource"))
+}
+
+fn write(request: &Value) -> Option<Write> {
+    let verb = request["verb"].as_str().unwrap().to_owned();
     if !["create", "update", "patch", "delete", "deletecollection"].contains(&verb.as_str()) {
         return None;
     }
-    let object = &entry["objectRef"];
-    let (namespace, name) = (text(&object["namespace"]), text(&object["name"]));
-    let ours = namespace == stage.name || (namespace.is_empty() && name.starts_with(&stage.name));
-    // The test itself writes as `test`, and through kubectl.
-    let by_us = text(&entry["requestURI"]).contains("fieldManager=test")
-        || text(&entry["userAgent"]).starts_with("kubectl/");
-    let sub = text(&object["subresource"]);
-    let sub = if sub.is_empty() { sub } else { format!("/{sub}") };
-    let resource = format!("{}{sub}", text(&object["resource"]));
-    (ours && !by_us).then_some(Write { verb, resource, name })
+    let name = request["objectRef"]["name"].as_str().unwrap_or_default().to_owned();
+    Some(Write { verb, resource: resource(request), name })
 }

@@ -94,8 +94,6 @@ async fn says(stage: &Stage, name: &str, status: &str, said: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_of_every_kind_are_read_from_a_secret_and_from_its_next_version() {
     use parts::Auth;
-    let stage = Stage::set("credentials").await;
-    stage.start_operator().await;
     let kinds = [
         ("password", Auth::Password),
         ("token", Auth::Token),
@@ -104,6 +102,13 @@ async fn credentials_of_every_kind_are_read_from_a_secret_and_from_its_next_vers
         ("tls", Auth::Tls),
         ("mutual-tls", Auth::MutualTls),
     ];
+    let others = ["wrong", "bad-key", "stranger"];
+    let named = kinds.iter().map(|(kind, _)| *kind).chain(others);
+    let secrets: Vec<_> = named.map(|name| format!("credentials-{name}")).collect();
+    let secrets: Vec<_> = secrets.iter().map(String::as_str).chain(["not-yet"]).collect();
+    let stage = Stage::set("credentials").await;
+    let stage = stage.with_values(&[&format!("secrets={}", json!(secrets))]);
+    stage.start_operator().await;
     let mut servers = BTreeMap::new();
     for (kind, auth) in kinds {
         let server = nats(auth).await;

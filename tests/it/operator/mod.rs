@@ -2,12 +2,14 @@
 
 mod audit;
 mod bad_input;
+mod installed;
 mod kill;
 mod lattices;
 mod owned;
 mod quiet;
 mod real;
 mod regression;
+mod rights;
 mod samples;
 mod simulated;
 mod stage;

@@ -1,5 +1,5 @@
 //! Where the operator plays: one API server for all tests, and for each a namespace, a NATS server
-//! and an operator of its own that acts on nothing but its objects.
+//! and an operator of its own that acts on nothing but its objects, with the chart's rights.
 use std::{
     future::Future,
     path::PathBuf,
@@ -17,7 +17,13 @@ use kube::{
 };
 use parts::{Cluster, ClusterOptions, Nats, NatsOptions, Process, Program, Scratch};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 use trellis::api::{Application, Lattice};
+
+use super::{
+    audit,
+    installed::{Installed, install},
+};
 
 /// Longer than anything here takes, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -43,6 +49,10 @@ pub(crate) struct Stage {
     operator: Mutex<Option<Process>>,
     scratch: Scratch,
     arguments: Vec<String>,
+    values: Vec<String>,
+    installed: OnceCell<Installed>,
+    may_be_refused: bool,
+    as_deployed: bool,
 }
 
 impl Stage {
@@ -58,7 +68,18 @@ impl Stage {
         .await
         .unwrap();
         let kube = client().await;
-        Self { name, nats, kube, operator: Mutex::default(), scratch, arguments: Vec::new() }
+        Self {
+            name,
+            nats,
+            kube,
+            operator: Mutex::default(),
+            scratch,
+            arguments: Vec::new(),
+            values: Vec::new(),
+            installed: OnceCell::new(),
+            may_be_refused: false,
+            as_deployed: false,
+        }
     }
 
     /// With a `Lattice` for its NATS server, and an operator that is ready.
@@ -73,6 +94,36 @@ impl Stage {
     pub(crate) fn with_arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         self
+    }
+
+    /// Values of the chart that this operator is installed with, as `key=JSON`.
+    pub(crate) fn with_values(mut self, values: &[&str]) -> Self {
+        self.values.extend(values.iter().map(|value| (*value).to_owned()));
+        self
+    }
+
+    /// The API server may refuse this operator something. No other's test passes then.
+    pub(crate) fn may_be_refused(mut self) -> Self {
+        self.may_be_refused = true;
+        self
+    }
+
+    /// The operator runs with what the chart's Deployment sets.
+    pub(crate) fn as_deployed(mut self) -> Self {
+        self.as_deployed = true;
+        self
+    }
+
+    /// The chart's release that the operator runs as.
+    pub(crate) async fn installed(&self) -> &Installed {
+        self.installed.get_or_init(|| self.upgrade()).await
+    }
+
+    /// Brings the release in line with the values.
+    pub(crate) async fn upgrade(&self) -> Installed {
+        let class = format!("controllerClass={}", json!(self.name));
+        let values: Vec<_> = self.values.iter().cloned().chain([class]).collect();
+        install(&self.kube, &self.name, &values).await
     }
 
     /// Creates or changes the `Lattice`; `spec` is merged over what its NATS server needs.
@@ -115,6 +166,9 @@ impl Stage {
 
     async fn spawn(&self) -> Process {
         let log = self.log_path();
+        let Installed { kubeconfig, environment, .. } = self.installed().await;
+        let kubeconfig = self.scratch.write("kubeconfig", kubeconfig.to_string()).unwrap();
+        let environment = environment.iter().filter(|_| self.as_deployed);
         // Nothing that is simulated takes longer to start, and a new operator waits for it.
         let default = ["--start-deadline", "3s"];
         let given = self.arguments.iter().any(|argument| argument == default[0]);
@@ -122,9 +176,10 @@ impl Stage {
             .args(["run", "--http-bind", "127.0.0.1:0"])
             .args(default.iter().filter(|_| !given))
             .args(["--controller-class", &self.name, "--namespace", &self.name])
-            .args(["--log", "info,trellis=debug"])
+            .args(["--log", "info,trellis=debug", "--log-format", "text"])
             .args(&self.arguments)
-            .env("KUBECONFIG", CLUSTER.kubeconfig());
+            .envs(environment.map(|(name, value)| (name, value)))
+            .env("KUBECONFIG", kubeconfig);
         let spawned = tokio::task::spawn_blocking(move || Process::spawn(&program, &log).unwrap());
         spawned.await.unwrap()
     }
@@ -176,8 +231,17 @@ impl Stage {
 
     /// As [`Stage::put`], for what the API server may refuse.
     pub(crate) async fn try_put(&self, object: &Value) -> kube::Result<DynamicObject> {
+        self.try_put_for(&self.name, object).await
+    }
+
+    /// Creates or replaces an object in this namespace for the operator of another stage.
+    pub(crate) async fn put_for(&self, other: &str, object: &Value) {
+        self.try_put_for(other, object).await.unwrap();
+    }
+
+    async fn try_put_for(&self, operator: &str, object: &Value) -> kube::Result<DynamicObject> {
         let mut object = object.clone();
-        object["metadata"]["annotations"][CLASS] = json!(self.name);
+        object["metadata"]["annotations"][CLASS] = json!(operator);
         let object: DynamicObject = serde_json::from_value(object).unwrap();
         let types = object.types.clone().unwrap();
         let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(&types).unwrap());
@@ -258,6 +322,17 @@ impl Stage {
         self.gone(name).await;
     }
 
+    /// Deletes the `Lattice` and waits until it is gone.
+    pub(crate) async fn delete_lattice(&self) {
+        let api = Api::<Lattice>::all(self.kube.clone());
+        api.delete(&self.name, &DeleteParams::default()).await.unwrap();
+        self.wait("the Lattice to be gone", async {
+            let mut seen = std::pin::pin!(watcher::watch_object(api, &self.name));
+            while !matches!(seen.next().await, Some(Ok(None))) {}
+        })
+        .await;
+    }
+
     /// Waits until there is no such Application.
     pub(crate) async fn gone(&self, name: &str) {
         self.wait("the Application to be gone", async {
@@ -276,6 +351,16 @@ impl Stage {
         let status: Vec<_> = apps.items.iter().map(|app| &app.status).collect();
         let status = serde_json::to_string_pretty(&status).unwrap();
         panic!("waited in vain for {what}; status: {status}\nlog:\n{}", self.log())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        drop(self.operator().take());
+        if !self.may_be_refused && !std::thread::panicking() {
+            let refusals = audit::refusals(&self.name);
+            assert!(refusals.is_empty(), "the chart grants too little: {refusals:#?}");
+        }
     }
 }
 

@@ -1,0 +1,54 @@
+{{/* One installation's name: that of its release. Objects of the cluster carry it too. */}}
+{{- define "trellis.name" -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{/* What tells the operator's Pods from all others; a Deployment can never change it. */}}
+{{- define "trellis.selector" -}}
+app.kubernetes.io/name: trellis
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "trellis.labels" -}}
+{{ include "trellis.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end }}
+
+{{- define "trellis.image" -}}
+{{- $image := .Values.image }}
+{{- $repository := required "image.repository is not set; say where the image of `make image` was pushed, such as registry.example/trellis" $image.repository }}
+{{- if $image.digest }}
+{{- printf "%s@%s" $repository $image.digest }}
+{{- else }}
+{{- printf "%s:%s" $repository ($image.tag | default .Chart.AppVersion) }}
+{{- end }}
+{{- end }}
+
+{{/* The Secrets that the operator may read: those that are listed, and the first lattice's. */}}
+{{- define "trellis.secrets" -}}
+{{- $first := and .Values.lattice.create .Values.lattice.credentialsSecret }}
+{{- concat .Values.secrets (ternary (list $first) (list) (not (empty $first))) | uniq | sortAlpha | toJson }}
+{{- end }}
+
+{{/* The Lease that replicas share; an installation with a class has its own. */}}
+{{- define "trellis.lease" -}}
+{{- if .Values.controllerClass }}trellis-{{ .Values.controllerClass }}{{ else }}trellis{{ end }}
+{{- end }}
+
+{{/* What PodSecurity's restricted level asks of a Pod. */}}
+{{- define "trellis.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{/* And of its containers. */}}
+{{- define "trellis.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}

@@ -1,0 +1,104 @@
+//! What is watched, with no more rights than that takes.
+use std::{collections::BTreeSet, fmt::Debug};
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Client, Resource,
+    core::{ClusterResourceScope, NamespaceResourceScope},
+    runtime::{
+        WatchStreamExt,
+        watcher::{Config, Event, watcher},
+    },
+};
+use serde::de::DeserializeOwned;
+
+use super::merged::{Open, merged};
+
+/// The namespaces whose Applications are ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Scope {
+    #[default]
+    All,
+    Only(BTreeSet<String>),
+}
+
+impl FromIterator<String> for Scope {
+    /// No name means all namespaces.
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        let names: BTreeSet<_> = names.into_iter().collect();
+        if names.is_empty() { Self::All } else { Self::Only(names) }
+    }
+}
+
+/// The objects of a namespaced kind that are in `scope`.
+pub(super) fn in_scope<K>(
+    kube: &Client,
+    scope: &Scope,
+) -> impl Stream<Item = Event<K>> + Send + 'static + use<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    merged(match scope {
+        Scope::All => vec![listed(Api::<K>::all(kube.clone()))],
+        Scope::Only(names) => {
+            names.iter().map(|name| listed(Api::<K>::namespaced(kube.clone(), name))).collect()
+        }
+    })
+}
+
+/// The namespaces of `scope`. Where it names them there is no right to list all.
+pub(super) fn namespaces(
+    kube: &Client,
+    scope: &Scope,
+) -> impl Stream<Item = Event<Namespace>> + Send + 'static + use<> {
+    let api = Api::<Namespace>::all(kube.clone());
+    merged(match scope {
+        Scope::All => vec![listed(api)],
+        Scope::Only(names) => names.iter().map(|name| named(api.clone(), name)).collect(),
+    })
+}
+
+/// All objects of a kind that is in no namespace.
+pub(super) fn everywhere<K>(kube: &Client) -> impl Stream<Item = Event<K>> + Send + 'static + use<K>
+where
+    K: Resource<Scope = ClusterResourceScope, DynamicType = ()>,
+    K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    merged(vec![listed(Api::<K>::all(kube.clone()))])
+}
+
+/// One object, whether it exists or not.
+pub(super) fn one<K>(
+    api: Api<K>,
+    name: &str,
+) -> impl Stream<Item = Event<K>> + Send + 'static + use<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    merged(vec![named(api, name)])
+}
+
+fn listed<K>(api: Api<K>) -> Open<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    open(api, Config::default().page_size(500))
+}
+
+/// A selector by name is what lets a right on that name alone suffice, and a streamed listing is
+/// part of the watch: the right to list isn't needed.
+fn named<K>(api: Api<K>, name: &str) -> Open<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    open(api, Config::default().fields(&format!("metadata.name={name}")).streaming_lists())
+}
+
+fn open<K>(api: Api<K>, config: Config) -> Open<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    Box::new(move || watcher(api.clone(), config.clone()).default_backoff().boxed())
+}
