@@ -36,7 +36,7 @@ mod scratch;
 pub mod toolchain;
 mod watchdog;
 
-pub use clock::poll;
+pub use clock::{Stopwatch, poll};
 pub use cluster::{Cluster, ClusterOptions, Error as ClusterError, free_ports};
 pub use host::{Error as HostError, Feature, Host, HostOptions};
 pub use kubectl::{Error as KubectlError, Kubectl};

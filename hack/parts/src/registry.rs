@@ -7,14 +7,13 @@ use serde_json::json;
 use crate::{
     Process, Program, Scratch, http,
     images::{self, Compression, Image},
-    oci::{self, CONFIG, MANIFEST},
+    oci::{self, COMPONENT, CONFIG, MANIFEST},
     process, programs,
 };
 
 const START: Duration = Duration::from_secs(20);
 
-/// The types of layer under which hosts look for what they run.
-const COMPONENT: &str = "application/wasm";
+/// The type of layer under which hosts look for a provider.
 const PROVIDER: &str = "application/vnd.wasmcloud.provider.archive.layer.v1+par";
 
 #[derive(Debug, thiserror::Error)]
