@@ -59,7 +59,7 @@ fn run() -> Result<ExitCode, Failure> {
     let watch = Stopwatch::start();
     let site = match Site::of_user()? {
         Some(site) => site,
-        None => match node::enter()? {
+        None => match node::enter(fetch)? {
             Entered::Impossible(reason) => {
                 println!(
                     "cluster-test: not run, because {reason}. It runs in a cluster of yours with \
@@ -89,6 +89,12 @@ fn run() -> Result<ExitCode, Failure> {
         STEPS.len() - passed - failed
     );
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A cluster of our own, and what is installed in it.
+fn fetch() -> Result<(), parts::programs::Error> {
+    parts::prepare()?;
+    node::prepare()
 }
 
 /// Does the steps up to the first that fails; how many succeeded.

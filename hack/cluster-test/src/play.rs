@@ -71,7 +71,7 @@ impl Play {
         let hosts = include_str!("../manifests/hosts.yaml")
             .replace("{host-image}", &images.host)
             .replace("{nats}", &self.site.address("nats")?)
-            .replace("{registry}", self.site.registry());
+            .replace("{registry}", self.site.plain_registry().unwrap_or("none"));
         self.site.apply(&nats)?;
         self.site.rolled_out(NAMESPACE, "nats")?;
         self.site.apply(&hosts)?;
@@ -125,7 +125,7 @@ impl Play {
     pub(crate) fn upgrade(&mut self) -> Result<(), Failure> {
         let before = operator::pods(&self.site)?;
         let command = ["upgrade", "trellis", CHART, "--namespace", SYSTEM, "--reuse-values"];
-        let values = ["--set", "startDeadline=45s", "--set", "podLabels.upgraded=once"];
+        let values = ["--set", "startDeadline=15s", "--set", "podLabels.upgraded=once"];
         self.site.helm(&[&command[..], &values].concat())?;
         self.site.rolled_out(SYSTEM, "trellis")?;
         self.hands_over("good evening", |pod| before.iter().all(|old| old.name != pod.name))

@@ -93,9 +93,11 @@ impl Site {
         format!("{}/{name}", self.registry)
     }
 
-    /// The registry's host and port.
-    pub(crate) fn registry(&self) -> &str {
-        self.registry.split('/').next().unwrap_or_default()
+    /// The registry's host and port, if it is spoken to over plain HTTP.
+    pub(crate) fn plain_registry(&self) -> Option<&str> {
+        let authority = self.registry.split('/').next()?;
+        let (status, _) = http::get(&format!("http://{authority}/v2/"))?;
+        (status == 200).then_some(authority)
     }
 
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String, Failure> {

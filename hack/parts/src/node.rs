@@ -1,8 +1,8 @@
 //! A whole Kubernetes cluster of one node, with Pods and Services, in namespaces of its own.
 //!
 //! ```text
-//! main ─▶ enter() ─▶ outside: the exit status of the run inside
-//!             └────▶ inside: Node::start ─▶ Pods, Services, and whatever uses them
+//! main ─▶ enter(prepare) ─▶ outside: the exit status of the run inside
+//!               └─────────▶ inside: Node::start ─▶ Pods, Services, and whatever uses them
 //! ```
 //!
 //! Who starts a node lives where it lives, so that Services, Pods and the API are reached like
@@ -15,6 +15,7 @@ mod runtime;
 
 use std::{io, time::Duration};
 
+pub use crate::programs::prepare_node as prepare;
 use namespaces::ADDRESS;
 pub use namespaces::{Entered, Error as NamespacesError, enter};
 

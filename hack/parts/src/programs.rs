@@ -153,9 +153,8 @@ pub fn prepare() -> Result<(), Error> {
     })
 }
 
-/// Builds and fetches everything that a [`Node`](crate::Node) consists of. From in there, nothing
-/// could be fetched any more.
-pub(crate) fn prepare_node() -> Result<(), Error> {
+/// Builds and fetches everything that a [`Node`](crate::Node) consists of.
+pub fn prepare_node() -> Result<(), Error> {
     let programs = [
         etcd,
         kube_apiserver,
@@ -168,6 +167,7 @@ pub(crate) fn prepare_node() -> Result<(), Error> {
         crane,
         pause,
     ];
+    node_tools()?;
     programs.iter().try_for_each(|program| program().map(drop))
 }
 

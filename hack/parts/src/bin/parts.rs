@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 /// Runs a command where the node is, so that it reaches Services and Pods, and `REGISTRY`, where
 /// Pods' images come from.
 fn with_node(program: &OsString, arguments: &[OsString]) -> Result<ExitCode, Box<dyn Error>> {
-    let status = match node::enter()? {
+    let status = match node::enter(node::prepare)? {
         Entered::Impossible(reason) => return Err(reason.into()),
         Entered::Outside(status) => status,
         Entered::Inside => {

@@ -64,14 +64,17 @@ const UNSHARE: [&str; 6] = ["--net", "--pid", "--mount", "--fork", "--kill-child
 
 /// Runs this program once more, with the same arguments, in namespaces of its own, and waits until
 /// it ends. Nothing of what it started is left then, or when this process is killed.
-pub fn enter() -> Result<Entered, Error> {
+///
+/// There is no network but the node's own in there: `fetch` is called before, if there can be a
+/// node here at all.
+pub fn enter(fetch: impl FnOnce() -> Result<(), programs::Error>) -> Result<Entered, Error> {
     if env::var_os(INSIDE).is_some() {
         return Ok(Entered::Inside);
     }
     if let Some(obstacle) = obstacle() {
         return Ok(Entered::Impossible(obstacle));
     }
-    programs::prepare_node()?;
+    fetch()?;
     let scratch = Scratch::new("node")?;
     let cgroup = Cgroup::new()?;
     let program = Program::new("unshare", "unshare")

@@ -8,3 +8,4 @@ mod control;
 mod exits;
 mod hosts;
 mod images;
+mod node;
