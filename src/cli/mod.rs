@@ -1,8 +1,11 @@
 //! The command line.
 
+mod cluster;
 pub mod crds;
+pub mod guard;
 pub mod plan;
 pub mod run;
+mod scope;
 
 use std::{
     fmt,
@@ -28,6 +31,8 @@ pub enum Command {
     Plan(plan::PlanArgs),
     /// Print the CustomResourceDefinitions as YAML
     Crds,
+    /// Refuse while Applications or Lattices are left that need the operator to be deleted
+    Guard(guard::GuardArgs),
     /// Print the version
     Version,
 }
@@ -100,6 +105,7 @@ fn obey(command: Command) -> Result<(), Failure> {
             let crds = crds::render();
             print(&crds.map_err(|error| Failure::because("could not write YAML", error))?)
         }
+        Command::Guard(args) => guard::guard(&args),
         Command::Version => print(&format!("trellis {}\n", env!("CARGO_PKG_VERSION"))),
     }
 }

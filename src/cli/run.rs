@@ -1,7 +1,6 @@
 //! `trellis run`: the controller.
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::http::{HeaderValue, header::USER_AGENT};
 use prometheus_client::registry::Registry;
 use tokio::{
     net::TcpListener,
@@ -9,7 +8,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
+use super::{Failure, cluster, scope::ScopeArgs};
 use crate::{
     controller::{self, LatticeMetrics, Metrics, chain},
     telemetry::{self, Health, LogFormat},
@@ -25,20 +24,8 @@ pub struct RunArgs {
     #[arg(long, env = "POD_NAMESPACE", default_value = "trellis-system")]
     namespace: String,
 
-    /// The only namespaces whose Applications are acted on, separated by commas; without them, all
-    #[arg(
-        long,
-        env = "TRELLIS_WATCH_NAMESPACES",
-        value_name = "NAMES",
-        value_delimiter = ',',
-        value_parser = namespace
-    )]
-    watch_namespaces: Vec<Option<String>>,
-
-    /// Act only on objects whose annotation lattice.oam.dev/controller-class has this value;
-    /// without it, on those that have no such annotation
-    #[arg(long, env = "TRELLIS_CONTROLLER_CLASS")]
-    controller_class: Option<String>,
+    #[command(flatten)]
+    scope: ScopeArgs,
 
     /// How long a start may take on a host, the pull of its image included
     #[arg(long, env = "TRELLIS_START_DEADLINE", default_value = "60s", value_parser = duration)]
@@ -59,10 +46,8 @@ pub struct RunArgs {
 /// Why the controller could not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("found no Kubernetes cluster; set KUBECONFIG, or run inside one")]
-    Kubeconfig(#[source] kube::config::InferConfigError),
-    #[error("could not set up the Kubernetes client")]
-    Client(#[source] kube::Error),
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
     #[error("could not listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("could not serve health and metrics")]
@@ -71,24 +56,6 @@ pub enum Error {
     Signals(#[source] std::io::Error),
     #[error("the controller failed")]
     Controller(#[source] controller::RunError),
-}
-
-/// A namespace's name, or none: an empty list has one empty part.
-fn namespace(text: &str) -> Result<Option<String>, String> {
-    let text = text.trim();
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let edge = |c: char| c != '-';
-    match text {
-        "" => Ok(None),
-        name if name.len() <= 63
-            && name.chars().all(inner)
-            && name.starts_with(edge)
-            && name.ends_with(edge) =>
-        {
-            Ok(Some(name.to_owned()))
-        }
-        _ => Err("no namespace is called that".to_owned()),
-    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -102,8 +69,6 @@ fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// What keeps it from starting, or what ended it.
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
-    // Whichever TLS user comes first would choose one otherwise; failing means that one is chosen.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -111,18 +76,9 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     runtime.block_on(serve(args)).map_err(|error| Failure::Failed(chain(&error)))
 }
 
-/// Who we are in the API server's audit log.
-const AGENT: &str = concat!("trellis/", env!("CARGO_PKG_VERSION"));
-/// The API server ends a watch after 290 s at the latest, so that a connection which is silent for
-/// longer is dead, whatever it looks like.
-const WATCH_SILENCE: Duration = Duration::from_secs(310);
-
 async fn serve(args: &RunArgs) -> Result<(), Error> {
     telemetry::init(args.log_format, args.log.as_deref());
-    let mut config = kube::Config::infer().await.map_err(Error::Kubeconfig)?;
-    config.read_timeout = Some(WATCH_SILENCE);
-    config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
-    let kube = kube::Client::try_from(config).map_err(Error::Client)?;
+    let kube = cluster::client().await?;
     let stop = stop_on_signals().map_err(Error::Signals)?;
 
     let metrics = Metrics::default();
@@ -146,8 +102,8 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
         changes,
         start_deadline: args.start_deadline,
         namespace: args.namespace.clone(),
-        scope: args.watch_namespaces.iter().flatten().cloned().collect(),
-        class: args.controller_class.clone(),
+        scope: args.scope.namespaces(),
+        class: args.scope.controller_class.clone(),
         instance: args.instance.clone(),
         ready,
         stop,

@@ -32,9 +32,9 @@ use crate::{
 };
 
 /// Ours; kept while something of the Application may be on a lattice.
-pub(super) const FINALIZER: &str = "lattice.oam.dev/cleanup";
+pub const FINALIZER: &str = "lattice.oam.dev/cleanup";
 /// Which of several Trellis installations an object is for.
-pub(super) const CLASS: &str = "lattice.oam.dev/controller-class";
+pub const CLASS: &str = "lattice.oam.dev/controller-class";
 /// A pass that makes a few calls to the API server, each of 15 s at most, takes no longer.
 const LONGEST: Duration = Duration::from_mins(2);
 /// A failed pass is tried again after this, doubled by the watch's own changes at the earliest.

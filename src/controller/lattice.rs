@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Kept while an Application may have something there.
-const FINALIZER: &str = "lattice.oam.dev/in-use";
+pub const FINALIZER: &str = "lattice.oam.dev/in-use";
 /// How often a lattice whose deletion waits for Applications is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How often a lattice that an older object stands for is looked at.

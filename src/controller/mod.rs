@@ -42,6 +42,8 @@ mod touched;
 mod watches;
 mod workflow_status;
 
+pub use application::{CLASS, FINALIZER as APPLICATION_FINALIZER};
+pub use lattice::FINALIZER as LATTICE_FINALIZER;
 pub use lattice_metrics::LatticeMetrics;
 pub use lattices::Lattices;
 pub use metrics::Metrics;

@@ -8,6 +8,8 @@
 
 mod bad_manifests;
 mod chart;
+#[cfg(target_os = "linux")]
+mod image;
 mod lattice;
 mod layers;
 mod operator;

@@ -15,7 +15,18 @@ pub(crate) struct Ended {
 
 /// Runs `trellis` in `folder`, with `stdin` as its standard input.
 pub(crate) fn trellis(folder: &Path, args: &[&str], stdin: &str) -> Ended {
+    trellis_with(&[], folder, args, stdin)
+}
+
+/// As [`trellis`], with variables of its environment.
+pub(crate) fn trellis_with(
+    environment: &[(String, String)],
+    folder: &Path,
+    args: &[&str],
+    stdin: &str,
+) -> Ended {
     let mut child = Command::new(env!("CARGO_BIN_EXE_trellis"))
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .args(args)
         .current_dir(folder)
         .stdin(Stdio::piped())

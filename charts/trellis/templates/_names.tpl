@@ -35,6 +35,60 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if .Values.controllerClass }}trellis-{{ .Values.controllerClass }}{{ else }}trellis{{ end }}
 {{- end }}
 
+{{- define "trellis.containerImage" -}}
+image: {{ include "trellis.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- end }}
+
+{{/* Which objects are this installation's. */}}
+{{- define "trellis.scope" -}}
+- name: TRELLIS_WATCH_NAMESPACES
+  value: {{ join "," .Values.watchNamespaces | quote }}
+{{- with .Values.controllerClass }}
+- name: TRELLIS_CONTROLLER_CLASS
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Who and where the operator is, what is its own, and how it speaks. */}}
+{{- define "trellis.settings" -}}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+{{ include "trellis.scope" . }}
+- name: TRELLIS_LOG_FORMAT
+  value: {{ .Values.log.format | quote }}
+{{- with .Values.log.filter }}
+- name: TRELLIS_LOG
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* What all Pods have: where they run, and what PodSecurity's restricted level asks. */}}
+{{- define "trellis.podSettings" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext: {{- include "trellis.podSecurity" . | nindent 2 }}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end }}
+
 {{/* What PodSecurity's restricted level asks of a Pod. */}}
 {{- define "trellis.podSecurity" -}}
 runAsNonRoot: true

@@ -17,3 +17,10 @@
   resources: [events]
   verbs: [create]
 {{- end }}
+
+{{/* What finding the Applications takes that still need the operator. */}}
+{{- define "trellis.guardRules" -}}
+- apiGroups: [core.oam.dev]
+  resources: [applications]
+  verbs: [list]
+{{- end }}

@@ -62,6 +62,11 @@ impl Error {
 
 /// Nobody's on any machine, and the one that other images without root use.
 const USER: &str = "65532:65532";
+/// Programs lie at the root, and can be called by their names in a running container.
+const PATH: &str = "PATH=/";
+
+/// The label that says which version of the program it is.
+const VERSION: &str = "org.opencontainers.image.version";
 
 /// An image of one program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +79,7 @@ pub struct Image {
     pub arguments: Vec<String>,
     /// The TCP ports that it listens on.
     pub ports: Vec<u16>,
-    pub labels: BTreeMap<String, String>,
+    pub labels: BTreeMap<&'static str, String>,
 }
 
 /// The operator. `program` is a `trellis` of any profile.
@@ -85,12 +90,15 @@ pub fn trellis(program: &Path) -> Result<Image, Error> {
     image.arguments = vec!["run".to_owned()];
     image.ports = vec![8080];
     image.labels = [
-        ("title", "Trellis"),
-        ("description", "Runs Open Application Model Applications on wasmCloud lattices"),
-        ("licenses", "Apache-2.0"),
-        ("version", version.as_str()),
+        ("org.opencontainers.image.title", "Trellis"),
+        (
+            "org.opencontainers.image.description",
+            "Runs Open Application Model Applications on wasmCloud lattices",
+        ),
+        ("org.opencontainers.image.licenses", "Apache-2.0"),
+        (VERSION, version.as_str()),
     ]
-    .map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.to_owned()))
+    .map(|(name, value)| (name, value.to_owned()))
     .into();
     Ok(image)
 }
@@ -120,6 +128,12 @@ pub fn pause() -> Result<Image, Error> {
 }
 
 impl Image {
+    /// The version of its program, where that is known.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.labels.get(VERSION).map(String::as_str)
+    }
+
     /// The program at `path` as `/NAME`, its libraries, and who and where it is.
     fn of(path: &Path, name: &str) -> Result<Self, Error> {
         let program = fs::read(path).map_err(Error::at(path))?;

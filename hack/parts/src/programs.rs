@@ -103,6 +103,12 @@ pub fn crane() -> Result<PathBuf, Error> {
     go::CRANE.build()
 }
 
+/// Builds images from Dockerfiles, without a daemon.
+pub fn buildah() -> Result<debian::Programs, Error> {
+    const BUILDAH: Packaged = Packaged { program: "buildah", package: "buildah" };
+    Ok(debian::Programs::find("buildah", &[BUILDAH])?)
+}
+
 /// Sleeps until it is told to end.
 pub fn pause() -> Result<PathBuf, Error> {
     go::PAUSE.build()
@@ -147,7 +153,13 @@ pub fn prepare() -> Result<(), Error> {
             pause,
             helm,
         ];
-        let go = go.iter().try_for_each(|program| program().map(drop));
+        let go = go.iter().try_for_each(|program| program().map(drop)).and_then(|()| {
+            // Images are of Linux programs, and made where these are.
+            if cfg!(target_os = "linux") {
+                buildah()?;
+            }
+            Ok(())
+        });
         let rust = rust.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         go.and(rust)
     })

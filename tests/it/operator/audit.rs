@@ -19,20 +19,20 @@ pub(crate) struct Write {
 
 /// The writes of the operator of `stage` so far, in order. Each is logged before it is answered.
 pub(crate) fn writes(stage: &Stage) -> Vec<Write> {
-    requests(&stage.name).iter().filter_map(write).collect()
+    requests(&stage.name, &stage.name).iter().filter_map(write).collect()
 }
 
-/// The requests of the operator of the stage with this name that were answered so far.
-pub(crate) fn requests(stage: &str) -> Vec<Value> {
-    let user = format!("\"username\":\"{}\"", user(stage));
+/// The requests of a ServiceAccount that were answered so far.
+pub(crate) fn requests(namespace: &str, account: &str) -> Vec<Value> {
+    let user = format!("\"username\":\"{}\"", user(namespace, account));
     let log = fs::read_to_string(CLUSTER.audit_log_path()).unwrap();
     let lines = log.lines().filter(|line| line.contains(&user));
     lines.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What the operator asked for and was not allowed, one line each.
-pub(crate) fn refusals(stage: &str) -> Vec<String> {
-    let requests = requests(stage);
+/// What a ServiceAccount asked for and was not allowed, one line each.
+pub(crate) fn refusals(namespace: &str, account: &str) -> Vec<String> {
+    let requests = requests(namespace, account);
     let refused = requests.iter().filter(|request| request["responseStatus"]["code"] == 403);
     refused.map(|request| format!("{} {}", request["verb"], request["requestURI"])).collect()
 }

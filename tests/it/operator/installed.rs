@@ -1,5 +1,5 @@
-//! The operator's identity: the chart's own ServiceAccount, with the rights that the chart grants it
-//! and no others.
+//! A release of the chart: the identities that it makes, with the rights that it grants them and no
+//! others.
 use std::time::Duration;
 
 use k8s_openapi::api::{
@@ -20,17 +20,23 @@ use crate::chart;
 /// Longer than any test runs.
 const TOKEN_SECONDS: i64 = 6 * 60 * 60;
 
-/// A release of the chart, so much of it as an operator needs that runs outside of the cluster.
+/// A release of the chart, so much of it as programs need that run outside of the cluster. It and
+/// its namespace have one name.
 pub(crate) struct Installed {
-    pub(crate) kubeconfig: Value,
-    /// What the chart's Deployment sets, but for what the kubelet would fill in.
-    pub(crate) environment: Vec<(String, String)>,
+    name: String,
     pub(crate) objects: Vec<Value>,
 }
 
-/// Who the operator of `stage` is to the API server.
-pub(crate) fn user(stage: &str) -> String {
-    format!("system:serviceaccount:{stage}:{stage}")
+/// As whom, and with what, a container of the release runs.
+pub(crate) struct Runs {
+    pub(crate) kubeconfig: Value,
+    /// What its Pod sets, but for what the kubelet would fill in.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+/// Who a ServiceAccount is to the API server.
+pub(crate) fn user(namespace: &str, account: &str) -> String {
+    format!("system:serviceaccount:{namespace}:{account}")
 }
 
 /// Installs the chart with `values` as release `name` in the namespace of that name.
@@ -39,15 +45,24 @@ pub(crate) async fn install(kube: &Client, name: &str, values: &[String]) -> Ins
     let render = move || chart::objects(&release, &release, &values);
     let objects = tokio::task::spawn_blocking(render).await.unwrap();
     for object in objects.iter().filter(|object| is_right(object)) {
-        apply(kube, name, object).await;
+        apply(kube, object).await;
     }
     for binding in objects.iter().filter(|object| kind(object).ends_with("Binding")) {
-        await_effect(kube, name, binding, &objects).await;
+        await_effect(kube, binding, &objects).await;
     }
-    Installed {
-        kubeconfig: kubeconfig(kube, name).await,
-        environment: environment(&objects),
-        objects,
+    Installed { name: name.to_owned(), objects }
+}
+
+impl Installed {
+    /// The Pod of the workload of this kind.
+    pub(crate) async fn runs(&self, kube: &Client, workload: &str) -> Runs {
+        let is_meant = |object: &&Value| kind(object) == workload;
+        let pod = &self.objects.iter().find(is_meant).unwrap()["spec"]["template"]["spec"];
+        let account = pod["serviceAccountName"].as_str().unwrap();
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let variables = pod["containers"][0]["env"].as_array().unwrap().iter();
+        let set = variables.filter_map(|it| Some((text(&it["name"])?, text(&it["value"])?)));
+        Runs { kubeconfig: kubeconfig(kube, &self.name, account).await, environment: set.collect() }
     }
 }
 
@@ -62,14 +77,13 @@ fn is_right(object: &Value) -> bool {
     )
 }
 
-async fn apply(kube: &Client, namespace: &str, object: &Value) {
+async fn apply(kube: &Client, object: &Value) {
     let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
     let types = object.types.clone().unwrap();
     let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(&types).unwrap());
     let api: Api<DynamicObject> = match object.namespace() {
         Some(namespace) => Api::namespaced_with(kube.clone(), &namespace, &resource),
-        None if types.kind.starts_with("Cluster") => Api::all_with(kube.clone(), &resource),
-        None => Api::namespaced_with(kube.clone(), namespace, &resource),
+        None => Api::all_with(kube.clone(), &resource),
     };
     let params = PatchParams::apply("test").force();
     api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await.unwrap();
@@ -77,24 +91,16 @@ async fn apply(kube: &Client, namespace: &str, object: &Value) {
 
 /// Waits until the API server's own copy of the rights holds what `binding` grants: an operator that
 /// starts before that is refused, as it would never be in a cluster where the image has to be pulled.
-async fn await_effect(kube: &Client, name: &str, binding: &Value, objects: &[Value]) {
-    let of_operator = |subject: &Value| subject["name"] == name;
-    if !binding["subjects"].as_array().unwrap().iter().any(of_operator) {
-        return;
-    }
-    let role = &binding["roleRef"];
-    let granted = |object: &&Value| {
-        object["kind"] == role["kind"]
-            && object["metadata"]["name"] == role["name"]
-            && object["metadata"]["namespace"] == binding["metadata"]["namespace"]
-    };
-    let rule = &objects.iter().find(granted).unwrap()["rules"][0];
+async fn await_effect(kube: &Client, binding: &Value, objects: &[Value]) {
+    let subject = &binding["subjects"][0];
+    let account = |field: &str| subject[field].as_str().unwrap();
+    let rule = &role(objects, binding)["rules"][0];
     let resource = rule["resources"][0].as_str().unwrap();
     let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
     let review: SubjectAccessReview = serde_json::from_value(json!({
         "metadata": {},
         "spec": {
-            "user": user(name),
+            "user": user(account("namespace"), account("name")),
             "resourceAttributes": {
                 "namespace": binding["metadata"]["namespace"],
                 "group": rule["apiGroups"][0],
@@ -121,8 +127,18 @@ async fn await_effect(kube: &Client, name: &str, binding: &Value, objects: &[Val
     tokio::time::timeout(PATIENCE, allowed).await.expect("the chart's rights took effect");
 }
 
-async fn kubeconfig(kube: &Client, name: &str) -> Value {
-    let api = Api::<ServiceAccount>::namespaced(kube.clone(), name);
+/// The role among `objects` that `binding` grants.
+pub(crate) fn role<'a>(objects: &'a [Value], binding: &Value) -> &'a Value {
+    let is_meant = |object: &&Value| {
+        object["kind"] == binding["roleRef"]["kind"]
+            && object["metadata"]["name"] == binding["roleRef"]["name"]
+            && object["metadata"]["namespace"] == binding["metadata"]["namespace"]
+    };
+    objects.iter().find(is_meant).unwrap()
+}
+
+async fn kubeconfig(kube: &Client, namespace: &str, account: &str) -> Value {
+    let api = Api::<ServiceAccount>::namespaced(kube.clone(), namespace);
     let request = TokenRequest {
         spec: TokenRequestSpec {
             expiration_seconds: Some(TOKEN_SECONDS),
@@ -130,17 +146,10 @@ async fn kubeconfig(kube: &Client, name: &str) -> Value {
         },
         ..TokenRequest::default()
     };
-    let token = api.create_token_request(name, &PostParams::default(), &request).await.unwrap();
+    let params = PostParams::default();
+    let token = api.create_token_request(account, &params, &request).await.unwrap();
     let admin = std::fs::read_to_string(CLUSTER.kubeconfig()).unwrap();
     let mut kubeconfig: Value = serde_json::from_str(&admin).unwrap();
     kubeconfig["users"][0]["user"] = json!({ "token": token.status.unwrap().token });
     kubeconfig
-}
-
-fn environment(objects: &[Value]) -> Vec<(String, String)> {
-    let deployment = objects.iter().find(|object| kind(object) == "Deployment").unwrap();
-    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let variables = container["env"].as_array().unwrap().iter();
-    variables.filter_map(|it| Some((text(&it["name"])?, text(&it["value"])?))).collect()
 }

@@ -91,6 +91,11 @@ async fn says(stage: &Stage, name: &str, status: &str, said: &str) {
     stage.wait(&what, waiting).await;
 }
 
+/// Those that the Lattices of the next test name.
+const SECRETS: &str = r#"secrets=["credentials-password", "credentials-token", "credentials-nkey",
+    "credentials-creds", "credentials-tls", "credentials-mutual-tls", "credentials-wrong",
+    "credentials-bad-key", "credentials-stranger", "not-yet"]"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_of_every_kind_are_read_from_a_secret_and_from_its_next_version() {
     use parts::Auth;
@@ -102,12 +107,7 @@ async fn credentials_of_every_kind_are_read_from_a_secret_and_from_its_next_vers
         ("tls", Auth::Tls),
         ("mutual-tls", Auth::MutualTls),
     ];
-    let others = ["wrong", "bad-key", "stranger"];
-    let named = kinds.iter().map(|(kind, _)| *kind).chain(others);
-    let secrets: Vec<_> = named.map(|name| format!("credentials-{name}")).collect();
-    let secrets: Vec<_> = secrets.iter().map(String::as_str).chain(["not-yet"]).collect();
-    let stage = Stage::set("credentials").await;
-    let stage = stage.with_values(&[&format!("secrets={}", json!(secrets))]);
+    let stage = Stage::set("credentials").await.with_values(&[SECRETS]);
     stage.start_operator().await;
     let mut servers = BTreeMap::new();
     for (kind, auth) in kinds {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod bad_input;
+mod guard;
 mod installed;
 mod kill;
 mod lattices;
@@ -12,4 +13,4 @@ mod regression;
 mod rights;
 mod samples;
 mod simulated;
-mod stage;
+pub(crate) mod stage;

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::{
     audit,
+    guard::guard,
+    installed::role,
     simulated::{SHOP, lattice},
     stage::Stage,
 };
@@ -33,7 +35,7 @@ async fn live(stage: &Stage) {
         "metadata": { "name": "nats" }, "stringData": { "token": "of no use here" },
     });
     stage.put(&secret).await;
-    stage.put_lattice(&json!({ "nats": { "credentialsSecret": { "name": "nats" } } })).await;
+    stage.put_first_lattice().await;
     let _sim = lattice(stage, 2).await;
     stage.start_operator().await;
     for release in 1..=RELEASES {
@@ -41,26 +43,18 @@ async fn live(stage: &Stage) {
         stage.apply(&SHOP.replace("NAME", "shop").replace("instances: 2", &count)).await;
         stage.settled("shop").await;
     }
+    assert!(guard(stage).await.unwrap_err().contains(&format!("Application {}/shop", stage.name)));
     stage.delete("shop").await;
-    stage.delete_lattice().await;
+    guard(stage).await.unwrap();
 }
 
-/// What the roles of `objects` grant that are bound to the operator of `stage`.
-fn granted(objects: &[Value], stage: &str) -> BTreeSet<Right> {
+/// What the roles of `objects` grant that are bound to `account`.
+fn granted(objects: &[Value], account: &str) -> BTreeSet<Right> {
     let bound = objects.iter().filter(|object| {
         let subjects = object["subjects"].as_array();
-        subjects.is_some_and(|all| all.iter().any(|subject| subject["name"] == stage))
+        subjects.is_some_and(|all| all.iter().any(|subject| subject["name"] == account))
     });
     bound.flat_map(|binding| rights(role(objects, binding))).collect()
-}
-
-fn role<'a>(objects: &'a [Value], binding: &Value) -> &'a Value {
-    let is_meant = |object: &&Value| {
-        object["kind"] == binding["roleRef"]["kind"]
-            && object["metadata"]["name"] == binding["roleRef"]["name"]
-            && object["metadata"]["namespace"] == binding["metadata"]["namespace"]
-    };
-    objects.iter().find(is_meant).unwrap()
 }
 
 fn rights(role: &Value) -> Vec<Right> {
@@ -98,11 +92,11 @@ fn used(right: &Right, request: &Value) -> bool {
         && right.namespace.as_ref().is_none_or(|namespace| object["namespace"] == **namespace)
 }
 
-/// Every right with the first request that needed it, and those that none did.
-fn compare(stage: &Stage, objects: &[Value]) -> Vec<Right> {
-    let requests = audit::requests(&stage.name);
+/// Tells every right of `account` with the first request that needed it; those that none did.
+fn unused(namespace: &str, account: &str, objects: &[Value]) -> Vec<Right> {
+    let requests = audit::requests(namespace, account);
     let mut unused = Vec::new();
-    for right in granted(objects, &stage.name) {
+    for right in granted(objects, account) {
         let by = requests.iter().find(|request| used(&right, request));
         let by = by.map(|request| request["requestURI"].as_str().unwrap());
         let Right { namespace, resource, name, verb } = &right;
@@ -118,10 +112,14 @@ fn compare(stage: &Stage, objects: &[Value]) -> Vec<Right> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_right_of_the_chart_is_used_and_no_other_is_missed() {
-    let stage = Stage::set("rights").await.with_values(&[r#"secrets=["nats"]"#]).as_deployed();
+    let stage = Stage::set("rights").await.with_first_lattice().like_deployed();
     live(&stage).await;
-    let unused = compare(&stage, &stage.installed().await.objects);
-    assert!(unused.is_empty(), "the chart grants too much: {unused:#?}");
+    let objects = &stage.installed().await.objects;
+    for account in ["rights", "rights-guard"] {
+        let unused = unused("rights", account, objects);
+        assert!(unused.is_empty(), "the chart grants {account} too much: {unused:#?}");
+        assert_eq!(audit::refusals("rights", account), [""; 0]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,31 +134,33 @@ async fn with_namespaces_named_the_rights_are_in_these_alone() {
     };
     let namespaces = Api::<Namespace>::all(stage.kube.clone());
     namespaces.create(&PostParams::default(), &beside).await.unwrap();
-    let values = [r#"secrets=["nats"]"#, r#"watchNamespaces=["narrow","narrow-beside"]"#];
-    let stage = stage.with_values(&values).as_deployed();
+    let stage = stage.with_values(&[r#"watchNamespaces=["narrow","narrow-beside"]"#]);
+    let stage = stage.with_first_lattice().like_deployed();
     live(&stage).await;
 
     let objects = &stage.installed().await.objects;
     let of_namespaces = ["applications", "applicationrevisions", "events", "secrets", "leases"];
-    for right in granted(objects, "narrow") {
-        let kind = right.resource.split(['.', '/']).next().unwrap();
-        let narrow = right.namespace.is_some() || !of_namespaces.contains(&kind);
-        assert!(narrow && (kind != "namespaces" || right.name.is_some()), "{right:?}");
+    for account in ["narrow", "narrow-guard"] {
+        for right in granted(objects, account) {
+            let kind = right.resource.split(['.', '/']).next().unwrap();
+            let narrow = right.namespace.is_some() || !of_namespaces.contains(&kind);
+            assert!(narrow && (kind != "namespaces" || right.name.is_some()), "{right:?}");
+        }
+        // Nothing lives in the other namespace, so it could only be looked at.
+        let beside = |it: &Right| it.namespace.as_deref() == Some("narrow-beside");
+        let looks = |it: &Right| it.verb == "list" || it.verb == "watch";
+        let mut unused = unused("narrow", account, objects);
+        unused.retain(|right| !beside(right) || looks(right));
+        assert!(unused.is_empty(), "the chart grants {account} too much: {unused:#?}");
+        assert_eq!(audit::refusals("narrow", account), [""; 0]);
     }
-    // Nothing lives in the other namespace, so much of what may be done there wasn't.
-    let unused = compare(&stage, objects);
-    let here: Vec<_> =
-        unused.iter().filter(|it| it.namespace.as_deref() != Some("narrow-beside")).collect();
-    assert!(here.is_empty(), "the chart grants too much: {here:#?}");
-    let listed = |it: &Right| it.verb == "list" || it.verb == "watch";
-    assert!(!unused.iter().any(listed), "{unused:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_outside_of_the_named_namespaces_is_left_alone() {
     let stage = Stage::set("inside").await;
     let outside = Stage::set("outside").await;
-    let stage = stage.with_values(&[r#"watchNamespaces=["inside"]"#]).as_deployed();
+    let stage = stage.with_values(&[r#"watchNamespaces=["inside"]"#]).like_deployed();
     stage.put_lattice(&json!({})).await;
     let sim = lattice(&stage, 2).await;
     stage.start_operator().await;

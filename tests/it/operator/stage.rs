@@ -102,6 +102,28 @@ impl Stage {
         self
     }
 
+    /// The chart's first `Lattice` is ours, with Secret `nats`.
+    pub(crate) fn with_first_lattice(self) -> Self {
+        let urls = json!([self.nats.url()]);
+        let name = json!(self.name);
+        let spec =
+            json!({ "heartbeatInterval": "1s", "probeInterval": "500ms", "lossGrace": "3s" });
+        self.with_values(&[
+            "lattice.create=true",
+            r#"lattice.credentialsSecret="nats""#,
+            &format!("lattice.name={name}"),
+            &format!("lattice.urls={urls}"),
+            &format!("lattice.spec={spec}"),
+        ])
+    }
+
+    /// Creates what the chart makes of that.
+    pub(crate) async fn put_first_lattice(&self) {
+        let objects = &self.installed().await.objects;
+        let lattice = objects.iter().find(|object| object["kind"] == "Lattice").unwrap();
+        self.put(lattice).await;
+    }
+
     /// The API server may refuse this operator something. No other's test passes then.
     pub(crate) fn may_be_refused(mut self) -> Self {
         self.may_be_refused = true;
@@ -109,7 +131,7 @@ impl Stage {
     }
 
     /// The operator runs with what the chart's Deployment sets.
-    pub(crate) fn as_deployed(mut self) -> Self {
+    pub(crate) fn like_deployed(mut self) -> Self {
         self.as_deployed = true;
         self
     }
@@ -166,9 +188,9 @@ impl Stage {
 
     async fn spawn(&self) -> Process {
         let log = self.log_path();
-        let Installed { kubeconfig, environment, .. } = self.installed().await;
-        let kubeconfig = self.scratch.write("kubeconfig", kubeconfig.to_string()).unwrap();
-        let environment = environment.iter().filter(|_| self.as_deployed);
+        let runs = self.installed().await.runs(&self.kube, "Deployment").await;
+        let kubeconfig = self.scratch.write("kubeconfig", runs.kubeconfig.to_string()).unwrap();
+        let environment = runs.environment.iter().filter(|_| self.as_deployed);
         // Nothing that is simulated takes longer to start, and a new operator waits for it.
         let default = ["--start-deadline", "3s"];
         let given = self.arguments.iter().any(|argument| argument == default[0]);
@@ -358,7 +380,7 @@ impl Drop for Stage {
     fn drop(&mut self) {
         drop(self.operator().take());
         if !self.may_be_refused && !std::thread::panicking() {
-            let refusals = audit::refusals(&self.name);
+            let refusals = audit::refusals(&self.name, &self.name);
             assert!(refusals.is_empty(), "the chart grants too little: {refusals:#?}");
         }
     }

@@ -10,7 +10,7 @@ use std::{
 use flate2::{GzBuilder, write::GzEncoder};
 use serde_json::{Value, json};
 
-use super::{Error, Image, USER};
+use super::{Error, Image, PATH, USER};
 use crate::{
     oci::{self, COMPONENT, CONFIG, INDEX, MANIFEST},
     programs, toolchain,
@@ -108,6 +108,7 @@ impl Image {
             "os": "linux",
             "config": {
                 "User": USER,
+                "Env": [PATH],
                 "Entrypoint": [self.entrypoint],
                 "Cmd": self.arguments,
                 "WorkingDir": "/",

@@ -7,5 +7,6 @@ mod cluster;
 mod control;
 mod exits;
 mod hosts;
+#[cfg(target_os = "linux")]
 mod images;
 mod node;

@@ -1,0 +1,69 @@
+//! Which objects an installation acts on.
+
+use crate::controller::Scope;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ScopeArgs {
+    /// The only namespaces whose Applications are acted on, separated by commas; without them, all
+    #[arg(
+        long,
+        env = "TRELLIS_WATCH_NAMESPACES",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        value_parser = namespace
+    )]
+    watch_namespaces: Vec<Option<String>>,
+
+    /// Act only on objects whose annotation lattice.oam.dev/controller-class has this value;
+    /// without it, on those that have no such annotation
+    #[arg(long, env = "TRELLIS_CONTROLLER_CLASS")]
+    pub(super) controller_class: Option<String>,
+}
+
+impl ScopeArgs {
+    pub(super) fn namespaces(&self) -> Scope {
+        self.watch_namespaces.iter().flatten().cloned().collect()
+    }
+}
+
+/// A namespace's name, or none: an empty list has one empty part.
+fn namespace(text: &str) -> Result<Option<String>, String> {
+    let text = text.trim();
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if text.len() > 63 || !text.chars().all(inner) || text.starts_with('-') || text.ends_with('-') {
+        return Err("no namespace can be called that".to_owned());
+    }
+    Ok(Some(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        scope: ScopeArgs,
+    }
+
+    fn named(text: &str) -> Result<Scope, String> {
+        let parsed = Command::try_parse_from(["it", "--watch-namespaces", text]);
+        parsed.map(|it| it.scope.namespaces()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn namespaces_are_named_between_commas_and_none_means_all() {
+        let only = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Scope>();
+        assert_eq!(named("a,b-2"), Ok(only(&["a", "b-2"])));
+        assert_eq!(named("a, b,a"), Ok(only(&["a", "b"])));
+        assert_eq!(named(""), Ok(Scope::All));
+        for wrong in ["A", "a/b", "-a", "a,b_c"] {
+            assert!(named(wrong).unwrap_err().contains("--watch-namespaces"), "{wrong}");
+        }
+    }
+}

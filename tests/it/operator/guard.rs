@@ -1,0 +1,71 @@
+//! What keeps an uninstallation from leaving objects that nobody could delete.
+use kube::Api;
+use parts::Scratch;
+use serde_json::json;
+use trellis::api::Lattice;
+
+use super::{
+    simulated::{SHOP, lattice},
+    stage::Stage,
+};
+use crate::trellis::trellis_with;
+
+/// Runs the guard as the chart's Job would; what it refuses is an error.
+pub(crate) async fn guard(stage: &Stage) -> Result<(), String> {
+    let runs = stage.installed().await.runs(&stage.kube, "Job").await;
+    let ended = tokio::task::spawn_blocking(move || {
+        let scratch = Scratch::new("guard").unwrap();
+        let kubeconfig = scratch.write("kubeconfig", runs.kubeconfig.to_string()).unwrap();
+        let kubeconfig = ("KUBECONFIG".to_owned(), kubeconfig.to_str().unwrap().to_owned());
+        let environment: Vec<_> = runs.environment.into_iter().chain([kubeconfig]).collect();
+        trellis_with(&environment, scratch.path(), &["guard"], "")
+    });
+    let ended = ended.await.unwrap();
+    if ended.code == 0 { Ok(()) } else { Err(ended.stderr) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_names_what_is_left_of_its_own_installation_alone() {
+    let stage = Stage::start("guard").await;
+    let other = Stage::start("guard-other").await;
+    let _sim = lattice(&stage, 1).await;
+    stage.apply(&SHOP.replace("NAME", "shop")).await;
+    stage.settled("shop").await;
+
+    let refusal = guard(&stage).await.unwrap_err();
+    let all = "without the operator nobody could delete these:\n  \
+               Application guard/shop\n  Lattice guard\n";
+    assert!(refusal.contains(all), "{refusal}");
+    let lattice_alone = guard(&other).await.unwrap_err();
+    assert!(lattice_alone.contains("kubectl delete lattices guard-other\n"), "{lattice_alone}");
+    assert!(!lattice_alone.contains("shop"), "{lattice_alone}");
+
+    // What the chart calls for works.
+    stage.delete("shop").await;
+    stage.delete_lattice().await;
+    guard(&stage).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lattice_whose_operator_is_gone_is_said() {
+    let stage = Stage::set("guard-late").await.with_first_lattice();
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": { "name": "nats" }, "stringData": { "token": "of no use here" },
+    });
+    stage.put(&secret).await;
+    stage.put_first_lattice().await;
+    stage.start_operator().await;
+    stage.kill_operator();
+
+    let refusal = guard(&stage).await.unwrap_err();
+    let said = "could not delete Lattice guard-late: the operator has not let go of it";
+    assert!(refusal.contains(said), "{refusal}");
+    let api = Api::<Lattice>::all(stage.kube.clone());
+    assert!(api.get("guard-late").await.unwrap().metadata.deletion_timestamp.is_some());
+
+    // Once it runs again the same works.
+    stage.start_operator().await;
+    guard(&stage).await.unwrap();
+    assert!(api.get_opt("guard-late").await.unwrap().is_none());
+}
