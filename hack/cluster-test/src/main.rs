@@ -31,7 +31,7 @@ const HOSTS: usize = 2;
 /// What a step is called, and what it does.
 type Step = (&'static str, fn(&mut Play) -> Result<(), Failure>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("push images of the operator, a host, NATS and a component", Play::push_images),
     ("helm install: two operator Pods are ready", Play::install),
     ("NATS and two wasmCloud hosts run as Pods", Play::start_lattice),
@@ -40,6 +40,7 @@ const STEPS: [Step; 10] = [
     ("a rolling restart sends no command, and the new Pods act", Play::restart),
     ("kill -9 of the Pod that acts sends no command, and one takes over", Play::kill),
     ("helm upgrade with other values sends no command", Play::upgrade),
+    ("helm uninstall is refused while there is an Application", Play::keep),
     ("kubectl delete: nothing is left on hosts", Play::delete),
     ("helm uninstall: nothing is left in the cluster", Play::uninstall),
 ];

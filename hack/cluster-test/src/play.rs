@@ -131,6 +131,22 @@ impl Play {
         self.hands_over("good evening", |pod| before.iter().all(|old| old.name != pod.name))
     }
 
+    pub(crate) fn keep(&mut self) -> Result<(), Failure> {
+        let command = ["uninstall", "trellis", "--namespace", SYSTEM];
+        match self.site.helm(&command) {
+            Err(Failure::Helm(refusal)) => {
+                let said = parts::chain(&refusal);
+                if !said.contains("hello-world") {
+                    return Err(Failure::Wrong(format!("the Application isn't named: {said}")));
+                }
+            }
+            Err(other) => return Err(other),
+            Ok(_) => return Err(Failure::Wrong("nothing refused it".to_owned())),
+        }
+        self.quiet("uninstalling was refused")?;
+        self.site.rolled_out(SYSTEM, "trellis")
+    }
+
     pub(crate) fn delete(&mut self) -> Result<(), Failure> {
         let timeout = format!("--timeout={}s", PATIENCE.as_secs());
         self.site.kubectl(&["delete", "-n", NAMESPACE, APPLICATION, &timeout])?;
