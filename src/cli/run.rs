@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Failure, cluster, scope::ScopeArgs};
 use crate::{
-    controller::{self, LatticeMetrics, Metrics, chain},
+    controller::{self, LatticeMetrics, Metrics, Terms, chain},
+    lattice::watch::REQUEST_TIMEOUT,
     telemetry::{self, Health, LogFormat},
 };
 
@@ -26,6 +27,23 @@ pub struct RunArgs {
 
     #[command(flatten)]
     scope: ScopeArgs,
+
+    /// Let only one of several replicas act: the one that has the Lease `trellis` (or
+    /// `trellis-CLASS`) in --namespace; the others stand by
+    #[arg(
+        long,
+        env = "TRELLIS_LEADER_ELECT",
+        default_value_t = false,
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    leader_elect: bool,
+
+    /// How long after the acting replica's last sign of life another takes over
+    #[arg(long, env = "TRELLIS_LEASE_DURATION", default_value = "15s", value_parser = duration)]
+    lease_duration: Duration,
 
     /// How long a start may take on a host, the pull of its image included
     #[arg(long, env = "TRELLIS_START_DEADLINE", default_value = "60s", value_parser = duration)]
@@ -48,6 +66,8 @@ pub struct RunArgs {
 pub enum Error {
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
+    #[error("--lease-duration")]
+    Lease(#[source] controller::TooShort),
     #[error("could not listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("could not serve health and metrics")]
@@ -78,13 +98,14 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
 
 async fn serve(args: &RunArgs) -> Result<(), Error> {
     telemetry::init(args.log_format, args.log.as_deref());
+    let election = args.leader_elect.then(|| election(args)).transpose()?;
     let kube = cluster::client().await?;
     let stop = stop_on_signals().map_err(Error::Signals)?;
 
     let metrics = Metrics::default();
     let mut registry = Registry::with_prefix("trellis");
     metrics.register(&mut registry);
-    let (lattices, changes) = controller::lattices();
+    let (lattices, changes) = controller::lattices(!args.leader_elect);
     registry.register_collector(Box::new(LatticeMetrics::new(&lattices)));
     let (ready, readiness) = tokio::sync::watch::channel(false);
     let listener = TcpListener::bind(args.http_bind)
@@ -105,6 +126,7 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
         scope: args.scope.namespaces(),
         class: args.scope.controller_class.clone(),
         instance: args.instance.clone(),
+        election,
         ready,
         stop,
     });
@@ -112,6 +134,15 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
         ended = controller => ended.map_err(Error::Controller),
         served = async { serving.await } => served.map_err(Error::Serve),
     }
+}
+
+fn election(args: &RunArgs) -> Result<controller::Election, Error> {
+    let terms = Terms::new(args.lease_duration, REQUEST_TIMEOUT).map_err(Error::Lease)?;
+    let name = match &args.scope.controller_class {
+        Some(class) => format!("trellis-{class}"),
+        None => "trellis".to_owned(),
+    };
+    Ok(controller::Election { name, terms })
 }
 
 fn stop_on_signals() -> std::io::Result<CancellationToken> {

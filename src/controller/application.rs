@@ -49,6 +49,10 @@ pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Resul
         return Ok(Action::await_change());
     }
     ctx.ready().await;
+    if !ctx.leads() {
+        take_note(&app, &ctx);
+        return Ok(Action::await_change());
+    }
     let _timer = ctx.metrics.timer();
     let namespace = app.namespace().unwrap_or_default();
     let api = Api::<Application>::namespaced(ctx.kube.clone(), &namespace);
@@ -77,6 +81,15 @@ pub(super) fn error_policy(app: Arc<Application>, error: &Error, ctx: Arc<Contex
     ctx.metrics.failed(error.step());
     tracing::warn!(app = %key_of(&app), error = chain(error), "reconcile failed");
     Action::requeue(RETRY)
+}
+
+/// Takes down what an Application is about, for the day on which this replica acts.
+fn take_note(app: &Application, ctx: &Context) {
+    let release = match app.metadata.deletion_timestamp {
+        None => release::last(app, ctx),
+        Some(_) => release::remains(app, ctx),
+    };
+    observe(app, ctx, &release, Run::Unknown);
 }
 
 async fn apply(app: &Application, ctx: &Context) -> Result<Action, Error> {

@@ -6,6 +6,8 @@ use kube::{
     core::Status,
 };
 
+use super::fenced;
+
 /// kube sets no read time-out of its own, because a watch has none: a call that hangs would hang
 /// for ever.
 const LONGEST: Duration = Duration::from_secs(15);
@@ -15,8 +17,8 @@ const LONGEST: Duration = Duration::from_secs(15);
 pub enum CallError {
     #[error("{}", .0.message)]
     Refused(Box<Status>),
-    #[error("the API server did not answer within {} s", LONGEST.as_secs())]
-    TimedOut,
+    #[error("the API server did not answer within {} s", .after.as_secs_f64())]
+    TimedOut { after: Duration },
     #[error("the API server can't be reached")]
     Failed(#[source] Box<kube::Error>),
 }
@@ -25,7 +27,16 @@ impl CallError {
     fn status(&self) -> Option<&Status> {
         match self {
             Self::Refused(status) => Some(status),
-            Self::TimedOut | Self::Failed(_) => None,
+            Self::TimedOut { .. } | Self::Failed(_) => None,
+        }
+    }
+
+    /// Whether it was not made, because this process doesn't lead.
+    #[must_use]
+    pub fn is_not_leading(&self) -> bool {
+        match self {
+            Self::Failed(error) => fenced::is_not_leading(error),
+            Self::Refused(_) | Self::TimedOut { .. } => false,
         }
     }
 
@@ -67,10 +78,18 @@ pub(super) fn patched() -> PatchParams {
 
 /// Waits for `call`, but not for ever.
 pub(super) async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-    match tokio::time::timeout(LONGEST, call).await {
+    within_time(LONGEST, call).await
+}
+
+/// Waits for `call` up to `after`.
+pub(super) async fn within_time<T>(
+    after: Duration,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(after, call).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(kube::Error::Api(status))) => Err(CallError::Refused(status)),
         Ok(Err(error)) => Err(CallError::Failed(Box::new(error))),
-        Err(_) => Err(CallError::TimedOut),
+        Err(_) => Err(CallError::TimedOut { after }),
     }
 }

@@ -63,11 +63,6 @@ async fn done(app: &Application, ctx: &Context, release: &Release) -> Result<Act
         revisions::delete(&ctx.kube, &revision).await?;
     }
     tracing::info!(app = %key, revisions = release.unswept.len(), "deleted");
-    for other in ctx.claims().remove(&key) {
-        ctx.touched.add(&other);
-    }
-    ctx.index_mut().remove(&key);
-    ctx.lattices.forget(&key);
-    ctx.memories.forget(&key);
+    ctx.forget(&key);
     Ok(Action::await_change())
 }

@@ -11,7 +11,10 @@ use std::{
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Client, ResourceExt,
-    runtime::{events::Recorder, reflector::Store},
+    runtime::{
+        events::Recorder,
+        reflector::{ObjectRef, Store},
+    },
 };
 use tokio::sync::{Notify, OnceCell};
 
@@ -27,6 +30,7 @@ use super::{
 };
 use crate::{
     api::{Application, Lattice},
+    lattice::{clock, inventory::Predecessor},
     model::ApplicationKey,
 };
 
@@ -47,6 +51,10 @@ pub struct Context {
     pub touched: Arc<Touched>,
     /// Has all Applications looked at again.
     pub everything: Arc<Notify>,
+    /// Has all Lattices looked at again.
+    pub every_lattice: Arc<Notify>,
+    /// Objects have gone.
+    pub some_gone: Arc<Notify>,
     pub metrics: Metrics,
     /// How long a start may take, the pull of its image included.
     pub start_deadline: Duration,
@@ -89,6 +97,50 @@ impl Context {
             .await;
     }
 
+    /// Whether this replica is the one that acts.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.lattices.fence().allows(clock::now())
+    }
+
+    /// This replica is the one that acts from now on.
+    pub fn take_over(&self, from: Predecessor) {
+        self.metrics.leader.set(1);
+        self.lattices.take_over(from);
+    }
+
+    pub fn look_at_everything(&self) {
+        self.everything.notify_one();
+        self.every_lattice.notify_one();
+    }
+
+    /// Drops what is kept for an Application.
+    pub fn forget(&self, application: &ApplicationKey) {
+        for other in self.claims().remove(application) {
+            self.touched.add(&other);
+        }
+        self.index_mut().remove(application);
+        self.lattices.forget(application);
+        self.memories.forget(application);
+    }
+
+    /// Drops what is kept for objects that have gone. Who acts sees them go; who stands by doesn't.
+    pub async fn forget_gone(&self) {
+        let is_gone = |key: &ApplicationKey| {
+            let object = ObjectRef::new(&key.name).within(&key.namespace);
+            self.applications.get(&object).is_none()
+        };
+        for key in self.memories.keys().into_iter().filter(is_gone) {
+            self.forget(&key);
+        }
+        for name in self.lattices.names() {
+            if self.lattice_objects.get(&ObjectRef::new(name.as_str())).is_none() {
+                self.lattices.remove(&name).await;
+                self.facts_changed();
+            }
+        }
+    }
+
     pub fn index(&self) -> RwLockReadGuard<'_, Index> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,6 +162,10 @@ impl Memories {
     pub fn of(&self, application: &ApplicationKey) -> Arc<Mutex<Memory>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry(application.clone()).or_default())
+    }
+
+    pub fn keys(&self) -> Vec<ApplicationKey> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
     pub fn forget(&self, application: &ApplicationKey) {

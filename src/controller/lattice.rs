@@ -44,6 +44,9 @@ pub(super) async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Resul
     if lattice.annotations().get(CLASS) != ctx.class.as_ref() {
         return Ok(Action::await_change());
     }
+    if !ctx.leads() {
+        return take_note(&lattice, &ctx).await;
+    }
     let api = Api::<Lattice>::all(ctx.kube.clone());
     finalizer(&api, FINALIZER, lattice, |event| async {
         match event {
@@ -67,6 +70,15 @@ pub(super) fn error_policy(lattice: Arc<Lattice>, error: &Error, ctx: Arc<Contex
     ctx.metrics.failed(error.step());
     tracing::warn!(lattice = lattice.name_any(), error = chain(error), "reconcile failed");
     Action::requeue(RETRY)
+}
+
+/// Watches it, for the day on which this replica acts.
+async fn take_note(lattice: &Arc<Lattice>, ctx: &Context) -> Result<Action, Error> {
+    let Ok(name) = lattice.name_any().parse::<LatticeName>() else {
+        return Ok(Action::await_change());
+    };
+    let settings = take_up(lattice, ctx, &name).await?;
+    Ok(settings.map_or_else(|_| Action::requeue(TWIN), |_| Action::await_change()))
 }
 
 async fn apply(lattice: &Arc<Lattice>, ctx: &Context) -> Result<Action, Error> {

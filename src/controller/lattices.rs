@@ -14,7 +14,8 @@ use crate::{
     appfile::{Appfile, LatticeFacts, NamespaceFacts, TargetFacts},
     lattice::{
         clock,
-        inventory::Change,
+        fence::Fence,
+        inventory::{Change, Predecessor},
         watch::{Handle, Settings},
     },
     model::{ApplicationKey, Command, ConfigName, Gate, LatticeName, Moment, Observed, Owner},
@@ -24,6 +25,7 @@ use crate::{
 pub struct Lattices {
     known: RwLock<BTreeMap<LatticeName, Entry>>,
     changes: mpsc::Sender<(LatticeName, Change)>,
+    fence: Arc<Fence>,
     ready: watch::Sender<bool>,
 }
 
@@ -39,8 +41,14 @@ struct Entry {
 
 impl Lattices {
     #[must_use]
-    pub fn new(changes: mpsc::Sender<(LatticeName, Change)>) -> Self {
-        Self { known: RwLock::default(), changes, ready: watch::Sender::new(false) }
+    pub fn new(changes: mpsc::Sender<(LatticeName, Change)>, fence: Arc<Fence>) -> Self {
+        Self { known: RwLock::default(), changes, fence, ready: watch::Sender::new(false) }
+    }
+
+    /// What keeps commands back while another replica leads.
+    #[must_use]
+    pub fn fence(&self) -> &Arc<Fence> {
+        &self.fence
     }
 
     /// Waits until all lattices that there were at the start have been taken up.
@@ -77,19 +85,16 @@ impl Lattices {
             let same = old.is_some_and(|old| old.settings == settings);
             (old.and_then(|old| old.handle.clone()).filter(|_| settings.is_some()), !same)
         };
-        let handle = match (handle, &settings) {
-            (Some(handle), Some(settings)) => {
-                if changed {
-                    handle.update(settings.clone()).await;
-                }
-                Some(handle)
-            }
-            (None, Some(settings)) => {
-                Some(crate::lattice::watch::watch(settings.clone(), self.changes.clone()))
-            }
-            (_, None) => None,
-        };
+        if let (Some(handle), Some(settings), true) = (&handle, &settings, changed) {
+            handle.update(settings.clone()).await;
+        }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        // Begun under the lock, so that whoever takes over finds it or it begins after that.
+        let begin = |settings: &Settings| {
+            let fence = Arc::clone(&self.fence);
+            crate::lattice::watch::watch(settings.clone(), fence, self.changes.clone())
+        };
+        let handle = handle.or_else(|| settings.as_ref().map(begin));
         let unusable_since = known.get(name).and_then(|old| old.unusable_since);
         let entry = Entry { object: Arc::clone(&object), handle, unusable_since, settings };
         let old = known.insert(name.clone(), entry);
@@ -103,6 +108,26 @@ impl Lattices {
         if let Some(handle) = entry.and_then(|entry| entry.handle) {
             handle.stop().await;
         }
+    }
+
+    /// Begins anew everywhere: another replica has sent commands until now.
+    pub fn take_over(&self, from: Predecessor) {
+        for entry in self.read().values() {
+            if let Some(handle) = &entry.handle {
+                handle.take_over(from);
+            }
+        }
+    }
+
+    /// Takes nothing more, and waits until all that was sent has its outcome, up to `longest`.
+    ///
+    /// # Returns
+    ///
+    /// Whether nothing is under way anywhere then.
+    pub async fn drain(&self, longest: Duration) -> bool {
+        let handles = self.handles();
+        let all = futures::future::join_all(handles.iter().map(Handle::drain));
+        tokio::time::timeout(longest, all).await.is_ok_and(|clean| clean.into_iter().all(|it| it))
     }
 
     /// Ends all tasks, after what is in flight has its outcome or a bound has passed.
@@ -144,6 +169,12 @@ impl Lattices {
         entry.unusable_since =
             (!gate.may_add()).then(|| entry.unusable_since.unwrap_or_else(clock::now));
         entry.unusable_since.map(|since| clock::now().since(since))
+    }
+
+    /// Those that have been taken up.
+    #[must_use]
+    pub fn names(&self) -> Vec<LatticeName> {
+        self.read().keys().cloned().collect()
     }
 
     /// The counters of every lattice's task.

@@ -3,6 +3,7 @@ use prometheus_client::{
     metrics::{
         counter::Counter,
         family::Family,
+        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
     registry::{Registry, Unit},
@@ -14,6 +15,8 @@ pub struct Metrics {
     pub reconciles: Family<Outcome, Counter>,
     pub seconds: Histogram,
     pub status_writes: Counter,
+    /// 1 while this process acts, 0 while it stands by.
+    pub leader: Gauge,
     failures: Family<FailedAt, Counter>,
 }
 
@@ -52,6 +55,7 @@ impl Default for Metrics {
             // 100 µs to 3.3 s: a quiet pass to one that waits for the API server.
             seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 16)),
             status_writes: Counter::default(),
+            leader: Gauge::default(),
             failures: Family::default(),
         }
     }
@@ -72,6 +76,11 @@ impl Metrics {
             self.failures.clone(),
         );
         registry.register("status_writes", "Statuses written", self.status_writes.clone());
+        registry.register(
+            "leader",
+            "Whether this process acts (1) or stands by (0)",
+            self.leader.clone(),
+        );
     }
 
     pub fn failed(&self, step: FailedStep) {

@@ -20,11 +20,13 @@ mod conditions;
 mod context;
 mod decision;
 mod events;
+mod fenced;
 mod index;
 mod lattice;
 mod lattice_metrics;
 mod lattice_status;
 mod lattices;
+mod lease;
 mod memory;
 mod merged;
 mod metrics;
@@ -46,6 +48,7 @@ pub use application::{CLASS, FINALIZER as APPLICATION_FINALIZER};
 pub use lattice::FINALIZER as LATTICE_FINALIZER;
 pub use lattice_metrics::LatticeMetrics;
 pub use lattices::Lattices;
+pub use lease::{Election, Terms, TooShort};
 pub use metrics::Metrics;
 pub use run::{Options, RunError, lattices, run};
 pub use watches::Scope;
@@ -88,17 +91,21 @@ impl From<finalizer::Error<Error>> for Error {
 }
 
 impl Error {
-    /// Whether another writer was faster, which is no fault.
+    /// Whether another writer was faster, or leads by now, which is no fault.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         match self {
             Self::Stale => true,
-            Self::Revision(call) | Self::Status(call) => call.is_conflict() || call.is_not_found(),
+            Self::Revision(call) | Self::Status(call) => {
+                call.is_conflict() || call.is_not_found() || call.is_not_leading()
+            }
             Self::Finalizer(error) => match &**error {
                 finalizer::Error::AddFinalizer(kube::Error::Api(status))
                 | finalizer::Error::RemoveFinalizer(kube::Error::Api(status)) => {
                     status.is_conflict() || status.is_not_found() || status.is_invalid()
                 }
+                finalizer::Error::AddFinalizer(error)
+                | finalizer::Error::RemoveFinalizer(error) => fenced::is_not_leading(error),
                 _ => false,
             },
             Self::Secret { .. } | Self::Deleting { .. } | Self::TimedOut => false,

@@ -221,7 +221,9 @@ async fn patch(
     revision: &ApplicationRevision,
     status: &Value,
 ) -> Result<ApplicationRevision, Error> {
-    let patch = Patch::Merge(json!({ "status": status }));
+    // Decided on this version: what another replica has written since must not be lost.
+    let decided_on = json!({ "resourceVersion": revision.resource_version() });
+    let patch = Patch::Merge(json!({ "metadata": decided_on, "status": status }));
     let api = api(kube, revision);
     within(api.patch_status(&revision.name_any(), &patched(), &patch))
         .await

@@ -23,9 +23,11 @@ use super::{
     application,
     claims::ClaimTables,
     context::{Context, Memories},
+    fenced::fenced,
     index::Index,
     lattice,
     lattices::Lattices,
+    lease::{Campaign, Election},
     metrics::Metrics,
     secrets,
     touched::Touched,
@@ -33,7 +35,7 @@ use super::{
 };
 use crate::{
     api::{Application, Lattice},
-    lattice::inventory::Change,
+    lattice::{fence::Fence, inventory::Change},
     model::LatticeName,
 };
 
@@ -43,6 +45,12 @@ const CONCURRENCY: u16 = 32;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Lattices' changes that wait for the index; their tasks merge what doesn't fit.
 const CHANGES: usize = 1024;
+
+/// How long the outcome of what was sent is waited for before the Lease goes to another replica.
+/// A Pod has 30 s to end.
+const DRAIN: Duration = Duration::from_secs(10);
+/// What is kept for objects that have gone is dropped at most this often.
+const FORGET: Duration = Duration::from_secs(1);
 
 /// What a controller needs to run.
 pub struct Options {
@@ -61,6 +69,8 @@ pub struct Options {
     pub start_deadline: Duration,
     /// This process's name in events.
     pub instance: Option<String>,
+    /// `None`: this is the only replica.
+    pub election: Option<Election>,
     /// Set once everything has been listed and every lattice's task runs.
     pub ready: tokio::sync::watch::Sender<bool>,
     pub stop: CancellationToken,
@@ -73,24 +83,28 @@ pub enum RunError {
     Ended { what: &'static str },
 }
 
-/// No lattice yet, and where their changes will come from.
+/// No lattice yet, and where their changes will come from. Nothing is sent to any before this
+/// process is elected, unless it is `alone`.
 #[must_use]
-pub fn lattices() -> (Arc<Lattices>, mpsc::Receiver<(LatticeName, Change)>) {
+pub fn lattices(alone: bool) -> (Arc<Lattices>, mpsc::Receiver<(LatticeName, Change)>) {
     let (sender, changes) = mpsc::channel(CHANGES);
-    (Arc::new(Lattices::new(sender)), changes)
+    let fence = Arc::new(if alone { Fence::open() } else { Fence::closed() });
+    (Arc::new(Lattices::new(sender, fence)), changes)
 }
 
 /// Runs until `options.stop` is cancelled.
 pub async fn run(options: Options) -> Result<(), RunError> {
     let (_idle, idle) = mpsc::channel(1);
     let mut options = options;
+    let unfenced = hold_back(&mut options);
     let changes = std::mem::replace(&mut options.changes, idle);
-    let Options { stop, ready, .. } = &options;
-    let applications = applications(&options);
-    let (lattices, lattices_changed) = lattice_objects(&options);
+    let stop = &options.stop;
+    let some_gone = Arc::new(Notify::new());
+    let applications = applications(&options, Arc::clone(&some_gone));
+    let (lattices, lattices_changed) = lattice_objects(&options, Arc::clone(&some_gone));
     let (namespaces, namespace_writer) = reflector::store();
     let stores = (applications.store(), namespaces, lattices.store());
-    let ctx = context(&options, stores, lattices_changed);
+    let ctx = context(&options, stores, lattices_changed, some_gone);
     let (ctx_of_passes, lattice_store) = (Arc::clone(&ctx), lattices.store());
 
     let namespaces = drive_namespaces(&ctx, &options.scope, namespace_writer);
@@ -99,30 +113,61 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let secrets = secrets::drive(&ctx, changed_in.clone());
     let changes = drive_changes(&ctx, changes, changed_in);
     let lattice_passes = drive_lattices(lattices, &ctx, changed_lattices, stop);
-    let listed = async {
-        if lattice_store.wait_until_ready().await.is_ok() {
-            while !all_taken_up(&ctx, &lattice_store) {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-            ctx.lattices.all_taken_up();
-            ctx.ready().await;
-            ready.send_replace(true);
-            tracing::info!("ready");
-        }
-        std::future::pending::<()>().await;
-    };
+    let listed = drive_start(&ctx, &lattice_store, &options.ready);
     let passes = drive_applications(applications, ctx_of_passes, stop);
-
-    let ended = tokio::select! {
-        () = namespaces => "the watch on namespaces",
-        () = revisions => "the watch on revisions",
-        () = secrets => "the watch on Secrets",
-        () = changes => "the watch on lattices",
-        () = listed => "the start",
-        () = async { tokio::join!(passes, lattice_passes); } => "the controller",
+    let mut campaign = Campaign::begin(unfenced, &options, &ctx);
+    let elected = campaign.is_some();
+    let passes = async {
+        tokio::join!(passes, lattice_passes);
+        // Who is alone has nobody to leave a clean lattice to.
+        elected && ctx.leads() && ctx.lattices.drain(DRAIN).await
     };
+
+    let (ended, drained) = tokio::select! {
+        () = namespaces => ("the watch on namespaces", false),
+        () = revisions => ("the watch on revisions", false),
+        () = secrets => ("the watch on Secrets", false),
+        () = changes => ("the watch on lattices", false),
+        () = drive_forgetting(&ctx) => ("forgetting", false),
+        () = listed => ("the start", false),
+        () = Campaign::ended(&mut campaign) => ("the election", false),
+        drained = passes => ("the controller", drained),
+    };
+    if let Some(campaign) = campaign {
+        campaign.release(drained).await;
+    }
     ctx.lattices.stop().await;
     if stop.is_cancelled() { Ok(()) } else { Err(RunError::Ended { what: ended }) }
+}
+
+/// Where there are several replicas, whatever uses `options` from now on writes nothing before this
+/// one is elected. Returns the client that writes nevertheless.
+fn hold_back(options: &mut Options) -> Client {
+    let unfenced = options.kube.clone();
+    if options.election.is_some() {
+        options.kube = fenced(unfenced.clone(), Arc::clone(options.lattices.fence()));
+    } else {
+        options.metrics.leader.set(1);
+    }
+    unfenced
+}
+
+/// Says so once everything has been listed and every lattice's task runs; it has no end.
+async fn drive_start(
+    ctx: &Context,
+    lattices: &reflector::Store<Lattice>,
+    ready: &tokio::sync::watch::Sender<bool>,
+) {
+    if lattices.wait_until_ready().await.is_ok() {
+        while !all_taken_up(ctx, lattices) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        ctx.lattices.all_taken_up();
+        ctx.ready().await;
+        ready.send_replace(true);
+        tracing::info!("ready");
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Whether every lattice that is ours has its task, or its fault in its status. One that goes before
@@ -133,19 +178,30 @@ fn all_taken_up(ctx: &Context, lattices: &reflector::Store<Lattice>) -> bool {
     lattices.state().iter().all(|lattice| of_others(lattice) || taken_up(lattice))
 }
 
-fn applications(options: &Options) -> Controller<Application> {
+fn applications(options: &Options, gone: Arc<Notify>) -> Controller<Application> {
     let (store, writer) = reflector::store();
-    let events = watches::in_scope(&options.kube, &options.scope).map(Ok);
-    Controller::for_stream(events.reflect(writer).applied_objects(), store)
+    let events = watches::in_scope(&options.kube, &options.scope).map(Ok).reflect(writer);
+    let events = events.inspect(move |event| tell_if_gone(event, &gone));
+    Controller::for_stream(events.applied_objects(), store)
+}
+
+/// After an object has gone from the store, or several may have.
+fn tell_if_gone<K>(event: &watcher::Result<watcher::Event<K>>, gone: &Notify) {
+    if let Ok(watcher::Event::Delete(_) | watcher::Event::InitDone) = event {
+        gone.notify_one();
+    }
 }
 
 /// Their controller, and what is notified once a change of one can be read.
-fn lattice_objects(options: &Options) -> (Controller<Lattice>, Arc<Notify>) {
+fn lattice_objects(options: &Options, gone: Arc<Notify>) -> (Controller<Lattice>, Arc<Notify>) {
     let (store, writer) = reflector::store();
     let changed = Arc::new(Notify::new());
     let notified = Arc::clone(&changed);
     let events = watches::everywhere(&options.kube).map(Ok).reflect(writer);
-    let events = events.inspect(move |_| notified.notify_one());
+    let events = events.inspect(move |event| {
+        notified.notify_one();
+        tell_if_gone(event, &gone);
+    });
     (Controller::for_stream(events.applied_objects(), store), changed)
 }
 
@@ -156,6 +212,7 @@ fn context(
     options: &Options,
     (applications, namespaces, lattice_objects): Stores,
     lattices_changed: Arc<Notify>,
+    some_gone: Arc<Notify>,
 ) -> Arc<Context> {
     let reporter = Reporter { controller: "trellis".into(), instance: options.instance.clone() };
     Arc::new(Context {
@@ -172,6 +229,8 @@ fn context(
         memories: Memories::default(),
         touched: Arc::new(Touched::default()),
         everything: Arc::new(Notify::new()),
+        every_lattice: Arc::new(Notify::new()),
+        some_gone,
         metrics: options.metrics.clone(),
         start_deadline: options.start_deadline,
         namespace: options.namespace.clone(),
@@ -207,6 +266,14 @@ async fn drive_revisions(ctx: &Context, scope: &Scope) {
     let mut events = std::pin::pin!(watches::in_scope(&ctx.kube, scope));
     while let Some(event) = events.next().await {
         ctx.revisions.watched(event);
+    }
+}
+
+async fn drive_forgetting(ctx: &Context) {
+    loop {
+        ctx.some_gone.notified().await;
+        ctx.forget_gone().await;
+        tokio::time::sleep(FORGET).await;
     }
 }
 
@@ -246,9 +313,11 @@ async fn drive_lattices(
     stop: &CancellationToken,
 ) {
     let stopped = stop.clone().cancelled_owned();
+    let all = each(Arc::clone(&ctx.every_lattice));
     controller
         .with_config(Config::default().concurrency(CONCURRENCY))
         .reconcile_on(received(changed))
+        .reconcile_all_on(all)
         .graceful_shutdown_on(stopped)
         .run(lattice::reconcile, lattice::error_policy, Arc::clone(ctx))
         .for_each(|outcome| async move { log("lattice", outcome) })
@@ -260,11 +329,7 @@ async fn drive_applications(
     ctx: Arc<Context>,
     stop: &CancellationToken,
 ) {
-    let everything = Arc::clone(&ctx.everything);
-    let all = futures::stream::unfold(everything, |everything| async move {
-        everything.notified().await;
-        Some(((), everything))
-    });
+    let all = each(Arc::clone(&ctx.everything));
     let touched = Arc::clone(&ctx.touched).stream();
     controller
         .with_config(Config::default().concurrency(CONCURRENCY))
@@ -274,6 +339,13 @@ async fn drive_applications(
         .run(application::reconcile, application::error_policy, ctx)
         .for_each(|outcome| async move { log("application", outcome) })
         .await;
+}
+
+fn each(notify: Arc<Notify>) -> impl Stream<Item = ()> + Send {
+    futures::stream::unfold(notify, |notify| async move {
+        notify.notified().await;
+        Some(((), notify))
+    })
 }
 
 fn received<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> impl Stream<Item = T> + Send {

@@ -19,6 +19,7 @@
 pub mod access;
 pub mod client;
 pub mod clock;
+pub mod fence;
 pub mod in_flight;
 pub mod inventory;
 pub mod watch;

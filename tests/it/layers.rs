@@ -119,6 +119,8 @@ const RULES: &[(&str, bool, &[&str])] = &[
     ("controller/workflow_status.rs", true, &["super::context", "kube"]),
     ("controller/lattice_status.rs", true, &["super::context", "kube"]),
     ("controller/index.rs", true, &["super::context", "kube"]),
+    ("controller/lease/decision.rs", true, &["kube", "crate::lattice", "super::"]),
+    ("controller/lease/record.rs", true, &["kube::Client", "super::super"]),
 ];
 
 #[test]

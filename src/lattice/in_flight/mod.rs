@@ -306,6 +306,14 @@ impl Lanes {
         lanes
     }
 
+    /// Everything in flight, and every failure, is of another time. Late answers find no lane: their
+    /// tickets aren't given again.
+    pub fn forget_all(&mut self, in_flight: &mut InFlight) -> BTreeSet<Lane> {
+        *self = Self { next: self.next, ..Self::new(self.deadlines) };
+        let InFlight { pending, failures } = std::mem::take(in_flight);
+        pending.into_keys().chain(failures.into_keys()).collect()
+    }
+
     /// Whether [`Lanes::tick`] has something to do.
     #[must_use]
     pub fn is_due(&self, now: Moment) -> bool {

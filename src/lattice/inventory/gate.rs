@@ -1,8 +1,8 @@
 //! What may be sent: connected, whole, settled, and no mass loss.
-use std::{collections::BTreeSet, mem::discriminant, sync::Arc};
+use std::{collections::BTreeSet, mem::discriminant, sync::Arc, time::Duration};
 
 use super::{Effect, Fold};
-use crate::model::{Gate, HostId, HostState, Moment};
+use crate::model::{Gate, HostId, HostState, Links, Moment};
 
 /// How whole the picture is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,15 @@ pub(super) enum Unseen {
     /// Its time is over, and the hosts are being asked.
     Asked,
     RuledOut,
+}
+
+/// How whoever sent commands before us has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Predecessor {
+    /// Its last command may be on its way, and a start that was acknowledged under way.
+    Unknown,
+    /// Everything that it sent has had its outcome.
+    Drained,
 }
 
 /// Hosts that went without a word.
@@ -75,7 +84,7 @@ impl Fold {
             for host in self.settings.known_hosts.clone() {
                 self.expect(host, now);
             }
-            self.sync_unseen(now);
+            self.sync_after(Predecessor::Unknown, now);
         }
         self.probe(now);
         self.show_gate();
@@ -103,13 +112,14 @@ impl Fold {
         self.tick_phase(now);
     }
 
-    /// Somebody else may have sent commands until now: the picture counts only once every host
-    /// has been asked, and what was acknowledged before may be under way unseen.
-    pub fn take_over(&mut self, now: Moment) -> super::Outcome {
+    /// Somebody else has sent commands until now: the picture counts only once every host has been
+    /// asked, and what was in flight when we sent some ourselves is history.
+    pub fn take_over(&mut self, from: Predecessor, now: Moment) -> super::Outcome {
+        self.forget_in_flight(now);
         if self.is_connected() {
             self.links.reset(now);
             self.configs.all_due(now);
-            self.sync_unseen(now);
+            self.sync_after(from, now);
             self.probe(now);
             self.tick_phase(now);
         } else {
@@ -118,10 +128,27 @@ impl Fold {
         self.finish()
     }
 
-    /// Takes the whole picture, knowing nothing of what others have sent until now.
-    fn sync_unseen(&mut self, now: Moment) {
-        let from = now + self.settings.deadlines.request;
-        Arc::make_mut(&mut self.observed).unseen_until = from + self.settings.deadlines.start;
+    fn forget_in_flight(&mut self, now: Moment) {
+        let observed = Arc::make_mut(&mut self.observed);
+        for lane in self.lanes.forget_all(&mut observed.in_flight) {
+            self.outcome.change.lane(lane);
+        }
+        // Nor is it known when links were written last; providers that boot want to know.
+        if let Links::Read(links) = &observed.links {
+            observed.links_written = links.keys().map(|key| (key.source.clone(), now)).collect();
+        }
+    }
+
+    /// Takes the whole picture, with no more to go by than how whoever sent commands before ended.
+    fn sync_after(&mut self, before: Predecessor, now: Moment) {
+        let (request, start) = match before {
+            Predecessor::Unknown => {
+                (self.settings.deadlines.request, self.settings.deadlines.start)
+            }
+            Predecessor::Drained => (Duration::ZERO, Duration::ZERO),
+        };
+        let from = now + request;
+        Arc::make_mut(&mut self.observed).unseen_until = from + start;
         self.unseen = Unseen::Possible;
         self.sync(now, from);
     }

@@ -25,6 +25,7 @@ mod link;
 mod probe;
 
 pub use change::Change;
+pub use gate::Predecessor;
 pub use health::{Health, HostHealth, MassLoss};
 
 use std::{
@@ -288,6 +289,12 @@ impl Fold {
     #[must_use]
     pub fn sent(&self) -> usize {
         self.lanes.sent()
+    }
+
+    /// Whether something that an earlier process sent may be under way without our knowing.
+    #[must_use]
+    pub fn may_hide_something(&self) -> bool {
+        self.unseen != Unseen::RuledOut
     }
 
     fn may_send(&self, command: &Command) -> Result<(), Arc<str>> {

@@ -27,8 +27,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     access::Access,
+    fence::Fence,
     in_flight::Deadlines,
-    inventory::{self, Change, Health},
+    inventory::{self, Change, Health, Predecessor},
 };
 use crate::{
     lattice::clock,
@@ -77,7 +78,7 @@ impl Settings {
             mass_loss_timeout: Duration::from_mins(15),
             max_in_flight: 200,
             known_hosts: Vec::new(),
-            request_timeout: Duration::from_secs(2),
+            request_timeout: REQUEST_TIMEOUT,
             start_deadline: Duration::from_mins(1),
         }
     }
@@ -107,6 +108,8 @@ impl Settings {
     }
 }
 
+/// How long a host may take to answer. What was sent and isn't there after that never will be.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// For whatever pulls no image.
 const OTHER_DEADLINE: Duration = Duration::from_secs(15);
 /// Orders of the handle to the task; they are rare.
@@ -114,6 +117,7 @@ const CONTROLS: usize = 8;
 
 enum Control {
     Update(Box<Settings>, oneshot::Sender<()>),
+    Drain(oneshot::Sender<bool>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -126,11 +130,15 @@ pub struct Handle {
 }
 
 /// Starts to watch a lattice. What changes there is sent to `changes`, in as few pieces as its
-/// receiver has time for.
+/// receiver has time for. Nothing but questions is sent while `fence` is closed.
 #[must_use]
-pub fn watch(settings: Settings, changes: mpsc::Sender<(LatticeName, Change)>) -> Handle {
+pub fn watch(
+    settings: Settings,
+    fence: Arc<Fence>,
+    changes: mpsc::Sender<(LatticeName, Change)>,
+) -> Handle {
     let (control, orders) = mpsc::channel(CONTROLS);
-    let shared = Arc::new(Shared::new(&settings));
+    let shared = Arc::new(Shared::new(&settings, fence));
     let name = settings.name.clone();
     tokio::spawn(task::run(settings, shared.clone(), changes, orders));
     Handle { name, shared, control }
@@ -186,17 +194,20 @@ impl Handle {
         clock::now()
     }
 
-    /// Nothing is sent from `until` on; `None` lifts that. Who leads only as long as a lease
-    /// lasts says so here, since NATS can't fence a leader that was paused.
-    pub fn send_until(&self, until: Option<Moment>) {
-        self.shared.lock().send_until = until;
+    /// Begins anew, as after a start: somebody else has sent commands until now.
+    pub fn take_over(&self, from: Predecessor) {
+        self.shared.lock().take_over(from, clock::now());
         self.shared.wake();
     }
 
-    /// Begins anew, as after a start: somebody else may have sent commands until now.
-    pub fn take_over(&self) {
-        self.shared.lock().take_over(clock::now());
-        self.shared.wake();
+    /// Takes nothing more, and waits until all that was sent has its outcome.
+    ///
+    /// # Returns
+    ///
+    /// Whether nothing is under way then, be it of an earlier process.
+    pub async fn drain(&self) -> bool {
+        let (done, drained) = oneshot::channel();
+        self.control.send(Control::Drain(done)).await.is_ok() && drained.await.unwrap_or(false)
     }
 
     /// The hosts that were lost at once won't come back: removals go on.

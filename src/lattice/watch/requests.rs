@@ -1,11 +1,12 @@
 //! Questions and commands: when they go out, and what becomes of their answers.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::future::BoxFuture;
 
 use super::{
     metrics::verb,
     queue::Item,
+    state::Shared,
     task::{Link, Task},
 };
 use crate::{
@@ -31,7 +32,7 @@ pub(super) enum Done {
         lane: Lane,
         ticket: Ticket,
         verb: &'static str,
-        result: Result<(), Error>,
+        answer: Answer,
     },
     /// The host was asked before something is stopped there.
     Looked {
@@ -57,9 +58,8 @@ impl Task {
                 self.reading -= 1;
                 self.fold(Input::Config { name, values: result.map_err(|error| silence(&error)) });
             }
-            Done::Command { lane, ticket, verb, result } => {
+            Done::Command { lane, ticket, verb, answer } => {
                 self.sending -= 1;
-                let answer = answer(result);
                 self.shared.metrics.command(verb, &answer);
                 self.fold(Input::Answered { lane, ticket, answer });
             }
@@ -178,7 +178,8 @@ impl Task {
         drop(state);
         tracing::info!(lattice = %self.settings.name, %command, "sending");
         self.sending += 1;
-        self.requests.push(Box::pin(send(client, command, item)));
+        let shared = Arc::clone(&self.shared);
+        self.requests.push(Box::pin(send(client, shared, command, item)));
     }
 }
 
@@ -230,8 +231,14 @@ fn read(client: &Client, effect: Effect) -> Option<BoxFuture<'static, Done>> {
     })
 }
 
-async fn send(client: Client, command: Command, item: Item) -> Done {
+async fn send(client: Client, shared: Arc<Shared>, command: Command, item: Item) -> Done {
     let Item { lane, ticket, decided_on: _ } = item;
-    let result = client.command(&command).await;
-    Done::Command { lane, ticket, verb: verb(&command), result }
+    // The last moment: whatever lies between it and the wire is what the fence's margin is for.
+    let may_send = shared.lock().may_send(clock::now());
+    let answer = if may_send {
+        answer(client.command(&command).await)
+    } else {
+        Answer::NotDelivered("this process may not send any more".into())
+    };
+    Done::Command { lane, ticket, verb: verb(&command), answer }
 }

@@ -11,7 +11,10 @@ use super::{
     queue::{Item, Queue},
 };
 use crate::{
-    lattice::inventory::{Change, Effect, Fold, Health, Input, Outcome},
+    lattice::{
+        fence::Fence,
+        inventory::{Change, Effect, Fold, Health, Input, Outcome, Predecessor},
+    },
     model::{ApplicationKey, Command, ConfigName, Lane, Moment},
 };
 
@@ -34,7 +37,7 @@ pub(super) struct State {
     pub(super) server: Option<Arc<str>>,
     /// The NATS server's last complaint on a connection that lasts.
     pub(super) complaint: Option<Arc<str>>,
-    pub(super) send_until: Option<Moment>,
+    pub(super) fence: Arc<Fence>,
     pub(super) stopping: bool,
     /// What found the queue full; told when it has room again.
     crowded_out: Change,
@@ -47,7 +50,7 @@ const LONGEST_QUEUE: usize = 10_000;
 const FRESH: Duration = Duration::from_secs(5);
 
 impl Shared {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, fence: Arc<Fence>) -> Self {
         let state = State {
             fold: Fold::new(settings.fold()),
             queue: Queue::default(),
@@ -55,7 +58,7 @@ impl Shared {
             effects: BTreeSet::new(),
             server: None,
             complaint: None,
-            send_until: None,
+            fence,
             stopping: false,
             crowded_out: Change::default(),
         };
@@ -96,7 +99,7 @@ impl State {
         let mut taken = 0;
         for command in commands {
             let lane = command.lane();
-            if self.stopping || !self.may_send(now) {
+            if !self.may_send(now) {
                 continue;
             }
             if self.queue.len() >= LONGEST_QUEUE {
@@ -127,7 +130,7 @@ impl State {
     }
 
     pub(super) fn may_send(&self, now: Moment) -> bool {
-        self.send_until.is_none_or(|until| now < until)
+        !self.stopping && self.fence.allows(now)
     }
 
     /// Whether the host must be asked before this command goes out.
@@ -180,9 +183,9 @@ impl State {
         }
     }
 
-    pub(super) fn take_over(&mut self, now: Moment) {
+    pub(super) fn take_over(&mut self, from: Predecessor, now: Moment) {
         self.withdraw_all(now);
-        let outcome = self.fold.take_over(now);
+        let outcome = self.fold.take_over(from, now);
         self.take(outcome);
     }
 

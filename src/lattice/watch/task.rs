@@ -53,6 +53,8 @@ pub(super) struct Task {
     /// Messages were dropped; when the picture was last taken again.
     pub(super) missed: bool,
     pub(super) resynced: Moment,
+    /// Who waits until nothing is under way.
+    drained: Option<oneshot::Sender<bool>>,
 }
 
 /// What happens next.
@@ -86,6 +88,7 @@ pub(super) async fn run(
         reads: VecDeque::new(),
         missed: false,
         resynced: clock::now(),
+        drained: None,
     };
     loop {
         let untold = !task.shared.lock().change.is_empty();
@@ -115,10 +118,12 @@ pub(super) async fn run(
                 ticks = self::ticks(&task.settings);
                 done.send(()).ok();
             }
+            Next::Control(Some(Control::Drain(done))) => task.drain(done),
             Next::Control(Some(Control::Stop(done))) => return task.stop(Some(done)).await,
             Next::Control(None) => return task.stop(None).await,
         }
         task.pump().await;
+        task.tell_if_drained();
     }
 }
 
@@ -233,6 +238,28 @@ impl Task {
             self.connect();
         } else if let Link::Waiting(_) = self.link {
             self.connect();
+        }
+    }
+
+    /// Takes nothing more, and says when all that was sent has its outcome.
+    fn drain(&mut self, done: oneshot::Sender<bool>) {
+        let mut state = self.shared.lock();
+        state.stopping = true;
+        state.withdraw_all(clock::now());
+        drop(state);
+        self.drained = Some(done);
+    }
+
+    fn tell_if_drained(&mut self) {
+        let state = self.shared.lock();
+        if self.drained.is_none() || self.sending > 0 || state.fold.sent() > 0 {
+            return;
+        }
+        let clean = !state.fold.may_hide_something();
+        drop(state);
+        if let Some(done) = self.drained.take() {
+            // Who waited may have lost patience.
+            done.send(clean).ok();
         }
     }
 

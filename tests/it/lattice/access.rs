@@ -1,10 +1,11 @@
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use parts::{Auth, NatsClient, NatsOptions};
 use tokio::sync::mpsc;
 use trellis::{
     lattice::{
         access::Credentials,
+        fence::Fence,
         watch::{Handle, watch},
     },
     model::Gate,
@@ -36,7 +37,7 @@ async fn connects(auth: Auth) {
     let nats = start_nats(NatsOptions { auth, ..NatsOptions::default() }).await;
     let credentials = Credentials::from_secret(&secret(nats.client())).unwrap();
     let (tell, mut changes) = mpsc::channel(16);
-    let handle = watch(settings(nats.url(), credentials), tell);
+    let handle = watch(settings(nats.url(), credentials), Arc::new(Fence::open()), tell);
     until(&handle, &mut changes, "the lattice to be open", |o| o.gate.may_remove()).await;
     assert!(handle.health().server.is_some());
     handle.stop().await;
@@ -46,7 +47,7 @@ async fn connects(auth: Auth) {
 async fn says(auth: Auth, credentials: Credentials, expected: &str) -> (parts::Nats, Handle) {
     let nats = start_nats(NatsOptions { auth, ..NatsOptions::default() }).await;
     let (tell, mut changes) = mpsc::channel(16);
-    let handle = watch(settings(nats.url(), credentials), tell);
+    let handle = watch(settings(nats.url(), credentials), Arc::new(Fence::open()), tell);
     let why = |gate: &Gate| match gate {
         Gate::Disconnected { why } => why.to_string(),
         other => other.to_string(),
@@ -121,7 +122,11 @@ async fn an_unknown_authority_is_named() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_not_there_is_named() {
     let (tell, mut changes) = mpsc::channel(16);
-    let handle = watch(settings("nats://127.0.0.1:9", Credentials::default()), tell);
+    let handle = watch(
+        settings("nats://127.0.0.1:9", Credentials::default()),
+        Arc::new(Fence::open()),
+        tell,
+    );
     let refused = |gate: &Gate| gate.to_string().contains("nats://127.0.0.1:9: ");
     until(&handle, &mut changes, "the reason", |o| refused(&o.gate)).await;
     let text = handle.observed().gate.to_string();

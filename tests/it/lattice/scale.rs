@@ -1,7 +1,11 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::world::{World, settings};
-use trellis::lattice::{access::Credentials, watch::Settings};
+use trellis::lattice::{
+    access::Credentials,
+    fence::Fence,
+    watch::{Settings, watch},
+};
 
 /// Real intervals: what a lattice of some size costs at a start. The bound is loose, because the
 /// machine may be busy; the figure is printed.
@@ -20,7 +24,7 @@ async fn five_hundred_hosts_are_synced_soon_after_a_start() {
     let known_hosts = world.handle.observed().hosts.keys().cloned().collect();
     let next = usual(settings(world.nats.url(), Credentials::default()));
     let (tell, mut changes) = tokio::sync::mpsc::channel(16);
-    let handle = trellis::lattice::watch::watch(Settings { known_hosts, ..next }, tell);
+    let handle = watch(Settings { known_hosts, ..next }, Arc::new(Fence::open()), tell);
     let since = handle.now();
     super::world::until(&handle, &mut changes, "it to be open", |o| o.gate.may_remove()).await;
     let took = handle.now().since(since);

@@ -7,6 +7,7 @@ use tokio::{sync::mpsc, time::timeout};
 use trellis::{
     lattice::{
         access::{Access, Credentials},
+        fence::Fence,
         inventory::Change,
         watch::{Handle, Settings, watch},
     },
@@ -59,7 +60,7 @@ impl World {
         let sim = SimLattice::start(nats.url(), options).await.unwrap();
         sim.add_hosts(hosts, |_| HostOptions::default()).await.unwrap();
         let (tell, changes) = mpsc::channel(16);
-        let handle = watch(settings, tell);
+        let handle = watch(settings, Arc::new(Fence::open()), tell);
         Self { nats, sim, handle, changes }
     }
 

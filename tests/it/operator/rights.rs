@@ -25,8 +25,6 @@ struct Right {
 
 /// So many releases that the oldest of their revisions are deleted.
 const RELEASES: usize = 12;
-/// What becomes of these comes with leader election.
-const NOT_YET: &str = "leases";
 
 /// All that an operator's life has: a Secret, an Application that changes, and the end of both.
 async fn live(stage: &Stage) {
@@ -103,7 +101,7 @@ fn unused(namespace: &str, account: &str, objects: &[Value]) -> Vec<Right> {
         let place = namespace.as_deref().unwrap_or("*");
         let name = name.as_deref().unwrap_or("*");
         println!("{place:20} {verb:6} {resource:40} {name:10} {}", by.unwrap_or("never used"));
-        if by.is_none() && !resource.starts_with(NOT_YET) {
+        if by.is_none() {
             unused.push(right);
         }
     }

@@ -187,23 +187,32 @@ impl Stage {
     }
 
     async fn spawn(&self) -> Process {
-        let log = self.log_path();
+        let (program, log) = (self.program().await, self.log_path());
+        let spawned = tokio::task::spawn_blocking(move || Process::spawn(&program, &log).unwrap());
+        spawned.await.unwrap()
+    }
+
+    /// The operator, to be started.
+    pub(crate) async fn program(&self) -> Program {
         let runs = self.installed().await.runs(&self.kube, "Deployment").await;
         let kubeconfig = self.scratch.write("kubeconfig", runs.kubeconfig.to_string()).unwrap();
         let environment = runs.environment.iter().filter(|_| self.as_deployed);
         // Nothing that is simulated takes longer to start, and a new operator waits for it.
         let default = ["--start-deadline", "3s"];
         let given = self.arguments.iter().any(|argument| argument == default[0]);
-        let program = Program::new("trellis", env!("CARGO_BIN_EXE_trellis"))
+        Program::new("trellis", env!("CARGO_BIN_EXE_trellis"))
             .args(["run", "--http-bind", "127.0.0.1:0"])
             .args(default.iter().filter(|_| !given))
             .args(["--controller-class", &self.name, "--namespace", &self.name])
             .args(["--log", "info,trellis=debug", "--log-format", "text"])
             .args(&self.arguments)
             .envs(environment.map(|(name, value)| (name, value)))
-            .env("KUBECONFIG", kubeconfig);
-        let spawned = tokio::task::spawn_blocking(move || Process::spawn(&program, &log).unwrap());
-        spawned.await.unwrap()
+            .env("KUBECONFIG", kubeconfig)
+    }
+
+    /// A file of this stage's own.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
     }
 
     fn operator(&self) -> std::sync::MutexGuard<'_, Option<Process>> {
@@ -211,7 +220,7 @@ impl Stage {
     }
 
     fn log_path(&self) -> PathBuf {
-        self.scratch.path().join("trellis.log")
+        self.file("trellis.log")
     }
 
     /// Where the operator serves health and metrics.
@@ -387,7 +396,7 @@ impl Drop for Stage {
 }
 
 /// What the operator logs once it has listed everything.
-const READY: &str = "trellis::controller::run: ready\n";
+pub(crate) const READY: &str = "trellis::controller::run: ready\n";
 
 async fn client() -> Client {
     let kubeconfig = Kubeconfig::read_from(CLUSTER.kubeconfig()).unwrap();

@@ -1,0 +1,233 @@
+//! Reads and writes the Lease, and tells the others here what came of it.
+use std::{
+    hash::{BuildHasher, RandomState},
+    pin::pin,
+    sync::Arc,
+};
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, Client, runtime::watcher::Event};
+use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
+
+use super::{
+    Election,
+    decision::{Candidate, Record, Step, Terms, Why},
+    record,
+};
+use crate::{
+    controller::{
+        call::{CallError, within_time, written},
+        chain,
+        context::Context,
+        run::Options,
+        watches,
+    },
+    lattice::{clock, inventory::Predecessor},
+};
+
+/// A release that meets a newer version of the Lease is tried again this often.
+const RELEASES: usize = 3;
+
+/// A task of its own, so that nothing else here can keep it from renewing.
+pub(crate) struct Campaign {
+    release: oneshot::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Campaign {
+    /// Takes part in the election that `options` tell of, if any, once this process is ready.
+    /// `kube` writes also while another replica leads.
+    #[must_use]
+    pub(crate) fn begin(kube: Client, options: &Options, ctx: &Arc<Context>) -> Option<Self> {
+        let Election { name, terms } = options.election.clone()?;
+        let me = identity(options.instance.as_deref());
+        tracing::info!(lease = name, identity = me, "takes part in an election");
+        let runner = Runner {
+            api: Api::namespaced(kube, &ctx.namespace),
+            candidate: Candidate::new(me, terms),
+            lease: None,
+            name,
+            terms,
+            ctx: Arc::clone(ctx),
+        };
+        let (release, released) = oneshot::channel();
+        let task = tokio::spawn(runner.run(options.ready.subscribe(), released));
+        Some(Self { release, task })
+    }
+
+    /// Waits for its end, which is never a good one; without a campaign, for ever.
+    pub(crate) async fn ended(campaign: &mut Option<Self>) {
+        let Some(campaign) = campaign else { return std::future::pending().await };
+        if let Err(error) = (&mut campaign.task).await {
+            tracing::error!(error = chain(&error), "the election");
+        }
+    }
+
+    /// Leaves the Lease to the others, if it is ours. `drained`: nothing that we sent is under way.
+    pub(crate) async fn release(self, drained: bool) {
+        // One that has ended by itself has failed, which was said.
+        if self.release.send(drained).is_ok() {
+            self.task.await.ok();
+        }
+    }
+}
+
+/// A Pod's name stays when its container starts again, so it isn't enough.
+fn identity(instance: Option<&str>) -> String {
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("{}_{random:016x}", instance.unwrap_or("trellis"))
+}
+
+type Ready = tokio::sync::watch::Receiver<bool>;
+
+struct Runner {
+    api: Api<Lease>,
+    name: String,
+    terms: Terms,
+    candidate: Candidate,
+    /// What `candidate` saw last.
+    lease: Option<Lease>,
+    ctx: Arc<Context>,
+}
+
+impl Runner {
+    async fn run(mut self, mut ready: Ready, mut release: oneshot::Receiver<bool>) {
+        tokio::select! {
+            _ = &mut release => return,
+            // An error means that the process ends.
+            _ = ready.wait_for(|ready| *ready) => {}
+        }
+        let mut seen = pin!(watches::one(self.api.clone(), &self.name));
+        loop {
+            let now = clock::now();
+            match self.candidate.next(now) {
+                Step::Look => self.look().await,
+                Step::Take | Step::Renew => self.write().await,
+                Step::Resign(why) => self.step_down(&why),
+                Step::Wait { until } => tokio::select! {
+                    drained = &mut release => return self.release(drained.unwrap_or(false)).await,
+                    event = seen.next() => self.watched(event),
+                    () = sleep(until.since(now)) => {}
+                },
+            }
+        }
+    }
+
+    fn watched(&mut self, event: Option<Event<Lease>>) {
+        match event {
+            Some(Event::InitApply(lease) | Event::Apply(lease)) => self.observe(Some(lease)),
+            // Whether there is a new one by now isn't known.
+            Some(Event::Delete(_)) => self.candidate.outdated(),
+            Some(Event::Init | Event::InitDone) | None => {}
+        }
+    }
+
+    async fn look(&mut self) {
+        match within_time(self.terms.interval(), self.api.get_opt(&self.name)).await {
+            Ok(lease) => self.observe(lease),
+            Err(error) => self.failed("read", &error),
+        }
+    }
+
+    /// Takes note of what was read or seen, unless something newer is known.
+    fn observe(&mut self, lease: Option<Lease>) {
+        if let (Some(known), Some(lease)) = (&self.lease, &lease)
+            && record::is_older(lease, known)
+        {
+            return;
+        }
+        let before = self.candidate.holder().map(str::to_owned);
+        let record = lease.as_ref().map(|lease| self.read(lease));
+        self.candidate.observe(record, clock::now());
+        self.lease = lease;
+        let holder = self.candidate.holder();
+        if !self.candidate.leads() && holder != before.as_deref() {
+            tracing::info!(lease = self.name, holder, "standing by");
+        }
+    }
+
+    fn read(&self, lease: &Lease) -> Record {
+        record::read(lease, self.terms.duration())
+    }
+
+    async fn write(&mut self) {
+        // Before it is sent: whoever sees it granted counts from a later moment.
+        let sent = clock::now();
+        match self.put(&self.candidate.claim(Timestamp::now())).await {
+            Ok(lease) => {
+                let won = self.candidate.accepted(self.read(&lease), sent);
+                self.lease = Some(lease);
+                if let Some(won) = won {
+                    let from = if won.clean { Predecessor::Drained } else { Predecessor::Unknown };
+                    tracing::info!(lease = self.name, ?from, "leading");
+                    self.ctx.take_over(from);
+                }
+                if let Some(until) = self.candidate.acts_until() {
+                    self.ctx.lattices.fence().open_until(until);
+                }
+                if won.is_some() {
+                    self.ctx.look_at_everything();
+                }
+            }
+            Err(error) if is_outdated(&error) => self.candidate.outdated(),
+            Err(error) => self.failed("write", &error),
+        }
+    }
+
+    async fn put(&self, record: &Record) -> Result<Lease, CallError> {
+        let lease = record::written(&self.name, self.lease.as_ref(), record);
+        let longest = self.terms.interval();
+        match &self.lease {
+            Some(_) => within_time(longest, self.api.replace(&self.name, &written(), &lease)).await,
+            None => within_time(longest, self.api.create(&written(), &lease)).await,
+        }
+    }
+
+    fn failed(&mut self, what: &str, error: &CallError) {
+        self.candidate.failed(clock::now());
+        let namespace = &self.ctx.namespace;
+        tracing::warn!(
+            error = chain(error),
+            "could not {what} Lease {namespace}/{}; the operator needs create on leases there, and \
+             get, watch and update on this one",
+            self.name
+        );
+    }
+
+    fn step_down(&mut self, why: &Why) {
+        self.ctx.lattices.fence().close();
+        self.ctx.metrics.leader.set(0);
+        self.candidate.step_down();
+        match why {
+            Why::NotRenewed => {
+                tracing::warn!(lease = self.name, "standing by: not renewed in time");
+            }
+            Why::Lost { to } => {
+                tracing::warn!(lease = self.name, holder = to, "standing by: lost to another");
+            }
+        }
+    }
+
+    async fn release(mut self, drained: bool) {
+        if !self.candidate.leads() {
+            return;
+        }
+        self.ctx.lattices.fence().close();
+        self.ctx.metrics.leader.set(0);
+        for _ in 0..RELEASES {
+            let Some(record) = self.candidate.release(Timestamp::now(), drained) else { return };
+            match self.put(&record).await {
+                Ok(_) => return tracing::info!(lease = self.name, drained, "released"),
+                Err(error) if is_outdated(&error) => self.look().await,
+                Err(error) => return self.failed("release", &error),
+            }
+        }
+    }
+}
+
+/// Whether it wasn't written because the Lease isn't any more what it was when it was read.
+fn is_outdated(error: &CallError) -> bool {
+    error.is_conflict() || error.is_not_found() || error.is_already_exists()
+}

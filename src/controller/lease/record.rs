@@ -1,0 +1,65 @@
+//! `Lease` ↔ [`Record`]. Pure.
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{ResourceExt, api::ObjectMeta};
+
+use super::decision::Record;
+
+/// On a Lease that was released: nothing that its last holder sent is still without an outcome.
+const DRAINED: &str = "lattice.oam.dev/drained";
+
+/// What `lease` says; one without a duration is taken to hold for `default`.
+#[must_use]
+pub(super) fn read(lease: &Lease, default: Duration) -> Record {
+    let spec = lease.spec.clone().unwrap_or_default();
+    let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    Record {
+        // Other programs release a Lease by naming nobody.
+        holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
+        renewed: spec.renew_time.map(|time| time.0),
+        duration: seconds.map_or(default, Duration::from_secs),
+        transitions: spec.lease_transitions.unwrap_or_default(),
+        drained: lease.annotations().get(DRAINED).is_some_and(|drained| drained == "true"),
+    }
+}
+
+/// What is to be written so that Lease `name` says `record`, in place of what was `seen`.
+#[must_use]
+pub(super) fn written(name: &str, seen: Option<&Lease>, record: &Record) -> Lease {
+    let mut lease = seen.cloned().unwrap_or_else(|| Lease {
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        spec: None,
+    });
+    lease.metadata.managed_fields = None;
+    let annotations = lease.metadata.annotations.get_or_insert_with(BTreeMap::new);
+    annotations.remove(DRAINED);
+    if record.drained {
+        annotations.insert(DRAINED.to_owned(), "true".to_owned());
+    }
+    let before = lease.spec.take().unwrap_or_default();
+    let same = before.holder_identity == record.holder;
+    let acquired = if same { before.acquire_time } else { record.renewed.map(MicroTime) };
+    // In whole seconds, and never for less than the holder itself reckons with.
+    let seconds = record.duration.as_secs() + u64::from(record.duration.subsec_nanos() > 0);
+    lease.spec = Some(LeaseSpec {
+        holder_identity: record.holder.clone(),
+        acquire_time: acquired,
+        renew_time: record.renewed.map(MicroTime),
+        lease_duration_seconds: Some(i32::try_from(seconds).unwrap_or(i32::MAX)),
+        lease_transitions: Some(record.transitions),
+        ..before
+    });
+    lease
+}
+
+/// Whether `old` is older than `new`. Resource versions grow, and may be compared as numbers
+/// (Kubernetes API concepts, 1.35 on).
+#[must_use]
+pub(super) fn is_older(old: &Lease, new: &Lease) -> bool {
+    let version = |lease: &Lease| lease.resource_version().and_then(|v| v.parse::<u64>().ok());
+    old.uid() == new.uid() && version(old) < version(new)
+}
