@@ -24,16 +24,25 @@ pub(crate) fn pods(site: &Site) -> Result<Vec<Pod>, Failure> {
     Ok(items.map(Pod::of).collect())
 }
 
-/// The Pod that acts: the one that holds the Lease.
-pub(crate) fn acting(site: &Site) -> Result<Pod, Failure> {
-    eventually("one of the operator's Pods held the Lease", || {
+/// Who acts.
+pub(crate) struct Acting {
+    /// Of the process: one that is started again in the same Pod has another.
+    pub(crate) identity: String,
+    pub(crate) pod: Pod,
+}
+
+/// Who holds the Lease, as soon as that is somebody `wanted`.
+pub(crate) fn acting(site: &Site, wanted: impl Fn(&Acting) -> bool) -> Result<Acting, Failure> {
+    eventually("the Pod that should act held the Lease", || {
         let holder = ["lease", "-n", SYSTEM, "trellis"];
         let lease = site.get(&holder).map_err(|error| parts::chain(&error))?;
-        let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
+        let identity = lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
         let pods = pods(site).map_err(|error| parts::chain(&error))?;
         pods.into_iter()
-            .find(|pod| !holder.is_empty() && holder.starts_with(&pod.name))
-            .ok_or_else(|| format!("it is {holder:?} who holds it"))
+            .find(|pod| identity.starts_with(&pod.name))
+            .map(|pod| Acting { identity: identity.clone(), pod })
+            .filter(&wanted)
+            .ok_or_else(|| format!("it is {identity:?} who holds it"))
     })
 }
 

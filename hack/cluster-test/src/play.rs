@@ -1,16 +1,20 @@
 //! The steps, each of which begins where the one before ended.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
+
+use parts::Stopwatch;
 
 use crate::{
     failure::Failure,
     images::{self, Images},
     lattice::Lattice,
-    operator::{self, Pod},
+    operator::{self, Acting, Pod},
     site::{NAMESPACE, PATIENCE, SYSTEM, Site, eventually},
 };
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/trellis");
+/// How many operators the chart runs.
+const REPLICAS: usize = 2;
 const APPLICATION: &str = "application.core.oam.dev/hello-world";
 /// Everything that the chart makes carries it.
 const RELEASE: &str = "app.kubernetes.io/instance=trellis";
@@ -23,13 +27,22 @@ pub(crate) struct Play {
     trellis: PathBuf,
     images: Option<Images>,
     lattice: Option<Lattice>,
+    /// The cluster's objects before anything was installed.
+    before: BTreeSet<String>,
     /// What a step wants to be read, after its line.
     notes: Vec<String>,
 }
 
 impl Play {
     pub(crate) fn new(site: Site, trellis: PathBuf) -> Self {
-        Self { site, trellis, images: None, lattice: None, notes: Vec::new() }
+        Self {
+            site,
+            trellis,
+            images: None,
+            lattice: None,
+            before: BTreeSet::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// Prints what the last step found worth reading.
@@ -49,6 +62,15 @@ impl Play {
     pub(crate) fn install(&mut self) -> Result<(), Failure> {
         // Services come first, because only then their addresses are known.
         self.site.apply(include_str!("../manifests/namespaces.yaml"))?;
+        self.site.kubectl(&[
+            "wait",
+            "--for=create",
+            "-n",
+            SYSTEM,
+            "serviceaccount/default",
+            "configmap/kube-root-ca.crt",
+        ])?;
+        self.before = self.objects()?;
         let nats = self.site.address("nats")?;
         let (repository, tag) = split(&self.images()?.operator);
         let values = [
@@ -62,7 +84,7 @@ impl Play {
         self.site.helm(&command.into_iter().chain(values).collect::<Vec<_>>())?;
         self.site.rolled_out(SYSTEM, "trellis")?;
         let ready = operator::pods(&self.site)?.iter().filter(|pod| pod.ready).count();
-        if ready == 2 { Ok(()) } else { Err(Failure::Wrong(format!("{ready} Pods are ready"))) }
+        if ready == REPLICAS { Ok(()) } else { Err(Failure::Wrong(format!("{ready} are ready"))) }
     }
 
     pub(crate) fn start_lattice(&mut self) -> Result<(), Failure> {
@@ -83,9 +105,12 @@ impl Play {
 
     pub(crate) fn deploy(&mut self) -> Result<(), Failure> {
         self.greet("hello")?;
-        let sent = self.lattice()?.commands()?;
-        self.notes.push(format!("  commands: {}", sent.join(", ")));
-        Ok(())
+        // Each once a host, or once: two operators that act would send them twice.
+        let expected = [
+            ["component.scale", "component.scale", "config.put", "config.put"].as_slice(),
+            &["link.put", "provider.start", "provider.start"],
+        ];
+        self.sent("it was deployed", &expected.concat())
     }
 
     pub(crate) fn show(&mut self) -> Result<(), Failure> {
@@ -107,19 +132,24 @@ impl Play {
         let before = operator::pods(&self.site)?;
         self.site.kubectl(&["rollout", "restart", "deployment/trellis", "-n", SYSTEM])?;
         self.site.rolled_out(SYSTEM, "trellis")?;
-        self.hands_over("good morning", |pod| before.iter().all(|old| old.name != pod.name))
+        self.hands_over("good morning", |now| before.iter().all(|old| old.name != now.pod.name))
     }
 
     pub(crate) fn kill(&mut self) -> Result<(), Failure> {
-        let acting = operator::acting(&self.site)?;
-        acting.kill(&self.site)?;
+        let killed = operator::acting(&self.site, |_| true)?;
+        killed.pod.kill(&self.site)?;
+        let watch = Stopwatch::start();
+        let next = operator::acting(&self.site, |now| now.identity != killed.identity)?;
+        let seconds = watch.elapsed().as_secs_f64();
+        self.notes.push(format!("  {} took over after {seconds:.1} s", next.pod.name));
         eventually("the Pod that was killed ran again", || {
             let pods = operator::pods(&self.site).map_err(|error| parts::chain(&error))?;
-            let again = |pod: &Pod| pod.name != acting.name || pod.restarts > acting.restarts;
-            let whole = pods.len() == 2 && pods.iter().all(|pod| pod.ready && again(pod));
+            let Pod { name, restarts, .. } = &killed.pod;
+            let again = |pod: &Pod| pod.name != *name || pod.restarts > *restarts;
+            let whole = pods.len() == REPLICAS && pods.iter().all(|pod| pod.ready && again(pod));
             whole.then_some(()).ok_or_else(|| "it doesn't yet".to_owned())
         })?;
-        self.hands_over("good day", |_| true)
+        self.hands_over("good day", |now| now.identity == next.identity)
     }
 
     pub(crate) fn upgrade(&mut self) -> Result<(), Failure> {
@@ -128,7 +158,7 @@ impl Play {
         let values = ["--set", "startDeadline=15s", "--set", "podLabels.upgraded=once"];
         self.site.helm(&[&command[..], &values].concat())?;
         self.site.rolled_out(SYSTEM, "trellis")?;
-        self.hands_over("good evening", |pod| before.iter().all(|old| old.name != pod.name))
+        self.hands_over("good evening", |now| before.iter().all(|old| old.name != now.pod.name))
     }
 
     pub(crate) fn keep(&mut self) -> Result<(), Failure> {
@@ -143,15 +173,18 @@ impl Play {
             Err(other) => return Err(other),
             Ok(_) => return Err(Failure::Wrong("nothing refused it".to_owned())),
         }
-        self.quiet("uninstalling was refused")?;
+        self.sent("uninstalling was refused", &[])?;
         self.site.rolled_out(SYSTEM, "trellis")
     }
 
     pub(crate) fn delete(&mut self) -> Result<(), Failure> {
         let timeout = format!("--timeout={}s", PATIENCE.as_secs());
         self.site.kubectl(&["delete", "-n", NAMESPACE, APPLICATION, &timeout])?;
-        let sent = self.lattice()?.commands()?;
-        self.notes.push(format!("  commands: {}", sent.join(", ")));
+        let expected = [
+            ["component.scale", "component.scale", "config.del", "config.del"].as_slice(),
+            &["link.del", "provider.stop", "provider.stop"],
+        ];
+        self.sent("it was deleted", &expected.concat())?;
         let left = self.lattice()?.things()?;
         if left.is_empty() { Ok(()) } else { Err(Failure::Wrong(left.join("; "))) }
     }
@@ -160,13 +193,11 @@ impl Play {
         let timeout = format!("{}s", PATIENCE.as_secs());
         let command = ["uninstall", "trellis", "--namespace", SYSTEM, "--wait"];
         self.site.helm(&[&command[..], &["--timeout", &timeout]].concat())?;
-        let kinds = "pods,deployments,replicasets,services,serviceaccounts,secrets,\
-                     roles,rolebindings,clusterroles,clusterrolebindings,poddisruptionbudgets,\
-                     validatingadmissionpolicies,lattices";
-        let left = ["get", kinds, "-A", "-l", RELEASE, "-o=name"];
-        eventually("everything of the chart was gone", || {
-            let left = self.site.kubectl(&left).map_err(|error| parts::chain(&error))?;
-            if left.is_empty() { Ok(()) } else { Err(left) }
+        let before = self.before.clone();
+        eventually("everything of the release was gone", || {
+            let now = self.objects().map_err(|error| parts::chain(&error))?;
+            let left: Vec<_> = now.difference(&before).map(String::as_str).collect();
+            if left.is_empty() { Ok(()) } else { Err(format!("left is {}", left.join(" "))) }
         })?;
         // Kept, as the chart says, because deleting them would delete all Applications.
         let kept: Vec<_> = ["get", "crds", "-o=name"].iter().chain(&CRDS).copied().collect();
@@ -179,29 +210,23 @@ impl Play {
         Ok(())
     }
 
-    /// Nothing was sent while one Pod handed over to another, which `is_new`; and that one acts.
-    fn hands_over(&mut self, greeting: &str, is_new: impl Fn(&Pod) -> bool) -> Result<(), Failure> {
-        let pod = eventually("a new Pod held the Lease", || {
-            let pod = operator::acting(&self.site).map_err(|error| parts::chain(&error))?;
-            if is_new(&pod) { Ok(pod) } else { Err(format!("{} holds it", pod.name)) }
-        })?;
-        self.quiet("the Pods changed")?;
+    /// Nothing was sent while one Pod handed over `to` another, and that one acts.
+    fn hands_over(&mut self, greeting: &str, to: impl Fn(&Acting) -> bool) -> Result<(), Failure> {
+        let pod = operator::acting(&self.site, to)?.pod;
+        self.sent("the Pods changed", &[])?;
         self.greet(greeting)?;
-        let mut sent = self.lattice()?.commands()?;
-        sent.dedup();
-        if sent.is_empty() || sent.iter().any(|verb| verb != "config.put") {
-            let (pod, sent) = (pod.name, sent.join(", "));
-            return Err(Failure::Wrong(format!("for another greeting, {pod} sent [{sent}]")));
-        }
-        Ok(())
+        self.sent(&format!("{} gave it another greeting", pod.name), &["config.put"])
     }
 
-    fn quiet(&mut self, while_: &str) -> Result<(), Failure> {
-        let sent = self.lattice()?.commands()?;
-        if sent.is_empty() {
+    /// Exactly these commands were sent since this was last asked, in whatever order.
+    fn sent(&mut self, while_: &str, expected: &[&str]) -> Result<(), Failure> {
+        let mut sent = self.lattice()?.commands()?;
+        sent.sort();
+        if sent == expected {
             return Ok(());
         }
-        Err(Failure::Wrong(format!("while {while_}, these were sent: {}", sent.join(", "))))
+        let (sent, expected) = (sent.join(", "), expected.join(", "));
+        Err(Failure::Wrong(format!("while {while_}, [{sent}] was sent instead of [{expected}]")))
     }
 
     /// Gives the Application its greeting, and waits until all hosts say it.
@@ -219,6 +244,29 @@ impl Play {
             if said > 10 { Ok(()) } else { Err(format!("it answers {answer:?}")) }
         })?;
         self.site.wait(&["-n", NAMESPACE, APPLICATION, "--for=jsonpath={.status.status}=running"])
+    }
+
+    /// The names of everything in the operator's namespace, and of what is the whole cluster's and
+    /// has to do with Trellis; but not its CRDs, which have a rule of their own, with the API that
+    /// they make, nor the Lease, which operators leave for those who come after them.
+    fn objects(&self) -> Result<BTreeSet<String>, Failure> {
+        let kinds = |namespaced: &str| {
+            let kinds = ["api-resources", "--verbs=list", "-o=name", namespaced];
+            let kinds = self.site.kubectl(&kinds)?;
+            // What happened is no object that is left.
+            let kinds = kinds.lines().filter(|kind| !kind.starts_with("events"));
+            Ok::<_, Failure>(kinds.collect::<Vec<_>>().join(","))
+        };
+        let inside = ["get", &kinds("--namespaced=true")?, "-n", SYSTEM, "-o=name"];
+        let inside = self.site.kubectl(&inside)?;
+        let outside = ["get", &kinds("--namespaced=false")?, "-o=name"];
+        let outside = self.site.kubectl(&outside)?;
+        let outside =
+            outside.lines().filter(|name| name.contains("trellis") || name.contains("oam.dev"));
+        let stays = ["customresourcedefinition", "apiservice", "lease.coordination.k8s.io/trellis"];
+        let objects = inside.lines().chain(outside);
+        let objects = objects.filter(|name| !stays.iter().any(|kind| name.starts_with(kind)));
+        Ok(objects.map(str::to_owned).collect())
     }
 
     fn images(&self) -> Result<&Images, Failure> {

@@ -53,7 +53,7 @@ fn obstacle() -> Option<String> {
         return Some("a node needs to be started by root".to_owned());
     }
     let mut unshare = std::process::Command::new("unshare");
-    unshare.args(UNSHARE).args(["mount", "-t", "tmpfs", "node", "/mnt"]);
+    unshare.args(UNSHARE).args(["mount", "-t", "tmpfs", "node"]).arg(env::temp_dir());
     toolchain::run(&mut unshare)
         .err()
         .map(|error| format!("this machine gives out no namespaces: {}", crate::chain(&error)))
