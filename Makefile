@@ -4,10 +4,10 @@ CARGO  ?= cargo
 target := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check image generate bench clean
+.PHONY: help demo test cluster-test check image generate bench clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Run an Application on a real wasmCloud host, from a real Kubernetes API, until Ctrl-C
 	@$(CARGO) build --workspace --bins
@@ -17,6 +17,10 @@ test: ## Get the real parts, then run all tests
 	@$(CARGO) build --workspace --all-targets
 	@$(target)/debug/parts prepare
 	@$(CARGO) test --workspace
+
+cluster-test: ## Take Trellis from helm install to helm uninstall, on a Kubernetes node of its own
+	@$(CARGO) build --workspace --bins
+	@$(target)/debug/cluster-test $(target)/debug/trellis
 
 check: ## Formatting, lints, docs, generated files, one crypto provider
 	@$(CARGO) fmt --all --check

@@ -10,17 +10,17 @@ const PROBE_EVERY: Duration = Duration::from_millis(20);
 
 /// Measures from when it was made.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stopwatch(Instant);
+pub struct Stopwatch(Instant);
 
 impl Stopwatch {
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "waiting for real processes needs the real time")]
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self(Instant::now())
     }
 
     #[must_use]
-    pub(crate) fn elapsed(&self) -> Duration {
+    pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
 }

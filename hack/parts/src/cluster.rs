@@ -1,9 +1,9 @@
-//! A Kubernetes API without nodes: `etcd`, `kube-apiserver`, and what of the controller manager
-//! makes deletion real.
+//! A Kubernetes API: `etcd`, `kube-apiserver`, and of the controller manager what makes deletion
+//! real, or all that a [`Node`](crate::Node) needs.
 
 use std::{
     io,
-    net::TcpListener,
+    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,6 +17,9 @@ use crate::{
 
 /// An idle machine takes 3 s.
 const START: Duration = Duration::from_mins(1);
+/// Where Services are, and the first of them, which is the API.
+const SERVICES: &str = "10.96.0.0/16";
+const SERVICE: &str = "10.96.0.1";
 /// Ports are free when they are picked and may be taken a moment later.
 const TRIES: usize = 3;
 
@@ -45,6 +48,9 @@ pub struct ClusterOptions {
     pub controllers: bool,
     /// One line of JSON for every request, at [`Cluster::audit_log_path`].
     pub audit: bool,
+    /// The address of the node that will run Pods, at which they find the API. All controllers
+    /// that Pods and Services need run as well.
+    pub node: Option<Ipv4Addr>,
 }
 
 /// A running cluster, whose caller may do everything. RBAC holds for everybody else.
@@ -72,11 +78,13 @@ struct Files {
 }
 
 impl Files {
-    fn write(scratch: &Scratch) -> Result<Self, Error> {
+    fn write(scratch: &Scratch, node: Option<Ipv4Addr>) -> Result<Self, Error> {
+        let node = node.map(|address| address.to_string());
+        let names: Vec<_> = node.iter().flat_map(|node| [node, SERVICE]).collect();
         let authority = Authority::new(scratch)?;
         let (token_key, token_public_key) = pki::key_pair(scratch, "service-accounts")?;
         Ok(Self {
-            server: authority.server(scratch, "apiserver")?,
+            server: authority.server(scratch, "apiserver", &names)?,
             admin: authority.client(scratch, "admin", "system:masters")?,
             token_key,
             token_public_key,
@@ -103,7 +111,7 @@ impl Cluster {
 
     fn try_start(options: ClusterOptions) -> Result<Self, Error> {
         let scratch = Scratch::new("cluster")?;
-        let files = Files::write(&scratch)?;
+        let files = Files::write(&scratch, options.node)?;
         let [port, clients, peers] = free_ports()?;
         let etcd = start_etcd(&scratch, clients, peers)?;
         let audit_log = scratch.path().join("audit.log");
@@ -112,7 +120,14 @@ impl Cluster {
             if options.audit {
                 program = program.args(audit(&scratch, &audit_log)?);
             }
-            if !options.controllers {
+            program = match options.node {
+                Some(node) => program.args(serve_node(node)),
+                // A loopback address cannot be advertised, and there are no nodes to read it.
+                None => {
+                    program.args(["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none"])
+                }
+            };
+            if !options.controllers && options.node.is_none() {
                 // Nobody makes the default service accounts that it would insist on.
                 program = program.arg("--disable-admission-plugins=ServiceAccount");
             }
@@ -131,13 +146,23 @@ impl Cluster {
         })?;
         let mut cluster =
             Self { controllers: None, apiserver, etcd, kubectl, audit_log, url, scratch };
-        if options.controllers {
-            cluster.start_controllers(&files)?;
+        if options.controllers || options.node.is_some() {
+            cluster.start_controllers(&files, options.node.is_some())?;
         }
         Ok(cluster)
     }
 
-    fn start_controllers(&mut self, files: &Files) -> Result<(), Error> {
+    fn start_controllers(&mut self, files: &Files, node: bool) -> Result<(), Error> {
+        let controllers = if node {
+            // It would want to know which addresses Pods have, which the node settles alone.
+            "*,-node-ipam-controller"
+        } else {
+            // Those that finish deletions and make what every namespace has.
+            concat!(
+                "namespace-controller,garbage-collector-controller,",
+                "serviceaccount-controller,root-ca-certificate-publisher-controller",
+            )
+        };
         let program = Program::new("kube-controller-manager", programs::kube_controller_manager()?)
             .arg("--kubeconfig")
             .arg(self.kubectl.kubeconfig())
@@ -146,12 +171,7 @@ impl Cluster {
             .arg("--service-account-private-key-file")
             .arg(&files.token_key)
             // It has nothing to serve, and nobody to share its work with.
-            .args(["--secure-port=0", "--leader-elect=false"])
-            // Those that finish deletions and make what every namespace has.
-            .arg(concat!(
-                "--controllers=namespace-controller,garbage-collector-controller,",
-                "serviceaccount-controller,root-ca-certificate-publisher-controller",
-            ));
+            .args(["--secure-port=0", "--leader-elect=false", "--controllers", controllers]);
         let log = self.scratch.path().join("controller-manager.log");
         let controllers = self.controllers.insert(Process::spawn(&program, &log)?);
         let kubectl = &self.kubectl;
@@ -230,10 +250,8 @@ fn apiserver(scratch: &Scratch, files: &Files, port: u16, etcd: u16) -> Result<P
     let program = Program::new("kube-apiserver", programs::kube_apiserver()?)
         .arg(format!("--etcd-servers=http://127.0.0.1:{etcd}"))
         .arg(format!("--secure-port={port}"))
-        .args(["--bind-address=127.0.0.1", "--authorization-mode=RBAC"])
-        // A loopback address cannot be advertised, and there are no nodes to read it.
-        .arg("--endpoint-reconciler-type=none")
-        .arg("--service-cluster-ip-range=10.96.0.0/16")
+        .arg("--authorization-mode=RBAC")
+        .arg(format!("--service-cluster-ip-range={SERVICES}"))
         .arg("--service-account-issuer=https://kubernetes.default.svc")
         // What is not given here it would write to a folder of the system.
         .arg("--cert-dir")
@@ -246,6 +264,16 @@ fn apiserver(scratch: &Scratch, files: &Files, port: u16, etcd: u16) -> Result<P
         ("--service-account-signing-key-file", &files.token_key),
     ];
     Ok(options.into_iter().fold(program, |program, (option, file)| program.arg(option).arg(file)))
+}
+
+/// Options that let Pods on the node at `address` reach the API, and the API its Pods.
+fn serve_node(address: Ipv4Addr) -> [String; 4] {
+    [
+        "--bind-address=0.0.0.0".to_owned(),
+        format!("--advertise-address={address}"),
+        "--kubelet-preferred-address-types=InternalIP".to_owned(),
+        "--allow-privileged".to_owned(),
+    ]
 }
 
 /// Options that log every request once, without its body, when it has been answered.

@@ -40,13 +40,14 @@ pub enum Error {
 /// A program, and the package that has it.
 #[derive(Clone, Copy, Debug)]
 pub struct Packaged {
-    /// The name of a program, or with a slash the path of any file from the root on.
     pub program: &'static str,
     pub package: &'static str,
 }
 
-/// Where programs are in a package; not everybody's `PATH` has those of the administrator.
-const PROGRAM_FOLDERS: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
+/// Where programs are in a package; not everybody's `PATH` has those of the administrator, and
+/// nobody's the network plugins, whose names are others' as well: these come last.
+const PROGRAM_FOLDERS: [&str; 6] =
+    ["usr/bin", "usr/sbin", "bin", "sbin", "usr/lib/cni", "opt/cni/bin"];
 
 /// Programs of the machine, and those that were unpacked for want of them.
 #[derive(Clone, Debug)]
@@ -98,17 +99,12 @@ impl Programs {
 }
 
 fn on_machine(program: &str) -> Option<PathBuf> {
-    let on_path = if program.contains('/') { None } else { toolchain::find(program) };
-    on_path.or_else(|| below(Path::new("/"), program))
+    toolchain::find(program).or_else(|| below(Path::new("/"), program))
 }
 
 fn below(root: &Path, program: &str) -> Option<PathBuf> {
-    let paths: Vec<_> = if program.contains('/') {
-        vec![root.join(program)]
-    } else {
-        PROGRAM_FOLDERS.iter().map(|folder| root.join(folder).join(program)).collect()
-    };
-    paths.into_iter().find(|path| path.is_file())
+    let mut paths = PROGRAM_FOLDERS.iter().map(|folder| root.join(folder).join(program));
+    paths.find(|path| path.is_file())
 }
 
 /// `usr/lib/x86_64-linux-gnu` and its like, below `root`.

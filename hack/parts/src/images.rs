@@ -21,7 +21,7 @@ use std::{
 
 use crate::{programs, toolchain};
 
-pub use layout::{Compression, Layout};
+pub use layout::{Compression, Layout, component};
 pub use root::{Entry, Root};
 
 #[derive(Debug, thiserror::Error)]

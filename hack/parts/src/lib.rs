@@ -26,6 +26,7 @@ pub mod images;
 mod kubectl;
 mod nats;
 mod network;
+pub mod node;
 mod oci;
 mod pki;
 mod process;
@@ -36,7 +37,7 @@ mod scratch;
 pub mod toolchain;
 mod watchdog;
 
-pub use clock::poll;
+pub use clock::{Stopwatch, poll};
 pub use cluster::{Cluster, ClusterOptions, Error as ClusterError, free_ports};
 pub use host::{Error as HostError, Feature, Host, HostOptions};
 pub use kubectl::{Error as KubectlError, Kubectl};
@@ -44,6 +45,7 @@ pub use nats::{
     Auth, Client as NatsClient, Error as NatsError, Nats, NatsOptions, User as NatsUser,
 };
 pub use network::{Door, Error as NetworkError, Network};
+pub use node::{Error as NodeError, Node};
 pub use pki::{Error as PkiError, Identity};
 pub use process::{Error as ProcessError, Process, Program};
 pub use programs::prepare;

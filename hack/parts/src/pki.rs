@@ -43,10 +43,15 @@ impl Authority {
         Ok(Self { issuer, certificate })
     }
 
-    /// For a server on the loopback interface, under its address and its name.
-    pub(crate) fn server(&self, scratch: &Scratch, name: &str) -> Result<Identity, Error> {
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let params = CertificateParams::new(names)?;
+    /// For a server on the loopback interface, under its address and its name, and under `others`.
+    pub(crate) fn server(
+        &self,
+        scratch: &Scratch,
+        name: &str,
+        others: &[&str],
+    ) -> Result<Identity, Error> {
+        let names = ["localhost", "127.0.0.1"].iter().chain(others).map(ToString::to_string);
+        let params = CertificateParams::new(names.collect::<Vec<_>>())?;
         self.sign(scratch, name, params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 

@@ -136,6 +136,17 @@ impl Process {
         let failed = |source| Error::Spawn { name: program.name.clone(), source };
         let out = File::options().create(true).append(true).open(log).map_err(failed)?;
         let err = out.try_clone().map_err(failed)?;
+        Self::spawn_into(program, log, out.into(), err.into())
+    }
+
+    /// Starts `program` with no standard input; it prints where we print.
+    pub fn spawn_attached(program: &Program) -> Result<Self, Error> {
+        let nothing = Path::new("/dev/null");
+        Self::spawn_into(program, nothing, Stdio::inherit(), Stdio::inherit())
+    }
+
+    fn spawn_into(program: &Program, log: &Path, out: Stdio, err: Stdio) -> Result<Self, Error> {
+        let failed = |source| Error::Spawn { name: program.name.clone(), source };
         let mut command = Command::new("sh");
         command
             .args(["-c", r#"read -r go || exit 0; exec "$@" </dev/null"#, "parts-gate"])
@@ -228,6 +239,13 @@ impl Process {
     /// Waits until the program ends by itself, `None` if it still runs after `limit`.
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         clock::poll(limit, || self.status())
+    }
+
+    /// Waits until the program ends by itself, however long that takes; the rest of its group is
+    /// killed then.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
+        self.reap();
+        self.kill()
     }
 
     /// Stops the whole group from running until [`Process::resume`]: a peer that hangs.

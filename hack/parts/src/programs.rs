@@ -61,6 +61,31 @@ pub fn kube_controller_manager() -> Result<PathBuf, Error> {
     go::KUBE_CONTROLLER_MANAGER.build()
 }
 
+pub fn kube_scheduler() -> Result<PathBuf, Error> {
+    go::KUBE_SCHEDULER.build()
+}
+
+pub fn kube_proxy() -> Result<PathBuf, Error> {
+    go::KUBE_PROXY.build()
+}
+
+pub fn kubelet() -> Result<PathBuf, Error> {
+    go::KUBELET.build()
+}
+
+/// What a node sets up its network and runs containers with.
+pub fn node_tools() -> Result<debian::Programs, Error> {
+    const TOOLS: [Packaged; 6] = [
+        Packaged { program: "containerd", package: "containerd" },
+        Packaged { program: "containerd-shim-runc-v2", package: "containerd" },
+        Packaged { program: "runc", package: "runc" },
+        Packaged { program: "host-local", package: "containernetworking-plugins" },
+        Packaged { program: "nft", package: "nftables" },
+        Packaged { program: "ip", package: "iproute2" },
+    ];
+    Ok(debian::Programs::find("node-tools", &TOOLS)?)
+}
+
 pub fn nats_server() -> Result<PathBuf, Error> {
     match env::var_os(NATS).map(PathBuf::from) {
         Some(path) if path.is_file() => Ok(path),
@@ -138,6 +163,24 @@ pub fn prepare() -> Result<(), Error> {
         let rust = rust.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         go.and(rust)
     })
+}
+
+/// Builds and fetches everything that a [`Node`](crate::Node) consists of.
+pub fn prepare_node() -> Result<(), Error> {
+    let programs = [
+        etcd,
+        kube_apiserver,
+        kube_controller_manager,
+        kube_scheduler,
+        kubelet,
+        kube_proxy,
+        kubectl,
+        registry,
+        crane,
+        pause,
+    ];
+    node_tools()?;
+    programs.iter().try_for_each(|program| program().map(drop))
 }
 
 /// `name` in the folder that `variable` names. `None` when it is not set or has no such program.

@@ -1,20 +1,19 @@
-//! An OCI registry on the loopback interface, over plain HTTP.
+//! An OCI registry, over plain HTTP.
 
-use std::{io, time::Duration};
+use std::{io, net::Ipv4Addr, time::Duration};
 
 use serde_json::json;
 
 use crate::{
     Process, Program, Scratch, http,
     images::{self, Compression, Image},
-    oci::{self, CONFIG, MANIFEST},
+    oci::{self, COMPONENT, CONFIG, MANIFEST},
     process, programs,
 };
 
 const START: Duration = Duration::from_secs(20);
 
-/// The types of layer under which hosts look for what they run.
-const COMPONENT: &str = "application/wasm";
+/// The type of layer under which hosts look for a provider.
 const PROVIDER: &str = "application/vnd.wasmcloud.provider.archive.layer.v1+par";
 
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +62,13 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Starts a registry on a free port and waits until it listens.
+    /// Starts a registry on a free port of the loopback interface and waits until it listens.
     pub fn start() -> Result<Self, Error> {
+        Self::start_at(Ipv4Addr::LOCALHOST)
+    }
+
+    /// As [`Registry::start`], where others than this machine can reach it.
+    pub(crate) fn start_at(address: Ipv4Addr) -> Result<Self, Error> {
         let scratch = Scratch::new("registry")?;
         let config = scratch.write(
             "registry.yaml",
@@ -73,7 +77,7 @@ impl Registry {
                 "log": { "formatter": "text", "accesslog": { "disabled": true } },
                 "storage": { "filesystem": { "rootdirectory": scratch.folder("images")? } },
                 // 0 lets the server choose.
-                "http": { "addr": "127.0.0.1:0" },
+                "http": { "addr": format!("{address}:0") },
             })
             .to_string(),
         )?;
@@ -92,7 +96,7 @@ impl Registry {
         Ok(Self { process, authority, _scratch: scratch })
     }
 
-    /// `127.0.0.1:PORT`, as hosts want to be told which registries may be insecure.
+    /// `ADDRESS:PORT`, as hosts want to be told which registries may be insecure.
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.authority

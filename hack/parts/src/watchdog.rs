@@ -26,6 +26,8 @@ pub(crate) enum Charge<'a> {
     /// The id of a process group.
     Group(u32),
     Folder(&'a Path),
+    /// A folder in which the kernel shows a control group; those below it go as well.
+    Cgroup(&'a Path),
 }
 
 /// Has `charge` cleaned up if this process ends before [`release`].
@@ -42,6 +44,7 @@ fn tell(verb: char, charge: Charge<'_>) -> io::Result<()> {
     let line = match charge {
         Charge::Group(id) => format!("{verb}group {id}\n"),
         Charge::Folder(path) => format!("{verb}folder {}\n", path.display()),
+        Charge::Cgroup(path) => format!("{verb}cgroup {}\n", path.display()),
     };
     let mut watchdog = WATCHDOG.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let pipe = match watchdog.take() {

@@ -3,12 +3,18 @@
 
 use std::{env, io::Write, process, sync::Mutex, thread};
 
-use parts::{Host, HostOptions, Nats, NatsOptions, Process, Program, Scratch};
+use parts::{
+    Host, HostOptions, Nats, NatsOptions, Process, Program, Scratch,
+    node::{self, Entered},
+};
 
 /// Never dropped, as statics are not.
 static HELD: Mutex<Vec<(Host, Nats, Process, Scratch)>> = Mutex::new(Vec::new());
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if env::args().nth(1).as_deref() == Some("namespaces") {
+        return stay_in_namespaces();
+    }
     let nats = Nats::start(NatsOptions::default())?;
     let host = Host::start(&nats, &HostOptions::default())?;
     // One that starts others, and doesn't listen to SIGTERM.
@@ -33,4 +39,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             thread::park();
         },
     }
+}
+
+/// Says that it is in namespaces of its own, or why it can't be.
+fn stay_in_namespaces() -> Result<(), Box<dyn std::error::Error>> {
+    match node::enter(|| Ok(()))? {
+        Entered::Impossible(reason) => println!("impossible: {reason}"),
+        Entered::Outside(_) => {}
+        Entered::Inside => {
+            println!("inside");
+            std::io::stdout().flush()?;
+            loop {
+                thread::park();
+            }
+        }
+    }
+    Ok(())
 }

@@ -1,29 +1,63 @@
 //! `cargo run -p parts -- prepare` builds what tests and the demo need, ahead of them;
 //! `… image TRELLIS FOLDER REGISTRY TAG` makes the operator's image in `FOLDER`, and pushes it
-//! unless `REGISTRY` is empty.
+//! unless `REGISTRY` is empty; `… node COMMAND…` runs a command with a whole Kubernetes node.
 
-use std::{env, error::Error, fs, io, path::Path, process::ExitCode};
+use std::{
+    env,
+    error::Error,
+    fs, io,
+    path::Path,
+    process::{Command, ExitCode},
+};
 
-use parts::images::{self, Compression};
+use parts::{
+    Node,
+    images::{self, Compression},
+    node::{self, Entered},
+};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
-        ["prepare"] => parts::prepare().map_err(Into::into),
+        ["prepare"] => parts::prepare().map(|()| ExitCode::SUCCESS).map_err(Into::into),
         ["image", trellis, folder, registry, tag] => {
             make_image(Path::new(trellis), Path::new(folder), registry, tag)
+                .map(|()| ExitCode::SUCCESS)
         }
+        ["node", program, ref arguments @ ..] => with_node(program, arguments),
         _ => {
-            eprintln!("usage: parts prepare | parts image TRELLIS FOLDER REGISTRY TAG");
+            eprintln!(
+                "usage: parts prepare | parts image TRELLIS FOLDER REGISTRY TAG | \
+                 parts node COMMAND…"
+            );
             return ExitCode::from(2);
         }
     };
-    if let Err(error) = outcome {
+    outcome.unwrap_or_else(|error| {
         eprintln!("parts: {}", parts::chain(&*error));
-        return ExitCode::FAILURE;
-    }
-    ExitCode::SUCCESS
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs a command where the node is, so that it reaches Services and Pods, with its `KUBECONFIG`
+/// and `REGISTRY`, where Pods' images come from.
+fn with_node(program: &str, arguments: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
+    let status = match node::enter(node::prepare)? {
+        Entered::Impossible(reason) => return Err(reason.into()),
+        Entered::Outside(status) => status,
+        Entered::Inside => {
+            let node = Node::start()?;
+            Command::new(program)
+                .args(arguments)
+                .env("KUBECONFIG", node.cluster().kubeconfig())
+                .env("KUBECACHEDIR", node.cluster().kubeconfig().with_file_name("kubectl-cache"))
+                .env("REGISTRY", node.registry().authority())
+                .status()?
+        }
+    };
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// Without a `tag` the image has that of its version.

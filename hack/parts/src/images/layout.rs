@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Error, Image, PATH, USER};
 use crate::{
-    oci::{self, CONFIG, INDEX, MANIFEST},
+    oci::{self, COMPONENT, CONFIG, INDEX, MANIFEST},
     programs, toolchain,
 };
 
@@ -44,6 +44,21 @@ impl Layout {
         toolchain::run(crane.arg("push").arg(&self.folder).arg(reference))?;
         Ok(())
     }
+}
+
+/// Writes a wasmCloud component into `folder`, which must not be there yet.
+pub fn component(folder: &Path, wasm: &[u8]) -> Result<Layout, Error> {
+    let blobs = Blobs::new(folder)?;
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": blobs.put(CONFIG, b"{}")?,
+        "layers": [blobs.put(COMPONENT, wasm)?],
+    });
+    let image = blobs.put(MANIFEST, manifest.to_string().as_bytes())?;
+    let digest = blobs.finish(&image)?;
+    let (folder, size) = (folder.to_owned(), wasm.len());
+    Ok(Layout { folder, digest, transferred: size, unpacked: size })
 }
 
 impl Image {
@@ -80,14 +95,7 @@ impl Image {
             "io.containerd.image.name": name,
             "org.opencontainers.image.ref.name": name,
         });
-        let digest = image["digest"].as_str().unwrap_or_default().to_owned();
-
-        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [image] });
-        let version = json!({ "imageLayoutVersion": "1.0.0" });
-        for (name, contents) in [("index.json", index), ("oci-layout", version)] {
-            let file = folder.join(name);
-            fs::write(&file, contents.to_string()).map_err(Error::at(&file))?;
-        }
+        let digest = blobs.finish(&image)?;
         Ok(Layout { folder: folder.to_owned(), digest, transferred: layer.len(), unpacked })
     }
 
@@ -121,22 +129,36 @@ fn gzip(archive: &[u8]) -> io::Result<Vec<u8>> {
     gzip.finish()
 }
 
-/// The files of a layout, named by their digests.
+/// A layout's folder, which is filled with files that are named by their digests.
 struct Blobs(PathBuf);
+
+const BLOBS: &str = "blobs/sha256";
 
 impl Blobs {
     fn new(layout: &Path) -> Result<Self, Error> {
-        let folder = layout.join("blobs/sha256");
+        let folder = layout.join(BLOBS);
         fs::create_dir_all(&folder).map_err(Error::at(&folder))?;
-        Ok(Self(folder))
+        Ok(Self(layout.to_owned()))
     }
 
     /// Keeps `bytes`; what to say of them in a manifest.
     fn put(&self, media_type: &str, bytes: &[u8]) -> Result<Value, Error> {
         let descriptor = oci::descriptor(media_type, bytes);
         let name = descriptor["digest"].as_str().unwrap_or_default();
-        let blob = self.0.join(name.trim_start_matches("sha256:"));
+        let blob = self.0.join(BLOBS).join(name.trim_start_matches("sha256:"));
         fs::write(&blob, bytes).map_err(Error::at(&blob))?;
         Ok(descriptor)
+    }
+
+    /// Writes what leads to the manifest that is described by `image`; its digest.
+    fn finish(&self, image: &Value) -> Result<String, Error> {
+        let digest = image["digest"].as_str().unwrap_or_default().to_owned();
+        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [image] });
+        let version = json!({ "imageLayoutVersion": "1.0.0" });
+        for (name, contents) in [("index.json", index), ("oci-layout", version)] {
+            let file = self.0.join(name);
+            fs::write(&file, contents.to_string()).map_err(Error::at(&file))?;
+        }
+        Ok(digest)
     }
 }

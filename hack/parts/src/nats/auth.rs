@@ -118,7 +118,7 @@ impl Auth {
 
 fn encrypt(scratch: &Scratch, verify_clients: bool) -> Result<(Value, Authority), Error> {
     let authority = Authority::new(scratch)?;
-    let server = authority.server(scratch, "server")?;
+    let server = authority.server(scratch, "server", &[])?;
     let config = json!({ "tls": {
         "cert_file": server.certificate,
         "key_file": server.key,

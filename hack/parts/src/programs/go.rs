@@ -34,6 +34,24 @@ pub(super) const KUBE_CONTROLLER_MANAGER: GoProgram = GoProgram {
     package: "k8s.io/kubernetes/cmd/kube-controller-manager",
     about: "2 minutes",
 };
+pub(super) const KUBE_SCHEDULER: GoProgram = GoProgram {
+    name: "kube-scheduler",
+    module: "kube",
+    package: "k8s.io/kubernetes/cmd/kube-scheduler",
+    about: "30 seconds",
+};
+pub(super) const KUBE_PROXY: GoProgram = GoProgram {
+    name: "kube-proxy",
+    module: "kube",
+    package: "k8s.io/kubernetes/cmd/kube-proxy",
+    about: "20 seconds",
+};
+pub(super) const KUBELET: GoProgram = GoProgram {
+    name: "kubelet",
+    module: "kube",
+    package: "k8s.io/kubernetes/cmd/kubelet",
+    about: "1 minute",
+};
 pub(super) const KUBECTL: GoProgram = GoProgram {
     name: "kubectl",
     module: "kube",

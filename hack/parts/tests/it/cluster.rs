@@ -4,7 +4,8 @@ use parts::{Cluster, ClusterOptions};
 
 #[test]
 fn a_cluster_deletes_namespaces_and_logs_what_it_was_asked() {
-    let cluster = Cluster::start(ClusterOptions { controllers: true, audit: true }).unwrap();
+    let cluster =
+        Cluster::start(ClusterOptions { controllers: true, audit: true, node: None }).unwrap();
     cluster.kubectl(&["create", "namespace", "passing"], None).unwrap();
 
     cluster.kubectl(&["delete", "namespace", "passing", "--timeout=30s"], None).unwrap();

@@ -9,3 +9,4 @@ mod exits;
 mod hosts;
 #[cfg(target_os = "linux")]
 mod images;
+mod node;
