@@ -20,13 +20,16 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::{Process, Program, Scratch, process, toolchain};
+use crate::{Process, Program, Scratch, process, programs, toolchain};
 
 /// An idle machine takes 10 ms.
 const START: Duration = Duration::from_secs(20);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("could not get what sets up a network")]
+    Programs(#[from] programs::Error),
+
     #[error(transparent)]
     Tool(#[from] toolchain::Error),
 
@@ -64,9 +67,11 @@ impl Network {
     pub fn start(doors: &[Door]) -> Result<Self, Error> {
         let scratch = Scratch::new("network")?;
         let keep = r#""$0" link set lo up && echo up && exec sleep infinity"#;
+        let ip = programs::ip()?;
         let program = Program::new("network", toolchain::UNSHARE.find()?)
             .args(["--net", "sh", "-c", keep])
-            .arg(toolchain::IP.find()?);
+            .arg(ip.path("ip"))
+            .envs(ip.environment());
         let mut keeper = Process::spawn(&program, &scratch.path().join("network.log"))?;
         keeper.wait_for("its loopback interface was up", START, |keeper| {
             keeper.log().lines().any(|line| line == "up").then_some(())

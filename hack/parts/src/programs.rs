@@ -81,9 +81,16 @@ pub fn node_tools() -> Result<debian::Programs, Error> {
         Packaged { program: "runc", package: "runc" },
         Packaged { program: "host-local", package: "containernetworking-plugins" },
         Packaged { program: "nft", package: "nftables" },
-        Packaged { program: "ip", package: "iproute2" },
+        IP,
     ];
     Ok(debian::Programs::find("node-tools", &TOOLS)?)
+}
+
+const IP: Packaged = Packaged { program: "ip", package: "iproute2" };
+
+/// Sets up the interfaces of a network namespace.
+pub fn ip() -> Result<debian::Programs, Error> {
+    Ok(debian::Programs::find("iproute2", &[IP])?)
 }
 
 pub fn nats_server() -> Result<PathBuf, Error> {

@@ -38,7 +38,6 @@ pub(crate) const CC: Tool = Tool { name: "cc", install: "a C compiler, such as g
 /// These two make and enter network namespaces.
 pub(crate) const UNSHARE: Tool = Tool { name: "unshare", install: "util-linux" };
 pub(crate) const NSENTER: Tool = Tool { name: "nsenter", install: "util-linux" };
-pub(crate) const IP: Tool = Tool { name: "ip", install: "iproute2" };
 
 impl Tool {
     /// Where it is on the `PATH`.
