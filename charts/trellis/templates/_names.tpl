@@ -61,6 +61,8 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
     fieldRef:
       fieldPath: metadata.namespace
 {{ include "trellis.scope" . }}
+- name: TRELLIS_LEADER_ELECT
+  value: "true"
 - name: TRELLIS_LOG_FORMAT
   value: {{ .Values.log.format | quote }}
 {{- with .Values.log.filter }}

@@ -40,7 +40,9 @@ pub use clock::{Stopwatch, poll};
 pub use cluster::{Cluster, ClusterOptions, Error as ClusterError, free_ports};
 pub use host::{Error as HostError, Feature, Host, HostOptions};
 pub use kubectl::{Error as KubectlError, Kubectl};
-pub use nats::{Auth, Client as NatsClient, Error as NatsError, Nats, NatsOptions};
+pub use nats::{
+    Auth, Client as NatsClient, Error as NatsError, Nats, NatsOptions, User as NatsUser,
+};
 pub use node::{Error as NodeError, Node};
 pub use pki::{Error as PkiError, Identity};
 pub use process::{Error as ProcessError, Process, Program};

@@ -17,6 +17,8 @@ pub(super) enum Phase {
         /// have reached its host until then.
         from: Moment,
         asked: bool,
+        /// Whether the links have to be read as well.
+        links: bool,
         waiting: BTreeSet<HostId>,
     },
     Settling {
@@ -115,11 +117,14 @@ impl Fold {
     /// Somebody else has sent commands until now: the picture counts only once every host has been
     /// asked, and what was in flight when we sent some ourselves is history.
     pub fn take_over(&mut self, from: Predecessor, now: Moment) -> super::Outcome {
-        self.forget_in_flight(now);
+        self.forget_what_changes(now);
         if self.is_connected() {
             self.links.reset(now);
             self.configs.all_due(now);
             self.sync_after(from, now);
+            if let Phase::Syncing { links, .. } = &mut self.phase {
+                *links = true;
+            }
             self.probe(now);
             self.tick_phase(now);
         } else {
@@ -128,15 +133,20 @@ impl Fold {
         self.finish()
     }
 
-    fn forget_in_flight(&mut self, now: Moment) {
+    /// What others' commands change and no inventory shows is unknown until it has been read.
+    fn forget_what_changes(&mut self, now: Moment) {
         let observed = Arc::make_mut(&mut self.observed);
         for lane in self.lanes.forget_all(&mut observed.in_flight) {
             self.outcome.change.lane(lane);
         }
-        // Nor is it known when links were written last; providers that boot want to know.
+        // A provider that boots wants to know when its links were written last.
         if let Links::Read(links) = &observed.links {
             observed.links_written = links.keys().map(|key| (key.source.clone(), now)).collect();
         }
+        observed.links = Links::Unread;
+        let configs = std::mem::take(&mut observed.configs);
+        self.outcome.change.configs.extend(configs.into_keys());
+        self.outcome.change.links = true;
     }
 
     /// Takes the whole picture, with no more to go by than how whoever sent commands before ended.
@@ -172,7 +182,7 @@ impl Fold {
 
     fn sync(&mut self, now: Moment, from: Moment) {
         let waiting = self.lives.keys().cloned().collect();
-        self.phase = Phase::Syncing { since: now, from, asked: false, waiting };
+        self.phase = Phase::Syncing { since: now, from, asked: false, links: false, waiting };
     }
 
     /// A host that wasn't known has been heard: it belongs to the picture.
@@ -220,9 +230,10 @@ impl Fold {
                     self.phase = Phase::Whole;
                 }
             }
-            Phase::Syncing { since, from, waiting, .. } => {
+            Phase::Syncing { since, from, links, waiting, .. } => {
                 let late = now.since(*since) >= interval;
-                if now >= *from && (waiting.is_empty() || late) {
+                let read = !*links || self.observed.links != Links::Unread;
+                if now >= *from && ((waiting.is_empty() && read) || late) {
                     let (since, silent) = (*since, std::mem::take(waiting));
                     self.phase = Phase::Whole;
                     self.give_up_on(&silent, since, now);

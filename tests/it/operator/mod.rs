@@ -2,6 +2,7 @@
 
 mod audit;
 mod bad_input;
+mod diagnosis;
 mod guard;
 mod installed;
 mod kill;
