@@ -31,10 +31,11 @@ const HOSTS: usize = 2;
 /// What a step is called, and what it does.
 type Step = (&'static str, fn(&mut Play) -> Result<(), Failure>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("push images of the operator, a host, NATS and a component", Play::push_images),
     ("helm install: two operator Pods are ready", Play::install),
     ("NATS and two wasmCloud hosts run as Pods", Play::start_lattice),
+    ("helm test: the preflight check finds nothing wrong", Play::check),
     ("kubectl apply: an Application runs and answers through a Service", Play::deploy),
     ("kubectl shows what runs", Play::show),
     ("a rolling restart sends no command, and the new Pods act", Play::restart),

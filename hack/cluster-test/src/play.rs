@@ -103,6 +103,12 @@ impl Play {
         self.site.wait(&["lattice/default", &hosts])
     }
 
+    pub(crate) fn check(&mut self) -> Result<(), Failure> {
+        let timeout = format!("{}s", PATIENCE.as_secs());
+        self.site.helm(&["test", "trellis", "--namespace", SYSTEM, "--timeout", &timeout])?;
+        Ok(())
+    }
+
     pub(crate) fn deploy(&mut self) -> Result<(), Failure> {
         self.greet("hello")?;
         // Each once a host, or once: two operators that act would send them twice.

@@ -20,7 +20,9 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
 
 use crate::{
     clock,
@@ -248,9 +250,17 @@ impl Process {
         self.kill()
     }
 
-    /// Stops the whole group from running until [`Process::resume`]: a peer that hangs.
+    /// Stops the whole group from running until [`Process::resume`]: a peer that hangs. Waits until
+    /// all threads of the program have stopped, which takes a busy machine a while.
     pub fn pause(&self) -> Result<(), Error> {
-        self.signal_group(Signal::STOP)
+        self.signal_group(Signal::STOP)?;
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        clock::poll(GRACE, || match waitid(WaitId::Pid(self.pid), stopped) {
+            Ok(None) => None,
+            // An error: it has ended, and nothing is more stopped than that.
+            Ok(Some(_)) | Err(_) => Some(()),
+        });
+        Ok(())
     }
 
     pub fn resume(&self) -> Result<(), Error> {
