@@ -5,9 +5,13 @@ use std::{
 };
 
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, api::ListParams};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams},
+};
 use serde_json::json;
 use simhost::{Command, SimLattice, Verb};
+use trellis::api::Lattice;
 
 use super::{
     audit::{self, Write},
@@ -49,6 +53,21 @@ fn shop(name: &str) -> String {
 /// The same with another image, which can only be had by stopping the old one.
 fn changed(name: &str) -> String {
     shop(name).replace("web:1", "web:2").replace("text: hi", "text: hello")
+}
+
+/// Another one, with a component whose id is always the same.
+fn with_id(name: &str) -> String {
+    json!({
+        "apiVersion": "core.oam.dev/v1beta1",
+        "kind": "Application",
+        "metadata": { "name": name },
+        "spec": { "components": [{
+            "name": "only",
+            "type": "component",
+            "properties": { "image": "registry.example/only:1", "id": "only" },
+        }] },
+    })
+    .to_string()
 }
 
 /// Commands that follow the very same in their lane, and so were not needed.
@@ -125,6 +144,7 @@ async fn of_two_replicas_one_acts() {
     stage.settled("gone").await;
     stage.delete("gone").await;
     heartbeats(&stage, &sim, 3).await;
+    a_lattice_comes_and_goes(&stage, &other).await;
 
     assert_eq!(leader.metric("trellis_leader"), "1");
     assert_eq!(repeated(&sim, Duration::ZERO), []);
@@ -134,6 +154,28 @@ async fn of_two_replicas_one_acts() {
     let log = other.log();
     for word in [SENDING, " event reason=", " WARN ", " ERROR ", "panicked", LEADING] {
         assert!(!log.contains(word), "{word}: {log}");
+    }
+}
+
+/// Who stands by watches it as long as it is there.
+async fn a_lattice_comes_and_goes(stage: &Stage, other: &Replica) {
+    let name = format!("{}-other", stage.name);
+    let spec = json!({ "nats": { "urls": [stage.nats.url()] }, "lattice": "other" });
+    let object = json!({
+        "apiVersion": "lattice.oam.dev/v1alpha1", "kind": "Lattice",
+        "metadata": { "name": name }, "spec": spec,
+    });
+    let is_watched = || other.get("/metrics").1.contains(&format!("lattice=\"{name}\""));
+    stage.put(&object).await;
+    stage.wait("the lattice to be watched", until(is_watched)).await;
+    let lattices = Api::<Lattice>::all(stage.kube.clone());
+    lattices.delete(&name, &DeleteParams::default()).await.unwrap();
+    stage.wait("the lattice to be let go", until(|| !is_watched())).await;
+}
+
+async fn until(holds: impl Fn() -> bool) {
+    while !holds() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -181,6 +223,10 @@ async fn a_leader_that_is_ended_leaves_its_place_at_once() {
     let (mut leader, mut other) = pair(&stage).await;
     stage.apply(&shop("shop")).await;
     stage.settled("shop").await;
+    // What has gone is forgotten by both, and its id is free.
+    stage.apply(&with_id("first")).await;
+    stage.settled("first").await;
+    stage.delete("first").await;
     // So long a leader that has just begun can't say what is under way.
     heartbeats(&stage, &sim, SIGHT).await;
 
@@ -198,6 +244,8 @@ async fn a_leader_that_is_ended_leaves_its_place_at_once() {
     sim.wait_until(Duration::from_secs(2), asked).await.unwrap();
     assert!(sim.commands().writes().since(since).0[0].body.to_string().contains("hello"));
     stage.settled("shop").await;
+    stage.apply(&with_id("second")).await;
+    stage.settled("second").await;
     assert_eq!(repeated(&sim, Duration::ZERO), []);
     assert!(written(&stage).len() > before);
 }
@@ -216,7 +264,7 @@ async fn an_update_and_a_delete_in_the_midst_of_a_hand_over_end_right() {
         let wanted = if round % 2 == 0 { shop("kept") } else { changed("kept") };
         stage.apply(&wanted).await;
         let gone = stage.applications();
-        gone.delete("gone", &kube::api::DeleteParams::default()).await.unwrap();
+        gone.delete("gone", &DeleteParams::default()).await.unwrap();
         tokio::time::sleep(Duration::from_millis(round * 250)).await;
 
         assert_eq!(leader.stop().code(), Some(0), "{}", leader.log());
