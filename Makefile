@@ -2,10 +2,9 @@
 
 CARGO  ?= cargo
 target := $(or $(CARGO_TARGET_DIR),target)
-crds   := config/crds/trellis.yaml charts/trellis/files/crds.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate bench clean
+.PHONY: help demo test check image generate bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,15 +23,18 @@ check: ## Formatting, lints, docs, generated files, one crypto provider
 	@for part in host http-provider; do $(CARGO) fmt --check --manifest-path hack/$$part/Cargo.toml || exit 1; done
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
-	@$(CARGO) run --quiet --bin trellis -- crds > $(target)/crds.yaml
-	@for copy in $(crds); do diff -u $$copy $(target)/crds.yaml \
-		|| { echo "$$copy is not what the types say: run make generate" >&2; exit 1; }; done
+	@$(CARGO) build --quiet --workspace --bin trellis --bin generate
+	@$(target)/debug/generate --check $(target)/debug/trellis
 	@! $(CARGO) tree --workspace --edges normal,build,dev -i aws-lc-rs 2>/dev/null | grep . \
 		|| { echo "a second crypto provider came in: only ring is wanted" >&2; exit 1; }
 
-generate: ## Write what is made from the code: the CRDs of config/ and of the chart
-	@$(CARGO) run --quiet --bin trellis -- crds > $(target)/crds.yaml
-	@for copy in $(crds); do cp $(target)/crds.yaml $$copy; done
+image: ## Make the operator's container image; with REGISTRY=HOST/PATH (and TAG=…), push it there
+	@$(CARGO) build --release --locked --bin trellis
+	@$(CARGO) run --quiet --package parts -- image $(target)/release/trellis target/image "$(REGISTRY)" "$(TAG)"
+
+generate: ## Write what is made from the code and the chart: CRDs, config/, the table of values
+	@$(CARGO) build --quiet --workspace --bin trellis --bin generate
+	@$(target)/debug/generate $(target)/debug/trellis
 
 bench: ## Measure the planner and the fold
 	@$(CARGO) bench --workspace

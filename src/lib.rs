@@ -9,5 +9,6 @@ pub mod controller;
 pub mod lattice;
 pub mod model;
 pub mod placement;
+pub mod preflight;
 pub mod telemetry;
 pub mod workflow;

@@ -16,6 +16,7 @@ mod application;
 mod application_revision;
 mod application_status;
 mod condition;
+mod crds;
 #[allow(
     unreachable_pub,
     clippy::duplicated_attributes,
@@ -37,8 +38,12 @@ pub use application_status::{
     ServiceTrait, StepStatus, Summary, WorkflowStatus,
 };
 pub use condition::{Condition, ConditionStatus};
+pub use crds::{MARK, Mark, crds};
 pub use lattice::{
     AllowedNamespaces, CrossNamespace, HostCounts, HostSummary, Lattice, LatticeSpec,
     LatticeStatus, LossPolicy, NamespacesFrom, NatsSpec, OnHostLoss, Orphan, SecretName, TlsSpec,
     Tombstone,
 };
+
+/// On an object: which of several Trellis installations it is for.
+pub const CLASS: &str = "lattice.oam.dev/controller-class";

@@ -11,8 +11,8 @@ use kube::{
 
 use super::{Failure, cluster, scope::ScopeArgs};
 use crate::{
-    api::{Application, Lattice},
-    controller::{APPLICATION_FINALIZER, CLASS, LATTICE_FINALIZER, Scope, chain},
+    api::{Application, CLASS, Lattice},
+    controller::{APPLICATION_FINALIZER, LATTICE_FINALIZER, Scope, chain},
 };
 
 /// So many objects are named.

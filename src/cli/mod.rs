@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod check;
 mod cluster;
 pub mod crds;
 pub mod guard;
@@ -27,6 +28,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the operator
     Run(run::RunArgs),
+    /// Check whether the operator can run in a cluster: exit code 0 if so, 2 if something is in the
+    /// way, 1 if that could not be found out
+    Check(check::CheckArgs),
     /// Show what Applications would do on a lattice, without doing it
     Plan(plan::PlanArgs),
     /// Print the CustomResourceDefinitions as YAML
@@ -42,6 +46,8 @@ pub enum Command {
 pub enum Failure {
     /// A manifest is wrong: each problem, with its file. Exit code 2.
     Refused(Vec<String>),
+    /// So many findings are in the operator's way; they have been printed. Exit code 2.
+    Blocked(usize),
     /// Anything else. Exit code 1.
     Failed(String),
 }
@@ -54,7 +60,7 @@ impl Failure {
 
     fn code(&self) -> u8 {
         match self {
-            Self::Refused(_) => 2,
+            Self::Refused(_) | Self::Blocked(_) => 2,
             Self::Failed(_) => 1,
         }
     }
@@ -64,6 +70,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(lines) => f.write_str(&lines.join("\n")),
+            Self::Blocked(1) => f.write_str("1 finding is in the operator's way"),
+            Self::Blocked(count) => write!(f, "{count} findings are in the operator's way"),
             Self::Failed(message) => write!(f, "error: {message}"),
         }
     }
@@ -93,6 +101,11 @@ pub fn main() -> ExitCode {
 fn obey(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::Check(args) => {
+            let report = check::check(&args)?;
+            print(&report.text)?;
+            if report.blocking == 0 { Ok(()) } else { Err(Failure::Blocked(report.blocking)) }
+        }
         Command::Plan(args) => {
             let report = plan::plan(&args)?;
             for warning in &report.warnings {

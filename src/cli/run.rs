@@ -8,10 +8,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, cluster, scope::ScopeArgs};
+use super::{
+    Failure, cluster,
+    scope::{ReplicaArgs, ScopeArgs},
+};
 use crate::{
     controller::{self, LatticeMetrics, Metrics, Terms, chain},
     lattice::watch::REQUEST_TIMEOUT,
+    preflight::{self, Finding, Severity},
     telemetry::{self, Health, LogFormat},
 };
 
@@ -28,18 +32,8 @@ pub struct RunArgs {
     #[command(flatten)]
     scope: ScopeArgs,
 
-    /// Let only one of several replicas act: the one that has the Lease `trellis` (or
-    /// `trellis-CLASS`) in --namespace; the others stand by
-    #[arg(
-        long,
-        env = "TRELLIS_LEADER_ELECT",
-        default_value_t = false,
-        action = clap::ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true"
-    )]
-    leader_elect: bool,
+    #[command(flatten)]
+    replicas: ReplicaArgs,
 
     /// How long after the acting replica's last sign of life another takes over
     #[arg(long, env = "TRELLIS_LEASE_DURATION", default_value = "15s", value_parser = duration)]
@@ -66,6 +60,9 @@ pub struct RunArgs {
 pub enum Error {
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
+    /// Each has been logged.
+    #[error("the cluster is not one that the operator can run in: {}", .0.join("; and "))]
+    Unfit(Vec<String>),
     #[error("--lease-duration")]
     Lease(#[source] controller::TooShort),
     #[error("could not listen on {address}")]
@@ -98,14 +95,14 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
 
 async fn serve(args: &RunArgs) -> Result<(), Error> {
     telemetry::init(args.log_format, args.log.as_deref());
-    let election = args.leader_elect.then(|| election(args)).transpose()?;
+    let election = args.replicas.leader_elect.then(|| election(args)).transpose()?;
     let kube = cluster::client().await?;
     let stop = stop_on_signals().map_err(Error::Signals)?;
 
     let metrics = Metrics::default();
     let mut registry = Registry::with_prefix("trellis");
     metrics.register(&mut registry);
-    let (lattices, changes) = controller::lattices(!args.leader_elect);
+    let (lattices, changes) = controller::lattices(!args.replicas.leader_elect);
     registry.register_collector(Box::new(LatticeMetrics::new(&lattices)));
     let (ready, readiness) = tokio::sync::watch::channel(false);
     let listener = TcpListener::bind(args.http_bind)
@@ -116,7 +113,8 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
     let router = telemetry::router(Health { registry: Arc::new(registry), ready: readiness });
     let serving = axum::serve(listener, router);
 
-    let controller = controller::run(controller::Options {
+    let scope = args.scope.of_check(&args.namespace, args.replicas.leader_elect);
+    let options = controller::Options {
         kube,
         metrics,
         lattices,
@@ -129,20 +127,53 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
         election,
         ready,
         stop,
-    });
+    };
     tokio::select! {
-        ended = controller => ended.map_err(Error::Controller),
+        ended = check_and_control(&scope, options) => ended,
         served = async { serving.await } => served.map_err(Error::Serve),
     }
 }
 
+async fn check_and_control(
+    scope: &preflight::Scope,
+    options: controller::Options,
+) -> Result<(), Error> {
+    tokio::select! {
+        checked = check(&options.kube, scope) => checked?,
+        () = options.stop.cancelled() => return Ok(()),
+    }
+    controller::run(options).await.map_err(Error::Controller)
+}
+
+/// Logs what stands in the way. What would make the operator useless or harmful ends it; with
+/// anything less it does what it can, and a cluster that can't be looked at may be well.
+async fn check(kube: &kube::Client, scope: &preflight::Scope) -> Result<(), Error> {
+    let facts = match preflight::read(kube, scope).await {
+        Ok(facts) => facts,
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "could not check the cluster; starting anyway");
+            return Ok(());
+        }
+    };
+    let mut fatal = Vec::new();
+    for finding in preflight::findings(&facts) {
+        let Finding { severity, what, why, fix } = &finding;
+        match severity {
+            Severity::Unknown => tracing::info!(%severity, what, why, fix, "check"),
+            Severity::Warning => tracing::warn!(%severity, what, why, fix, "check"),
+            Severity::Fault => tracing::error!(%severity, what, why, fix, "check"),
+            Severity::Fatal => {
+                tracing::error!(%severity, what, why, fix, "check");
+                fatal.push(format!("{what}: {why}; {fix}"));
+            }
+        }
+    }
+    if fatal.is_empty() { Ok(()) } else { Err(Error::Unfit(fatal)) }
+}
+
 fn election(args: &RunArgs) -> Result<controller::Election, Error> {
     let terms = Terms::new(args.lease_duration, REQUEST_TIMEOUT).map_err(Error::Lease)?;
-    let name = match &args.scope.controller_class {
-        Some(class) => format!("trellis-{class}"),
-        None => "trellis".to_owned(),
-    };
-    Ok(controller::Election { name, terms })
+    Ok(controller::Election { name: args.scope.lease(), terms })
 }
 
 fn stop_on_signals() -> std::io::Result<CancellationToken> {

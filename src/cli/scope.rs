@@ -1,6 +1,6 @@
 //! Which objects an installation acts on.
 
-use crate::controller::Scope;
+use crate::{controller::Scope, preflight};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ScopeArgs {
@@ -20,9 +20,47 @@ pub(super) struct ScopeArgs {
     pub(super) controller_class: Option<String>,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct ReplicaArgs {
+    /// Let only one of several replicas act: the one that has the Lease `trellis` (or
+    /// `trellis-CLASS`) in --namespace; the others stand by
+    #[arg(
+        long,
+        env = "TRELLIS_LEADER_ELECT",
+        default_value_t = false,
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub(super) leader_elect: bool,
+}
+
 impl ScopeArgs {
     pub(super) fn namespaces(&self) -> Scope {
         self.watch_namespaces.iter().flatten().cloned().collect()
+    }
+
+    /// The Lease that replicas share: each installation has its own.
+    pub(super) fn lease(&self) -> String {
+        match &self.controller_class {
+            Some(class) => format!("trellis-{class}"),
+            None => "trellis".to_owned(),
+        }
+    }
+
+    /// What an operator in the namespace `own` needs, `elected` from several replicas or alone.
+    pub(super) fn of_check(&self, own: &str, elected: bool) -> preflight::Scope {
+        let watched = match self.namespaces() {
+            Scope::All => Vec::new(),
+            Scope::Only(names) => names.into_iter().collect(),
+        };
+        preflight::Scope {
+            watched,
+            own: own.to_owned(),
+            class: self.controller_class.clone(),
+            lease: elected.then(|| self.lease()),
+        }
     }
 }
 
@@ -52,7 +90,8 @@ mod tests {
     }
 
     fn named(text: &str) -> Result<Scope, String> {
-        let parsed = Command::try_parse_from(["it", "--watch-namespaces", text]);
+        let parsed =
+            Command::try_parse_from(["it".to_owned(), format!("--watch-namespaces={text}")]);
         parsed.map(|it| it.scope.namespaces()).map_err(|error| error.to_string())
     }
 

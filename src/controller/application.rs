@@ -25,7 +25,7 @@ use super::{
     report,
 };
 use crate::{
-    api::Application,
+    api::{Application, CLASS},
     model::{ApplicationKey, Command, Desired, LatticeName, Owner},
     placement::Created,
     workflow,
@@ -33,8 +33,6 @@ use crate::{
 
 /// Ours; kept while something of the Application may be on a lattice.
 pub const FINALIZER: &str = "lattice.oam.dev/cleanup";
-/// Which of several Trellis installations an object is for.
-pub const CLASS: &str = "lattice.oam.dev/controller-class";
 /// A pass that makes a few calls to the API server, each of 15 s at most, takes no longer.
 const LONGEST: Duration = Duration::from_mins(2);
 /// A failed pass is tried again after this, doubled by the watch's own changes at the earliest.

@@ -19,17 +19,11 @@ use kube::{
 use tokio::sync::{Notify, OnceCell};
 
 use super::{
-    application::{CLASS, claim_released},
-    claims::ClaimTables,
-    index::Index,
-    lattices::Lattices,
-    memory::Memory,
-    metrics::Metrics,
-    revisions::Revisions,
-    touched::Touched,
+    application::claim_released, claims::ClaimTables, index::Index, lattices::Lattices,
+    memory::Memory, metrics::Metrics, revisions::Revisions, touched::Touched,
 };
 use crate::{
-    api::{Application, Lattice},
+    api::{Application, CLASS, Lattice},
     lattice::{clock, inventory::Predecessor},
     model::ApplicationKey,
 };

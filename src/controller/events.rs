@@ -7,7 +7,7 @@ use super::{
 };
 
 /// The API server refuses a note over 1,024 characters.
-const MAX_NOTE: usize = 1000;
+pub(super) const MAX_NOTE: usize = 1000;
 
 /// An event to publish on an Application.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use tracing::instrument;
 
 use super::{
     Error,
-    application::CLASS,
+    announce::announce,
     call::{within, written},
     chain,
     conditions::{Verdict, set},
@@ -23,7 +23,7 @@ use super::{
     settings::{self, SettingsError},
 };
 use crate::{
-    api::{Lattice, LatticeStatus},
+    api::{CLASS, Lattice, LatticeStatus},
     lattice::watch::Settings,
     model::LatticeName,
 };
@@ -99,7 +99,7 @@ async fn take_up(
 ) -> Result<Result<Settings, SettingsError>, Error> {
     let settings = match twin(lattice, &ctx.lattice_objects.state()) {
         Some(other) => Err(SettingsError::Twin { other }),
-        None => read(lattice, ctx).await?,
+        None => read(lattice, ctx, name).await?,
     };
     if ctx.lattices.put(name, Arc::clone(lattice), settings.as_ref().ok().cloned()).await {
         ctx.facts_changed();
@@ -125,20 +125,25 @@ fn twin(lattice: &Lattice, all: &[Arc<Lattice>]) -> Option<String> {
     all.iter().find(same).map(|other| other.name_any())
 }
 
-async fn read(lattice: &Lattice, ctx: &Context) -> Result<Result<Settings, SettingsError>, Error> {
+async fn read(
+    lattice: &Lattice,
+    ctx: &Context,
+    name: &LatticeName,
+) -> Result<Result<Settings, SettingsError>, Error> {
     let Some(secret) = &lattice.spec.nats.credentials_secret else {
         return Ok(settings::build(lattice, None, ctx.start_deadline));
     };
     let api = Api::<Secret>::namespaced(ctx.kube.clone(), &ctx.namespace);
-    let (namespace, name) = (ctx.namespace.clone(), secret.name.clone());
-    match within(api.get_opt(&name)).await {
-        Ok(Some(secret)) => Ok(settings::build(lattice, Some(&secret), ctx.start_deadline)),
-        Ok(None) => Ok(Err(SettingsError::NoSecret { namespace, name })),
-        Err(error) if error.is_forbidden() => {
-            Ok(Err(SettingsError::ForbiddenSecret { namespace, name }))
+    let (namespace, secret) = (ctx.namespace.clone(), secret.name.clone());
+    Ok(match within(api.get_opt(&secret)).await {
+        Ok(Some(secret)) => settings::build(lattice, Some(&secret), ctx.start_deadline),
+        Ok(None) => Err(SettingsError::NoSecret { namespace, name: secret }),
+        // A lattice that is watched goes on with what it was told before.
+        Err(error) if error.is_forbidden() && ctx.lattices.handle(name).is_none() => {
+            Err(SettingsError::ForbiddenSecret { namespace, name: secret })
         }
-        Err(source) => Err(Error::Secret { name, source }),
-    }
+        Err(source) => return Err(Error::Secret { name: secret, source }),
+    })
 }
 
 async fn write_status(
@@ -199,9 +204,11 @@ async fn say_who_uses_it(lattice: &Lattice, ctx: &Context, users: &[String]) -> 
 
 /// Puts the status whole, if it differs.
 async fn put_status(lattice: &Lattice, ctx: &Context, after: LatticeStatus) -> Result<(), Error> {
-    if lattice.status.as_ref() == Some(&after) {
+    let before = lattice.status.clone().unwrap_or_default();
+    if lattice.status.is_some() && before == after {
         return Ok(());
     }
+    let transition = lattice_status::transition(&before, &after);
     let mut next = lattice.clone();
     next.metadata.managed_fields = None;
     next.status = Some(after);
@@ -210,6 +217,9 @@ async fn put_status(lattice: &Lattice, ctx: &Context, after: LatticeStatus) -> R
         .await
         .map_err(Error::Status)?;
     ctx.metrics.status_writes.inc();
+    if let Some(transition) = transition {
+        announce(lattice, ctx, &transition).await;
+    }
     Ok(())
 }
 

@@ -2,12 +2,13 @@
 use std::time::Duration;
 
 use super::{
-    conditions::{Verdict, set},
+    conditions::{Verdict, set, shorten},
+    events::{MAX_NOTE, Transition},
+    lattice_fault::{self, Trouble},
     settings::SettingsError,
 };
 use crate::{
-    api::{ConditionStatus, HostCounts, HostSummary, Lattice, LatticeStatus},
-    controller::chain,
+    api::{Condition, ConditionStatus, HostCounts, HostSummary, Lattice, LatticeStatus},
     lattice::inventory::Health,
     model::{Gate, HostState, Observed},
 };
@@ -42,14 +43,11 @@ pub(super) fn compute(
     let generation = lattice.metadata.generation;
     let mut after = LatticeStatus { observed_generation: generation, ..before };
     let (verdicts, wake) = match facts {
-        Facts::Unusable(error) => {
-            let message = chain(*error);
-            (all("Unusable", &message), None)
-        }
+        Facts::Unusable(error) => (all(&lattice_fault::of_settings(error)), None),
         Facts::Watched { health, observed, unusable_for } => {
             count_hosts(&mut after, observed);
             report_troubles(&mut after, health, generation, now);
-            watched(&after, health, *unusable_for)
+            watched(lattice, health, *unusable_for)
         }
     };
     for verdict in verdicts.iter().flatten() {
@@ -61,35 +59,64 @@ pub(super) fn compute(
 /// No verdict means that what stands there holds.
 type Verdicts = [Option<Verdict>; 3];
 
-fn all(reason: &'static str, message: &str) -> Verdicts {
-    ["Connected", "Synced", "Ready"].map(|name| Some(Verdict::no(name, reason, message)))
+fn all(trouble: &Trouble) -> Verdicts {
+    ["Connected", "Synced", "Ready"].map(|name| Some(no(name, trouble)))
+}
+
+fn no(condition: &'static str, trouble: &Trouble) -> Verdict {
+    Verdict::no(condition, trouble.reason, &trouble.message)
 }
 
 fn watched(
-    status: &LatticeStatus,
+    lattice: &Lattice,
     health: &Health,
     unusable_for: Option<Duration>,
 ) -> (Verdicts, Option<Duration>) {
     let left = BLIP.saturating_sub(unusable_for.unwrap_or_default());
-    let spare = !left.is_zero();
+    let spare = |condition| !left.is_zero() && was(lattice, condition);
     if let Gate::Disconnected { why } = &health.gate {
-        if spare && was(status, "Connected") {
+        if spare("Connected") {
             return ([None, None, None], Some(left));
         }
-        return (all("Disconnected", why), None);
+        return (all(&lattice_fault::of_connection(lattice, health.fault, why)), None);
     }
     let connected = Some(Verdict::yes("Connected", "Connected", ""));
+    let refused = lattice_fault::of_permissions(health);
     if !health.gate.may_add() {
-        if spare && was(status, "Ready") {
+        if refused.is_none() && spare("Ready") {
             return ([connected, None, None], Some(left));
         }
-        let message = health.gate.to_string();
-        let verdicts = ["Synced", "Ready"].map(|n| Some(Verdict::no(n, "Syncing", &message)));
-        let [synced, ready] = verdicts;
-        return ([connected, synced, ready], None);
+        let syncing = || Trouble { reason: "Syncing", message: health.gate.to_string() };
+        let trouble = refused.unwrap_or_else(syncing);
+        return ([connected, Some(no("Synced", &trouble)), Some(no("Ready", &trouble))], None);
     }
     let synced = Some(Verdict::yes("Synced", "Synced", ""));
-    ([connected, synced, Some(Verdict::yes("Ready", "Ready", ""))], None)
+    let ready = match refused.or_else(|| lattice_fault::of_hosts(lattice, health)) {
+        Some(trouble) => no("Ready", &trouble),
+        None => Verdict::yes("Ready", "Ready", ""),
+    };
+    ([connected, synced, Some(ready)], None)
+}
+
+/// The event that the step from one status to the next calls for: a trouble that is new, or over.
+#[must_use]
+pub(super) fn transition(before: &LatticeStatus, after: &LatticeStatus) -> Option<Transition> {
+    fn ready(status: &LatticeStatus) -> Option<&Condition> {
+        status.conditions.iter().find(|c| c.type_ == "Ready")
+    }
+    let (old, new) = (ready(before), ready(after)?);
+    let reason = |c: &Condition| c.reason.clone().unwrap_or_default();
+    if old.map(reason) == Some(reason(new))
+        || matches!(new.reason.as_deref(), None | Some("Syncing"))
+    {
+        return None;
+    }
+    let warning = new.status != ConditionStatus::True;
+    if !warning && old.is_none() {
+        return None; // Going well from the start is no news.
+    }
+    let message = new.message.as_deref().unwrap_or("can be used again");
+    Some(Transition { warning, reason: reason(new), note: shorten(message, MAX_NOTE) })
 }
 
 /// What else can be the matter; each condition stands only while it is.
@@ -140,8 +167,9 @@ fn report_troubles(
     }
 }
 
-fn was(status: &LatticeStatus, condition: &str) -> bool {
-    let named = status.conditions.iter().find(|c| c.type_ == condition);
+fn was(lattice: &Lattice, condition: &str) -> bool {
+    let before = lattice.status.iter().flat_map(|status| &status.conditions);
+    let named = before.into_iter().find(|c| c.type_ == condition);
     named.is_some_and(|c| c.status == ConditionStatus::True)
 }
 
@@ -174,41 +202,80 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::{api::LatticeSpec, model::LatticeName};
+    use crate::{
+        api::LatticeSpec,
+        lattice::{
+            fault::{Fault, Permission, Verb},
+            inventory::HostHealth,
+        },
+        model::LatticeName,
+    };
 
-    /// The three conditions, and whether time alone would change them.
-    fn shown(before: Option<&'static str>, gate: Gate, for_seconds: u64) -> (Vec<String>, bool) {
-        let spec: LatticeSpec =
+    fn lattice(before: Option<&'static str>, secret: bool) -> Lattice {
+        let mut spec: LatticeSpec =
             serde_json::from_value(serde_json::json!({ "nats": { "urls": ["nats://n"] } }))
                 .unwrap();
+        spec.nats.credentials_secret =
+            secret.then(|| crate::api::SecretName { name: "nats".into() });
         let mut lattice = Lattice::new("edge", spec);
         let mut status = LatticeStatus::default();
         for name in before.into_iter().flat_map(|_| ["Connected", "Synced", "Ready"]) {
             set(&mut status.conditions, &Verdict::yes(name, before.unwrap(), ""), None, "1");
         }
         lattice.status = before.map(|_| status);
-        let health = Health {
-            gate: gate.clone(),
+        lattice
+    }
+
+    /// As of a lattice with one host, and no trouble but its gate's.
+    fn healthy(gate: Gate) -> Health {
+        let host = HostHealth {
+            friendly_name: "a".into(),
+            version: "1.0.0".into(),
+            state: HostState::Ready,
+            components: 0,
+            providers: 0,
+        };
+        Health {
+            gate,
             server: None,
-            complaint: None,
-            hosts: BTreeMap::new(),
+            jetstream: true,
+            fault: Fault::Other,
+            refused: BTreeSet::new(),
+            hosts: BTreeMap::from([("NHOST".parse().unwrap(), host)]),
             duplicates: BTreeSet::new(),
             unsupported: BTreeMap::new(),
             mass_loss: None,
             links_unreadable: false,
-        };
+        }
+    }
+
+    fn computed(
+        lattice: &Lattice,
+        health: &Health,
+        for_seconds: u64,
+    ) -> (LatticeStatus, Option<Duration>) {
         let mut observed = Observed::unknown("edge".parse::<LatticeName>().unwrap());
-        observed.gate = gate;
+        observed.gate = health.gate.clone();
         let unusable_for = Some(Duration::from_secs(for_seconds));
-        let facts = Facts::Watched { health: &health, observed: &observed, unusable_for };
-        let (after, wake) = compute(&lattice, &facts, "2");
-        let reasons = after.conditions.into_iter().filter_map(|c| c.reason);
-        (reasons.collect(), wake.is_some())
+        compute(lattice, &Facts::Watched { health, observed: &observed, unusable_for }, "2")
+    }
+
+    fn reasons(status: LatticeStatus) -> Vec<String> {
+        status.conditions.into_iter().filter_map(|c| c.reason).collect()
+    }
+
+    /// The three conditions, and whether time alone would change them.
+    fn shown(before: Option<&'static str>, gate: Gate, for_seconds: u64) -> (Vec<String>, bool) {
+        let (after, wake) = computed(&lattice(before, false), &healthy(gate), for_seconds);
+        (reasons(after), wake.is_some())
+    }
+
+    fn gone() -> Gate {
+        Gate::Disconnected { why: "nats://n: gone".into() }
     }
 
     #[test]
     fn what_was_ready_is_taken_for_ready_for_a_while() {
-        let gone = || Gate::Disconnected { why: "the connection was lost".into() };
         let syncing = || Gate::Syncing { waiting_for: BTreeSet::new() };
         let all = |reason: &str| vec![reason.to_owned(); 3];
         let syncs = || ["Connected", "Syncing", "Syncing"].map(str::to_owned).to_vec();
@@ -219,5 +286,87 @@ mod tests {
         assert_eq!(shown(None, syncing(), 0), (syncs(), false));
         assert_eq!(shown(Some("Was"), syncing(), 0), (held(), true), "as after a restart");
         assert_eq!(shown(Some("Was"), syncing(), 30), (syncs(), false));
+    }
+
+    #[test]
+    fn each_cause_of_having_no_connection_has_its_own_reason_and_advice() {
+        let cases = [
+            (Fault::NameUnknown, false, "ServerNotFound", "spec.nats.urls"),
+            (Fault::Unreachable, false, "ServerUnreachable", "start NATS"),
+            (Fault::NotNats, false, "NotNats", "spec.nats.urls"),
+            (Fault::Untrusted, false, "CertificateNotTrusted", "credentialsSecret"),
+            (Fault::Untrusted, true, "CertificateNotTrusted", "ca.crt of Secret nats"),
+            (Fault::NoTls, true, "TlsNotOffered", "tls.required"),
+            (Fault::ClientCertificate, true, "ClientCertificateRejected", "tls.key of Secret nats"),
+            (Fault::Refused, false, "CredentialsMissing", "credentialsSecret"),
+            (Fault::Refused, true, "CredentialsRejected", "Secret nats"),
+        ];
+        for (fault, secret, reason, advice) in cases {
+            let health = Health { fault, ..healthy(gone()) };
+            let (after, _) = computed(&lattice(None, secret), &health, 0);
+            let message = after.conditions[2].message.clone().unwrap();
+            assert!(message.starts_with("nats://n: gone: "), "{message}");
+            assert!(message.contains(advice), "{message}");
+            assert_eq!(reasons(after), vec![reason; 3]);
+        }
+    }
+
+    #[test]
+    fn a_connected_lattice_says_what_it_lacks() {
+        let refused = Permission { verb: Verb::Publish, subject: "a.b".into() };
+        let none = BTreeMap::new;
+        let denied = || BTreeSet::from([refused.clone()]);
+        let open = || healthy(Gate::Open);
+        let expected_types = ["Connected", "Synced", "Ready"];
+        let old = BTreeMap::from([("NHOST".parse().unwrap(), "0.82.0".into())]);
+        let syncing = healthy(Gate::Syncing { waiting_for: BTreeSet::new() });
+        let cases = [
+            (open(), ["Connected", "Synced", "Ready"]),
+            (Health { hosts: none(), ..open() }, ["Connected", "Synced", "NoHosts"]),
+            (
+                Health { hosts: none(), jetstream: false, ..open() },
+                ["Connected", "Synced", "JetStreamMissing"],
+            ),
+            (Health { jetstream: false, ..open() }, ["Connected", "Synced", "Ready"]),
+            (
+                Health { hosts: none(), unsupported: old, ..open() },
+                ["Connected", "Synced", "HostsTooOld"],
+            ),
+            (
+                Health { hosts: none(), refused: denied(), ..open() },
+                ["Connected", "Synced", "PermissionDenied"],
+            ),
+            (
+                Health { refused: denied(), ..syncing },
+                ["Connected", "PermissionDenied", "PermissionDenied"],
+            ),
+        ];
+        for (health, expected) in cases {
+            let (after, _) = computed(&lattice(None, false), &health, 0);
+            let three = |c: &Condition| expected_types.contains(&c.type_.as_str());
+            let status = LatticeStatus {
+                conditions: after.conditions.into_iter().filter(three).collect(),
+                ..LatticeStatus::default()
+            };
+            assert_eq!(reasons(status), expected);
+        }
+    }
+
+    #[test]
+    fn an_event_tells_of_a_trouble_once_and_of_its_end() {
+        let status = |health: &Health| computed(&lattice(None, false), health, 30).0;
+        let (ready, hostless) = (healthy(Gate::Open), healthy(Gate::Open));
+        let hostless = Health { hosts: BTreeMap::new(), ..hostless };
+        let (ready, hostless) = (status(&ready), status(&hostless));
+        let syncing = status(&healthy(Gate::Syncing { waiting_for: BTreeSet::new() }));
+        let told = |before: &LatticeStatus, after: &LatticeStatus| {
+            transition(before, after).map(|event| (event.warning, event.reason))
+        };
+        let nothing = LatticeStatus::default();
+        assert_eq!(told(&nothing, &ready), None);
+        assert_eq!(told(&nothing, &hostless), Some((true, "NoHosts".into())));
+        assert_eq!(told(&hostless, &hostless), None);
+        assert_eq!(told(&hostless, &syncing), None);
+        assert_eq!(told(&hostless, &ready), Some((false, "Ready".into())));
     }
 }

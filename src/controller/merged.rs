@@ -57,10 +57,22 @@ async fn next<K>(places: &mut [Place<K>]) -> Event<K> {
                 }
             }
             Some(Ok(event)) => return event,
-            Some(Err(error)) => tracing::warn!(error = chain(&error), "watch"),
+            Some(Err(error)) => tracing::warn!(error = said(&error), "watch"),
             // kube's watches have no end.
             None => std::future::pending().await,
         }
+    }
+}
+
+/// What the API server says is wrong, if it does: kube's own text has all of its answer, twice.
+fn said(error: &watcher::Error) -> String {
+    use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status))
+        | WatchError(status) => status.message.clone(),
+        error => chain(error),
     }
 }
 

@@ -11,6 +11,7 @@
 //! 3. A revision is written before the first command that it causes, and a target before the first
 //!    command that goes there, so that a later process finds all that this one may have left.
 
+mod announce;
 mod application;
 mod applied;
 mod call;
@@ -23,6 +24,7 @@ mod events;
 mod fenced;
 mod index;
 mod lattice;
+mod lattice_fault;
 mod lattice_metrics;
 mod lattice_status;
 mod lattices;
@@ -44,7 +46,7 @@ mod touched;
 mod watches;
 mod workflow_status;
 
-pub use application::{CLASS, FINALIZER as APPLICATION_FINALIZER};
+pub use application::FINALIZER as APPLICATION_FINALIZER;
 pub use lattice::FINALIZER as LATTICE_FINALIZER;
 pub use lattice_metrics::LatticeMetrics;
 pub use lattices::Lattices;

@@ -1,18 +1,15 @@
 //! Writes what was found out: status, events, and what became of the revisions.
 use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
 
-use kube::{
-    Api, Resource, ResourceExt,
-    runtime::events::{Event, EventType},
-};
+use kube::{Api, ResourceExt};
 
 use super::{
     Error,
+    announce::announce,
     call::{within, written},
-    chain,
     context::Context,
     decision::{Decision, World},
-    events::{Transition, transitions},
+    events::transitions,
     release::{Release, key_of, record},
     revisions,
     status::{self, Facts, is_uncertain},
@@ -117,7 +114,7 @@ pub(super) async fn write(
     let memory = ctx.memories.of(&key_of(app));
     memory.lock().unwrap_or_else(PoisonError::into_inner).last_write = Some(clock::now().0);
     for transition in transitions(before, &after) {
-        publish(app, ctx, &transition).await;
+        announce(app, ctx, &transition).await;
     }
     Ok(Written { changed: true, wake_at: None })
 }
@@ -143,25 +140,6 @@ fn too_soon(
     let last = memory.lock().unwrap_or_else(PoisonError::into_inner).last_write?;
     let left = WRITE_INTERVAL.saturating_sub(clock::now().0.saturating_sub(last));
     (!left.is_zero()).then_some(left)
-}
-
-/// An event that can't be published is worth a line in the log, not the pass.
-async fn publish(app: &Application, ctx: &Context, transition: &Transition) {
-    tracing::info!(reason = transition.reason, note = transition.note, "event");
-    let event = Event {
-        type_: if transition.warning { EventType::Warning } else { EventType::Normal },
-        reason: transition.reason.clone(),
-        note: Some(transition.note.clone()),
-        // The recorder takes events that are equal but for their note for repetitions of the first.
-        action: format!("{}-{}", transition.reason, app.resource_version().unwrap_or_default()),
-        secondary: None,
-    };
-    let reference = app.object_ref(&());
-    match tokio::time::timeout(WRITE_INTERVAL * 5, ctx.recorder.publish(&event, &reference)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(error = chain(&error), "could not publish an event"),
-        Err(_) => tracing::warn!("could not publish an event in time"),
-    }
 }
 
 /// Once everything is as wanted and nothing else is left: the revision in force has succeeded and

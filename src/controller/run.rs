@@ -34,7 +34,7 @@ use super::{
     watches::{self, Scope},
 };
 use crate::{
-    api::{Application, Lattice},
+    api::{Application, CLASS, Lattice},
     lattice::{fence::Fence, inventory::Change},
     model::LatticeName,
 };
@@ -173,7 +173,7 @@ async fn drive_start(
 /// Whether every lattice that is ours has its task, or its fault in its status. One that goes before
 /// that isn't waited for.
 fn all_taken_up(ctx: &Context, lattices: &reflector::Store<Lattice>) -> bool {
-    let of_others = |l: &Lattice| l.annotations().get(application::CLASS) != ctx.class.as_ref();
+    let of_others = |l: &Lattice| l.annotations().get(CLASS) != ctx.class.as_ref();
     let taken_up = |l: &Lattice| l.name_any().parse().is_ok_and(|name| ctx.lattices.knows(&name));
     lattices.state().iter().all(|lattice| of_others(lattice) || taken_up(lattice))
 }

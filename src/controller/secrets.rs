@@ -17,8 +17,8 @@ use kube::{
 };
 use tokio::sync::mpsc;
 
-use super::{application::CLASS, context::Context, watches};
-use crate::api::Lattice;
+use super::{context::Context, watches};
+use crate::api::{CLASS, Lattice};
 
 type Watches = BTreeMap<String, BoxStream<'static, Event<Secret>>>;
 

@@ -3,10 +3,11 @@ use std::{collections::BTreeMap, fmt, io, sync::Arc, time::Duration};
 
 use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions};
 use rustls::{
-    ClientConfig, RootCertStore,
+    AlertDescription as Alert, ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
 };
 
+use super::fault::Fault;
 use crate::model::NameError;
 
 /// Where, and as whom.
@@ -227,11 +228,86 @@ pub enum AccessError {
     },
 }
 
+impl AccessError {
+    /// What kind of fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NoAddress | Self::Credentials(_) | Self::Subject(_) | Self::Subscribe { .. } => {
+                Fault::Other
+            }
+            Self::Connect { url: _, error } => match error.kind() {
+                ConnectErrorKind::Dns => Fault::NameUnknown,
+                ConnectErrorKind::TimedOut => Fault::Unreachable,
+                ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                    Fault::Refused
+                }
+                ConnectErrorKind::Tls | ConnectErrorKind::Io => broken(error),
+                ConnectErrorKind::ServerParse | ConnectErrorKind::MaxReconnects => Fault::Other,
+            },
+        }
+    }
+}
+
+/// What stands behind an error of a connection that broke before it was one.
+fn broken(error: &ConnectError) -> Fault {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
+    while let Some(error) = cause {
+        // What an `io::Error` wraps is not its source.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = inner.map_or_else(|| error.downcast_ref(), |inner| inner.downcast_ref());
+        if let Some(tls) = tls {
+            return of_tls(tls);
+        }
+        if let Some(error) = error.downcast_ref::<io::Error>()
+            && error.raw_os_error().is_some()
+        {
+            return Fault::Unreachable;
+        }
+        cause = error.source();
+    }
+    let text = chain(error).to_lowercase();
+    if text.contains("authentication") || text.contains("authorization") {
+        Fault::Refused
+    } else if text.contains("expected info") || text.contains("invalid server operation") {
+        Fault::NotNats
+    } else {
+        Fault::Other
+    }
+}
+
+fn of_tls(error: &rustls::Error) -> Fault {
+    match error {
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+            Fault::Untrusted
+        }
+        // What the server says of our certificate, or of our having none.
+        rustls::Error::AlertReceived(
+            Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::DecryptError,
+        ) => Fault::ClientCertificate,
+        // Whatever came was no TLS.
+        rustls::Error::InvalidMessage(_) => Fault::NoTls,
+        _ => Fault::Other,
+    }
+}
+
 /// The address and the reason in one line, as `nats://…: authorization violation`.
 fn said(url: &str, error: &ConnectError) -> String {
     let reason = match error.kind() {
         ConnectErrorKind::AuthorizationViolation => "authorization violation".to_owned(),
         ConnectErrorKind::TimedOut => "timed out".to_owned(),
+        // What it said instead may be another thing each time.
+        ConnectErrorKind::Io if broken(error) == Fault::NotNats => {
+            "does not answer as NATS does".to_owned()
+        }
         ConnectErrorKind::ServerParse
         | ConnectErrorKind::Dns
         | ConnectErrorKind::Authentication
@@ -259,7 +335,8 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 
 /// How long one attempt may take; the next attempt is another's.
 const CONNECT: Duration = Duration::from_secs(5);
-/// After a lost connection, the longest pause between attempts.
+/// After a lost connection, the longest pause between attempts of async-nats; the first that fails
+/// ends them, and ours go on.
 const RECONNECT: Duration = Duration::from_secs(4);
 
 /// How often the server itself is asked whether it lives. After two that it leaves unanswered the

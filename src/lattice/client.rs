@@ -1,7 +1,7 @@
 //! Every operation of the control interface, over one connection.
 use std::{collections::BTreeMap, time::Duration};
 
-use async_nats::{HeaderMap, RequestErrorKind};
+use async_nats::RequestErrorKind;
 use futures::StreamExt;
 
 use super::wire::{
@@ -185,10 +185,10 @@ impl Client {
     }
 }
 
-/// Whether a message is the server's word that nobody listens.
+/// Whether a message is the server's word that nobody listens. Newer servers name the subject in a
+/// header.
 pub(super) fn is_nobody(message: &async_nats::Message) -> bool {
-    message.status == Some(async_nats::StatusCode::NO_RESPONDERS)
-        && message.headers.as_ref().is_none_or(HeaderMap::is_empty)
+    message.status == Some(async_nats::StatusCode::NO_RESPONDERS) && message.payload.is_empty()
 }
 
 fn accepted<T>(answer: Result<Answer<T>, DecodeError>) -> Result<Option<T>, Error> {

@@ -13,12 +13,13 @@
 //!   in_flight (lanes)
 //! ```
 //!
-//! [`wire`], [`inventory`] and [`in_flight`] are pure; [`access`], [`client`] and [`watch`] are
+//! [`wire`], [`inventory`], [`in_flight`] and [`fault`] are pure; [`access`], [`client`] and [`watch`] are
 //! the edge, where one task owns a lattice. The only clock read is in [`clock`].
 
 pub mod access;
 pub mod client;
 pub mod clock;
+pub mod fault;
 pub mod fence;
 pub mod in_flight;
 pub mod inventory;

@@ -9,9 +9,11 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is logged where the user says nothing. async-nats logs every connection event at info, and
-/// ours say more.
-const DEFAULT: &str = "info,async_nats=warn,kube_client=warn,kube_runtime=warn";
+/// What is logged where the user says nothing. async-nats logs every attempt to connect that fails
+/// as an error, for as long as it fails; ours are told once, and say more. What kube's watches say
+/// of a failure, we say too.
+const DEFAULT: &str =
+    "info,async_nats=off,kube_client=warn,kube_runtime=warn,kube_runtime::watcher=error";
 
 /// Starts logging to standard error; `filter` is in `tracing`'s directive syntax.
 pub fn init(format: LogFormat, filter: Option<&str>) {

@@ -22,6 +22,16 @@ const IMPURE: &[&str] = &[
     "std::env",
 ];
 
+/// What a look at a cluster needs nothing of.
+const PREFLIGHT: &[&str] = &[
+    "crate::appfile",
+    "crate::placement",
+    "crate::lattice",
+    "crate::workflow",
+    "crate::controller",
+    "crate::cli",
+];
+
 /// Place → what it must not use, beside [`IMPURE`] where it is pure.
 const RULES: &[(&str, bool, &[&str])] = &[
     ("model", true, &["crate::", "kube", "schemars"]),
@@ -111,6 +121,13 @@ const RULES: &[(&str, bool, &[&str])] = &[
             "crate::cli",
         ],
     ),
+    ("preflight", false, PREFLIGHT),
+    ("preflight/facts.rs", true, PREFLIGHT),
+    ("preflight/finding.rs", true, PREFLIGHT),
+    ("preflight/crds.rs", true, PREFLIGHT),
+    ("preflight/api_services.rs", true, PREFLIGHT),
+    ("preflight/rights.rs", true, PREFLIGHT),
+    ("preflight/steps.rs", true, PREFLIGHT),
     ("controller", false, &["crate::cli", "crate::telemetry"]),
     ("controller/status.rs", true, &["super::context", "super::lattices::"]),
     ("controller/decision.rs", true, &["super::context", "kube"]),
@@ -118,6 +135,8 @@ const RULES: &[(&str, bool, &[&str])] = &[
     ("controller/events.rs", true, &["super::context", "kube::"]),
     ("controller/workflow_status.rs", true, &["super::context", "kube"]),
     ("controller/lattice_status.rs", true, &["super::context", "kube"]),
+    ("controller/lattice_fault.rs", true, &["super::context", "kube"]),
+    ("lattice/fault.rs", true, &["kube", "crate::controller", "crate::api"]),
     ("controller/index.rs", true, &["super::context", "kube"]),
     ("controller/lease/decision.rs", true, &["kube", "crate::lattice", "super::"]),
     ("controller/lease/record.rs", true, &["kube::Client", "super::super"]),

@@ -8,9 +8,13 @@
 
 mod bad_manifests;
 mod chart;
+mod check;
+#[cfg(target_os = "linux")]
+mod image;
 mod lattice;
 mod layers;
 mod operator;
+mod permissions;
 mod plan_command;
 mod readme;
 mod trellis;

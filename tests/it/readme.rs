@@ -1,15 +1,18 @@
-//! What the README shows holds.
+//! What the README and the installation's page show holds.
 use std::{fs, path::Path};
 
-use crate::trellis::trellis;
+use crate::{chart::helm, trellis::trellis};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The contents of the README's blocks of one language.
-fn blocks(language: &str) -> Vec<String> {
-    let text = fs::read_to_string(root().join("README.md")).unwrap();
+const README: &str = "README.md";
+const INSTALL: &str = "docs/install.md";
+
+/// The contents of a page's blocks of one language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(page)).unwrap();
     text.split("```")
         .skip(1)
         .step_by(2)
@@ -17,20 +20,21 @@ fn blocks(language: &str) -> Vec<String> {
         .collect()
 }
 
-fn commands() -> Vec<String> {
-    let lines: Vec<_> = blocks("console").iter().flat_map(|b| lines_of(b)).collect();
-    assert!(!lines.is_empty(), "the README shows commands");
+fn commands(page: &str) -> Vec<String> {
+    let lines: Vec<_> = blocks(page, "console").iter().flat_map(|b| lines_of(b)).collect();
+    assert!(!lines.is_empty(), "{page} shows commands");
     lines
 }
 
 fn lines_of(block: &str) -> Vec<String> {
+    let block = block.replace("\\\n", " ");
     let commands = block.lines().filter_map(|line| line.strip_prefix("$ "));
     commands.map(|line| line.split(" #").next().unwrap().trim().to_owned()).collect()
 }
 
 #[test]
 fn its_manifests_are_accepted_and_planned() {
-    let manifests = blocks("yaml");
+    let manifests = blocks(README, "yaml");
     assert_eq!(manifests.len(), 2);
     let ended = trellis(root(), &["plan", "-f", "-"], &manifests.join("---\n"));
     assert_eq!(ended.code, 0, "{}", ended.stderr);
@@ -38,35 +42,59 @@ fn its_manifests_are_accepted_and_planned() {
 }
 
 #[test]
-fn its_commands_are_there() {
-    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
-    for command in commands() {
-        let words: Vec<_> = command.split_whitespace().collect();
+fn their_commands_are_there() {
+    for (page, command) in [README, INSTALL]
+        .into_iter()
+        .flat_map(|it| commands(it).into_iter().map(move |command| (it, command)))
+    {
+        let unquoted = command.replace('\'', "");
+        let words: Vec<_> = unquoted.split_whitespace().collect();
         match words.as_slice() {
-            ["make", target] => assert!(makefile.contains(&format!("\n{target}: ##")), "{command}"),
+            ["make", target, ..] => assert!(makefile_has(target), "{command}"),
             ["target/debug/trellis", arguments @ ..] => {
                 let ended = trellis(root(), arguments, "");
                 assert_eq!(ended.code, 0, "{command}: {}", ended.stderr);
             }
-            ["cargo", "run", ..] => {
-                let arguments = words.split(|word| *word == "--").nth(1).unwrap();
-                // The operator would need a cluster; that there is such a command can be asked.
-                let help: &[&str] = if arguments == ["run"] { &["--help"] } else { &[] };
-                let ended = trellis(root(), &[arguments, help].concat(), "");
-                assert_eq!(ended.code, 0, "{command}: {}", ended.stderr);
+            ["helm", "install" | "upgrade", release, chart, flags @ ..] => {
+                render(release, chart, flags);
             }
-            ["kubectl", "apply", .., "-k", path] => {
-                assert!(root().join(path).is_dir(), "{command}");
-            }
-            _ => panic!("no test runs this command of the README: {command}"),
+            // What they do is tested where there is a whole cluster.
+            ["helm", "test" | "uninstall", "trellis", ..] | ["kubectl", ..] if page == INSTALL => {}
+            _ => panic!("no test runs this command of {page}: {command}"),
         }
     }
 }
 
+fn makefile_has(target: &str) -> bool {
+    fs::read_to_string(root().join("Makefile")).unwrap().contains(&format!("\n{target}: ##"))
+}
+
+/// As `helm install` and `helm upgrade` would with these flags; a test of the chart does both.
+fn render(release: &str, chart: &str, flags: &[&str]) {
+    let chart = root().join(chart);
+    let fixed = ["template", release, chart.to_str().unwrap()];
+    // It stands for what an installation was given before.
+    let reused = "--set=image.repository=registry.example/trellis,lattice.urls={nats://nats}";
+    let flags = flags.iter().map(|flag| if *flag == "--reuse-values" { reused } else { flag });
+    helm(&fixed.into_iter().chain(flags).collect::<Vec<_>>()).unwrap();
+}
+
 #[test]
-fn its_links_lead_somewhere() {
-    let text = fs::read_to_string(root().join("README.md")).unwrap();
-    for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
-        assert!(link.starts_with("https://") || root().join(link).exists(), "{link}");
+fn their_links_lead_somewhere() {
+    for page in [README, INSTALL] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        let folder = root().join(page).parent().unwrap().to_owned();
+        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let found = match link.strip_prefix('#') {
+                Some(heading) => has_heading(&text, heading),
+                None => link.starts_with("https://") || folder.join(link).exists(),
+            };
+            assert!(found, "{page}: {link}");
+        }
     }
+}
+
+fn has_heading(text: &str, anchor: &str) -> bool {
+    let headings = text.lines().filter_map(|line| line.split_once("# "));
+    headings.into_iter().any(|(_, words)| words.to_lowercase().replace(' ', "-") == anchor)
 }

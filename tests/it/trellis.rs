@@ -15,19 +15,19 @@ pub(crate) struct Ended {
 
 /// Runs `trellis` in `folder`, with `stdin` as its standard input.
 pub(crate) fn trellis(folder: &Path, args: &[&str], stdin: &str) -> Ended {
-    trellis_with(&[], folder, args, stdin)
+    trellis_with(folder, args, stdin, &[])
 }
 
-/// As [`trellis`], with variables of its environment.
+/// As [`trellis`], with these variables in its environment.
 pub(crate) fn trellis_with(
-    environment: &[(String, String)],
     folder: &Path,
     args: &[&str],
     stdin: &str,
+    variables: &[(&str, &Path)],
 ) -> Ended {
     let mut child = Command::new(env!("CARGO_BIN_EXE_trellis"))
-        .envs(environment.iter().map(|(name, value)| (name, value)))
         .args(args)
+        .envs(variables.iter().copied())
         .current_dir(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -50,6 +50,27 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- end }}
 {{- end }}
 
+{{/* Who and where the operator is, what is its own, and how it speaks. */}}
+{{- define "trellis.settings" -}}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+{{ include "trellis.scope" . }}
+- name: TRELLIS_LEADER_ELECT
+  value: "true"
+- name: TRELLIS_LOG_FORMAT
+  value: {{ .Values.log.format | quote }}
+{{- with .Values.log.filter }}
+- name: TRELLIS_LOG
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+
 {{/* What all Pods have: where they run, and what PodSecurity's restricted level asks. */}}
 {{- define "trellis.podSettings" -}}
 {{- with .Values.imagePullSecrets }}

@@ -19,10 +19,13 @@ pub mod cache;
 mod clock;
 mod cluster;
 pub mod components;
+pub mod debian;
 mod host;
 pub mod http;
+pub mod images;
 mod kubectl;
 mod nats;
+mod oci;
 mod pki;
 mod process;
 pub mod programs;
@@ -36,7 +39,9 @@ pub use clock::poll;
 pub use cluster::{Cluster, ClusterOptions, Error as ClusterError, free_ports};
 pub use host::{Error as HostError, Feature, Host, HostOptions};
 pub use kubectl::{Error as KubectlError, Kubectl};
-pub use nats::{Auth, Client as NatsClient, Error as NatsError, Nats, NatsOptions};
+pub use nats::{
+    Auth, Client as NatsClient, Error as NatsError, Nats, NatsOptions, User as NatsUser,
+};
 pub use pki::{Error as PkiError, Identity};
 pub use process::{Error as ProcessError, Process, Program};
 pub use programs::prepare;

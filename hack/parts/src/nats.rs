@@ -1,4 +1,4 @@
-//! A NATS server with JetStream, in any of the ways it can ask who connects.
+//! A NATS server, in any of the ways it can ask who connects, and with or without JetStream.
 
 mod auth;
 mod jwt;
@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::json;
 
-pub use auth::{Auth, Client};
+pub use auth::{Auth, Client, User};
 
 use crate::{Process, Program, Scratch, pki, process, programs};
 
@@ -36,9 +36,15 @@ pub enum Error {
     Process(#[from] process::Error),
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct NatsOptions {
     pub auth: Auth,
+    /// Users who may do less than everybody, who needs no password as long as there are any;
+    /// for [`Auth::None`].
+    pub users: Vec<User>,
+    /// Further lines of the server's configuration, in its own format.
+    pub config: String,
+    pub without_jetstream: bool,
     /// The longest message in bytes; the server's own default is 1 MiB.
     pub max_payload: Option<u32>,
 }
@@ -59,13 +65,18 @@ impl Nats {
     pub fn start(options: NatsOptions) -> Result<Self, Error> {
         let program = programs::nats_server()?;
         let scratch = Scratch::new("nats")?;
-        let (mut config, client) = options.auth.set_up(&scratch)?;
-        config["jetstream"] = json!({ "store_dir": scratch.folder("jetstream")? });
-        if let Some(bytes) = options.max_payload {
+        let NatsOptions { auth, users, config: further, without_jetstream, max_payload } = options;
+        let (mut config, client) = auth.set_up(&scratch)?;
+        if !without_jetstream {
+            config["jetstream"] = json!({ "store_dir": scratch.folder("jetstream")? });
+        }
+        if !users.is_empty() {
+            auth::limit(&mut config, &users);
+        }
+        if let Some(bytes) = max_payload {
             config["max_payload"] = json!(bytes);
         }
-        // The server's own format takes JSON as it is.
-        let config = scratch.write("nats.conf", config.to_string())?;
+        let config = scratch.write("nats.conf", text(&config) + &further)?;
         // -1 lets the server choose.
         let (process, port) = launch(&program, &config, &scratch, "-1")?;
         let client = Client { url: format!("nats://127.0.0.1:{port}"), ..client };
@@ -87,6 +98,12 @@ impl Nats {
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// What the server has logged, refused permissions included, over all restarts.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
     }
 
     /// Ends the server; its store and its port are kept for [`Nats::restart`].
@@ -116,6 +133,12 @@ impl Nats {
     pub fn process_id(&self) -> u32 {
         self.process.id()
     }
+}
+
+/// The configuration, a line for each of its parts; the server's own format takes JSON values.
+fn text(config: &serde_json::Value) -> String {
+    let parts = config.as_object().into_iter().flatten();
+    parts.fold(String::new(), |text, (key, value)| text + &format!("{key}: {value}\n"))
 }
 
 fn launch(

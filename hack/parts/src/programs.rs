@@ -5,12 +5,19 @@ mod rust;
 
 use std::{env, path::PathBuf, thread};
 
-use crate::{cache, toolchain};
+use crate::{
+    cache,
+    debian::{self, Packaged},
+    toolchain,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Cache(#[from] cache::Error),
+
+    #[error(transparent)]
+    Debian(#[from] debian::Error),
 
     #[error(transparent)]
     Toolchain(#[from] toolchain::Error),
@@ -71,6 +78,17 @@ pub fn crane() -> Result<PathBuf, Error> {
     go::CRANE.build()
 }
 
+/// Builds images from Dockerfiles, without a daemon.
+pub fn buildah() -> Result<debian::Programs, Error> {
+    const BUILDAH: Packaged = Packaged { program: "buildah", package: "buildah" };
+    Ok(debian::Programs::find("buildah", &[BUILDAH])?)
+}
+
+/// Sleeps until it is told to end.
+pub fn pause() -> Result<PathBuf, Error> {
+    go::PAUSE.build()
+}
+
 /// Ours even where there is another: charts render differently from version to version.
 pub fn helm() -> Result<PathBuf, Error> {
     go::HELM.build()
@@ -107,9 +125,16 @@ pub fn prepare() -> Result<(), Error> {
             kube_controller_manager,
             registry,
             crane,
+            pause,
             helm,
         ];
-        let go = go.iter().try_for_each(|program| program().map(drop));
+        let go = go.iter().try_for_each(|program| program().map(drop)).and_then(|()| {
+            // Images are of Linux programs, and made where these are.
+            if cfg!(target_os = "linux") {
+                buildah()?;
+            }
+            Ok(())
+        });
         let rust = rust.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         go.and(rust)
     })

@@ -2,19 +2,20 @@
 
 use std::{io, time::Duration};
 
-use data_encoding::HEXLOWER;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
-use crate::{Process, Program, Scratch, http, process, programs};
+use crate::{
+    Process, Program, Scratch, http,
+    images::{self, Compression, Image},
+    oci::{self, CONFIG, MANIFEST},
+    process, programs,
+};
 
 const START: Duration = Duration::from_secs(20);
 
 /// The types of layer under which hosts look for what they run.
 const COMPONENT: &str = "application/wasm";
 const PROVIDER: &str = "application/vnd.wasmcloud.provider.archive.layer.v1+par";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,6 +27,9 @@ pub enum Error {
 
     #[error(transparent)]
     Process(#[from] process::Error),
+
+    #[error("could not store the image")]
+    Image(#[from] Box<images::Error>),
 
     #[error("could not reach the registry")]
     Http(#[from] Box<ureq::Error>),
@@ -40,6 +44,12 @@ pub enum Error {
 impl From<ureq::Error> for Error {
     fn from(error: ureq::Error) -> Self {
         Self::Http(Box::new(error))
+    }
+}
+
+impl From<images::Error> for Error {
+    fn from(error: images::Error) -> Self {
+        Self::Image(Box::new(error))
     }
 }
 
@@ -98,6 +108,15 @@ impl Registry {
         self.push(name, PROVIDER, archive)
     }
 
+    /// Stores a container image as `name`; returns the reference to start it by.
+    pub fn push_image(&self, name: &str, image: &Image) -> Result<String, Error> {
+        let reference = format!("{}/{name}", self.authority);
+        let scratch = Scratch::new("image")?;
+        let folder = scratch.path().join("oci");
+        image.layout(&folder, &reference, Compression::None)?.push(&reference)?;
+        Ok(reference)
+    }
+
     /// The registry hangs: hosts that pull wait, until [`Registry::resume`].
     pub fn pause(&self) -> Result<(), Error> {
         Ok(self.process.pause()?)
@@ -113,12 +132,11 @@ impl Registry {
         let config = b"{}";
         self.push_blob(repository, config)?;
         self.push_blob(repository, layer)?;
-        let describe = |media_type: &str, bytes: &[u8]| json!({ "mediaType": media_type, "digest": digest(bytes), "size": bytes.len() });
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": describe(CONFIG, config),
-            "layers": [describe(layer_type, layer)],
+            "config": oci::descriptor(CONFIG, config),
+            "layers": [oci::descriptor(layer_type, layer)],
         });
         let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.authority);
         let response =
@@ -136,15 +154,11 @@ impl Registry {
             return Err(Error::Refused { request: url, status });
         };
         let separator = if upload.contains('?') { '&' } else { '?' };
-        let url = format!("{upload}{separator}digest={}", digest(bytes));
+        let url = format!("{upload}{separator}digest={}", oci::digest(bytes));
         let response =
             agent.put(&url).header("content-type", "application/octet-stream").send(bytes)?;
         created(&url, response.status().as_u16())
     }
-}
-
-fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(bytes)))
 }
 
 fn created(request: &str, status: u16) -> Result<(), Error> {

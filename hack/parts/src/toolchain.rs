@@ -31,6 +31,8 @@ pub(crate) struct Tool {
 pub(crate) const GO: Tool = Tool { name: "go", install: "Go 1.26 or newer" };
 pub(crate) const CARGO: Tool = Tool { name: "cargo", install: "Rust 1.95 or newer" };
 pub(crate) const RUSTC: Tool = Tool { name: "rustc", install: "Rust 1.95 or newer" };
+/// Comes with the C library.
+pub(crate) const LDD: Tool = Tool { name: "ldd", install: "a Linux with glibc, to make images on" };
 /// Crates of the host compile a little C.
 pub(crate) const CC: Tool = Tool { name: "cc", install: "a C compiler, such as gcc or clang" };
 

@@ -4,7 +4,10 @@ use std::{
 };
 
 use super::Fold;
-use crate::model::{Gate, HostId, HostState, Links};
+use crate::{
+    lattice::fault::{Fault, Permission},
+    model::{Gate, HostId, HostState, Links},
+};
 
 /// What a `Lattice` reports of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,9 +16,12 @@ pub struct Health {
     pub gate: Gate,
     /// The NATS server's version, while connected.
     pub server: Option<Arc<str>>,
-    /// What the NATS server complained of last on a connection that lasts, as a permission that
-    /// lacks.
-    pub complaint: Option<Arc<str>>,
+    /// Whether that server has JetStream; true while nothing is known of it.
+    pub jetstream: bool,
+    /// What kind of reason `Disconnected` carries.
+    pub fault: Fault,
+    /// What the NATS server has refused us on this connection.
+    pub refused: BTreeSet<Permission>,
     pub hosts: BTreeMap<HostId, HostHealth>,
     /// Ids that two live processes have.
     pub duplicates: BTreeSet<HostId>,
@@ -62,7 +68,9 @@ impl Fold {
         Health {
             gate: self.observed.gate.clone(),
             server: None,
-            complaint: None,
+            jetstream: true,
+            fault: Fault::Other,
+            refused: BTreeSet::new(),
             hosts: self.observed.hosts.iter().map(host).collect(),
             duplicates: self.duplicates.clone(),
             unsupported: self.unsupported.clone(),

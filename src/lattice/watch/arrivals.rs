@@ -10,6 +10,7 @@ use super::{
 };
 use crate::lattice::{
     client::is_nobody,
+    fault::{Fault, Permission, Verb},
     inventory::Input,
     wire::{self, decode_event},
 };
@@ -21,7 +22,7 @@ impl Task {
             Arrival::Pong(message) => self.pong(&message),
             Arrival::Connection(said) => self.connection(said),
             Arrival::Ended => {
-                self.disconnected(self.at("the connection was closed"));
+                self.disconnected(self.at("the connection was closed"), Fault::Unreachable);
                 self.connect();
             }
         }
@@ -65,13 +66,13 @@ impl Task {
                 if !self.up
                     && let Link::Open(session) = &self.link
                 {
-                    let version = session.client.nats().server_info().version;
-                    self.connected(version.as_str().into());
+                    let info = session.client.nats().server_info();
+                    self.connected(&info);
                 }
             }
             Connection::Disconnected => {
                 if self.up {
-                    self.disconnected(self.at("the connection was lost"));
+                    self.disconnected(self.at("the connection was lost"), Fault::Unreachable);
                 }
             }
             Connection::SlowConsumer(_) => {
@@ -79,16 +80,13 @@ impl Task {
                 self.missed = true;
             }
             Connection::ServerError(error) => self.complained(&error),
-            Connection::ClientError(error) => {
-                if !self.up {
-                    self.disconnected(self.at(&error.to_string()));
-                }
-            }
+            // async-nats goes on trying and doesn't say why it fails; an attempt of our own does.
+            Connection::ClientError(_) if !self.up => self.connect(),
+            Connection::ClientError(_) | Connection::LameDuckMode | Connection::Draining => {}
             Connection::Closed => {
-                self.disconnected(self.at("the connection was closed"));
+                self.disconnected(self.at("the connection was closed"), Fault::Unreachable);
                 self.connect();
             }
-            Connection::LameDuckMode | Connection::Draining => {}
         }
     }
 
@@ -101,16 +99,23 @@ impl Task {
             }
             ServerError::Other(text) => text,
         };
-        let text = self.at(text);
-        if self.up {
-            let mut state = self.shared.lock();
-            if state.complaint.as_ref() != Some(&text) {
-                tracing::warn!(lattice = %self.settings.name, error = %text, "NATS complained");
-                state.complaint = Some(text);
-                state.change.health = true;
+        match Permission::refused(text) {
+            Some((verb, subject)) => self.refused(verb, subject),
+            None if self.up => {
+                tracing::warn!(lattice = %self.settings.name, error = text, "NATS complained");
             }
-        } else {
-            self.disconnected(text);
+            None => self.disconnected(self.at(text), Fault::Other),
+        }
+    }
+
+    fn refused(&self, verb: Verb, subject: &str) {
+        let Link::Open(session) = &self.link else { return };
+        let permission = Permission { verb, subject: session.permission(subject).into() };
+        let mut state = self.shared.lock();
+        if !state.refused.contains(&permission) {
+            tracing::warn!(lattice = %self.settings.name, %permission, "NATS refused");
+            state.refused.insert(permission);
+            state.change.health = true;
         }
     }
 

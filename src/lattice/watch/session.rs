@@ -78,6 +78,16 @@ impl Session {
         self.overflow.swap(false, Relaxed)
     }
 
+    /// What a server's configuration has to grant for `subject`: the same for every host and every
+    /// answer.
+    pub(super) fn permission(&self, subject: &str) -> String {
+        // `_INBOX.trellis.…`, or without a prefix of its own `_INBOX.…`.
+        match self.inbox.rsplit_once('.') {
+            Some((prefix, _)) if subject.starts_with(prefix) => format!("{prefix}.>"),
+            Some(_) | None => self.client.subjects().permission(subject),
+        }
+    }
+
     /// Sends a ping whose answers name their round.
     pub(super) async fn ping(&self, round: u64) {
         let request = self.client.subjects().read(&Read::Ping);

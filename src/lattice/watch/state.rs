@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     lattice::{
+        fault::{Fault, Permission},
         fence::Fence,
         inventory::{Change, Effect, Fold, Health, Input, Outcome, Predecessor},
     },
@@ -35,8 +36,13 @@ pub(super) struct State {
     pub(super) effects: BTreeSet<Effect>,
     /// The NATS server's version.
     pub(super) server: Option<Arc<str>>,
-    /// The NATS server's last complaint on a connection that lasts.
-    pub(super) complaint: Option<Arc<str>>,
+    /// Whether that server has JetStream; true while nothing is known of it.
+    pub(super) jetstream: bool,
+    /// Why there is no connection.
+    pub(super) fault: Fault,
+    /// What the NATS server has refused on this connection. It doesn't say when it no longer would,
+    /// and other permissions come with another connection.
+    pub(super) refused: BTreeSet<Permission>,
     pub(super) fence: Arc<Fence>,
     pub(super) stopping: bool,
     /// What found the queue full; told when it has room again.
@@ -57,7 +63,9 @@ impl Shared {
             change: Change::default(),
             effects: BTreeSet::new(),
             server: None,
-            complaint: None,
+            jetstream: true,
+            fault: Fault::Other,
+            refused: BTreeSet::new(),
             fence,
             stopping: false,
             crowded_out: Change::default(),
@@ -195,7 +203,8 @@ impl State {
     }
 
     pub(super) fn health(&self) -> Health {
-        let server = self.server.clone();
-        Health { server, complaint: self.complaint.clone(), ..self.fold.health() }
+        let Self { server, jetstream, fault, refused, .. } = self;
+        let (server, refused) = (server.clone(), refused.clone());
+        Health { server, jetstream: *jetstream, fault: *fault, refused, ..self.fold.health() }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     lattice::{
         access::{AccessError, chain},
         clock,
+        fault::Fault,
         in_flight::backoff,
         inventory::{Change, Effect, Fold, Input},
     },
@@ -44,6 +45,8 @@ pub(super) struct Task {
     pub(super) link: Link,
     /// Attempts in a row that failed.
     pub(super) attempts: u32,
+    /// Why the last one did, as it was logged.
+    pub(super) said: Option<Arc<str>>,
     pub(super) up: bool,
     pub(super) requests: FuturesUnordered<BoxFuture<'static, Done>>,
     /// Of those, the ones that change nothing, and the others.
@@ -81,6 +84,7 @@ pub(super) async fn run(
         settings,
         shared,
         attempts: 0,
+        said: None,
         up: false,
         requests: FuturesUnordered::new(),
         reading: 0,
@@ -162,39 +166,47 @@ impl Task {
                 self.attempts = 0;
                 let info = session.client.nats().server_info();
                 self.link = Link::Open(session);
-                self.connected(info.version.as_str().into());
+                self.connected(&info);
             }
             Err(error) => {
                 self.attempts = self.attempts.saturating_add(1);
                 let (first, longest) = ATTEMPTS;
                 let pause = backoff(first, longest, self.attempts, &self.settings.name);
                 self.link = Link::Waiting(Box::pin(sleep(pause)));
-                self.disconnected(chain(&error).into());
+                self.disconnected(chain(&error).into(), error.fault());
             }
         }
     }
 
-    pub(super) fn connected(&mut self, version: Arc<str>) {
+    pub(super) fn connected(&mut self, server: &async_nats::ServerInfo) {
         Metrics::count(&self.shared.metrics.connections);
-        tracing::info!(lattice = %self.settings.name, server = %version, "connected");
+        tracing::info!(lattice = %self.settings.name, server = server.version, "connected");
         self.up = true;
+        self.said = None;
         self.missed = false;
         self.reads.clear();
         let mut state = self.shared.lock();
-        state.server = Some(version);
-        state.complaint = None;
+        state.server = Some(server.version.as_str().into());
+        state.jetstream = server.jetstream;
+        state.refused.clear();
         state.effects.clear();
         state.fold(Input::Connected, clock::now());
     }
 
-    pub(super) fn disconnected(&mut self, why: Arc<str>) {
+    pub(super) fn disconnected(&mut self, why: Arc<str>, fault: Fault) {
         if self.up {
             tracing::warn!(lattice = %self.settings.name, %why, "disconnected");
+        } else if self.said.as_ref() != Some(&why) {
+            // Once for each reason: attempts go on for as long as it takes.
+            tracing::warn!(lattice = %self.settings.name, %why, "cannot connect; trying on");
         }
+        self.said = Some(Arc::clone(&why));
         self.up = false;
         self.reads.clear();
         let mut state = self.shared.lock();
         state.server = None;
+        state.jetstream = true;
+        state.fault = fault;
         state.effects.clear();
         let now = clock::now();
         state.fold(Input::Disconnected { why }, now);
@@ -234,7 +246,7 @@ impl Task {
             || settings.request_timeout != before.request_timeout
         {
             self.attempts = 0;
-            self.disconnected(self.at("connecting with other settings"));
+            self.disconnected(self.at("connecting with other settings"), Fault::Other);
             self.connect();
         } else if let Link::Waiting(_) = self.link {
             self.connect();

@@ -88,6 +88,18 @@ impl Subjects {
         &self.events
     }
 
+    /// `subject` as permissions are written: with `*` for the one host, workload or config that it
+    /// is about.
+    #[must_use]
+    pub fn permission(&self, subject: &str) -> String {
+        let verb = subject.strip_prefix(&self.control).and_then(|verb| verb.strip_prefix('.'));
+        let mut tokens = verb.into_iter().flat_map(|verb| verb.split('.'));
+        match (tokens.next(), tokens.next(), tokens.next()) {
+            (Some(noun), Some(verb), Some(_)) => self.of(&format!("{noun}.{verb}.*")),
+            _ => subject.to_owned(),
+        }
+    }
+
     #[must_use]
     pub fn read(&self, read: &Read) -> Request {
         let subject = match read {

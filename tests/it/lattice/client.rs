@@ -70,6 +70,7 @@ async fn failures_are_told_apart() {
     let nats = start_nats(NatsOptions::default()).await;
     let sim = SimLattice::start(nats.url(), LatticeOptions::default()).await.unwrap();
     let client = client(&nats).await;
+    assert!(client.ping(PATIENCE, 1).await.unwrap().is_empty(), "the server's word is no answer");
     let nobody = client.links().await.unwrap_err();
     assert!(matches!(nobody, Error::NoResponders), "{nobody:?}");
 

@@ -4,5 +4,6 @@ mod access;
 mod client;
 mod commands;
 mod hosts;
+mod permissions;
 mod scale;
 mod world;

@@ -1,26 +1,15 @@
 //! What keeps an uninstallation from leaving objects that nobody could delete.
 use kube::Api;
-use parts::Scratch;
-use serde_json::json;
 use trellis::api::Lattice;
 
 use super::{
     simulated::{SHOP, lattice},
     stage::Stage,
 };
-use crate::trellis::trellis_with;
 
 /// Runs the guard as the chart's Job would; what it refuses is an error.
 pub(crate) async fn guard(stage: &Stage) -> Result<(), String> {
-    let runs = stage.installed().await.runs(&stage.kube, "Job").await;
-    let ended = tokio::task::spawn_blocking(move || {
-        let scratch = Scratch::new("guard").unwrap();
-        let kubeconfig = scratch.write("kubeconfig", runs.kubeconfig.to_string()).unwrap();
-        let kubeconfig = ("KUBECONFIG".to_owned(), kubeconfig.to_str().unwrap().to_owned());
-        let environment: Vec<_> = runs.environment.into_iter().chain([kubeconfig]).collect();
-        trellis_with(&environment, scratch.path(), &["guard"], "")
-    });
-    let ended = ended.await.unwrap();
+    let ended = stage.installed().await.run(&stage.kube, "Job").await;
     if ended.code == 0 { Ok(()) } else { Err(ended.stderr) }
 }
 
@@ -49,11 +38,6 @@ async fn it_names_what_is_left_of_its_own_installation_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lattice_whose_operator_is_gone_is_said() {
     let stage = Stage::set("guard-late").await.with_first_lattice();
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": { "name": "nats" }, "stringData": { "token": "of no use here" },
-    });
-    stage.put(&secret).await;
     stage.put_first_lattice().await;
     stage.start_operator().await;
     stage.kill_operator();

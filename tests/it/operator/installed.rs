@@ -1,6 +1,6 @@
 //! A release of the chart: the identities that it makes, with the rights that it grants them and no
 //! others.
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
@@ -12,10 +12,14 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
+use parts::Scratch;
 use serde_json::{Value, json};
 
 use super::stage::{CLUSTER, PATIENCE};
-use crate::chart;
+use crate::{
+    chart,
+    trellis::{Ended, trellis_with},
+};
 
 /// Longer than any test runs.
 const TOKEN_SECONDS: i64 = 6 * 60 * 60;
@@ -30,7 +34,7 @@ pub(crate) struct Installed {
 /// As whom, and with what, a container of the release runs.
 pub(crate) struct Runs {
     pub(crate) kubeconfig: Value,
-    /// What its Pod sets, but for what the kubelet would fill in.
+    /// What its Pod sets, but for its own name.
     pub(crate) environment: Vec<(String, String)>,
 }
 
@@ -56,13 +60,37 @@ pub(crate) async fn install(kube: &Client, name: &str, values: &[String]) -> Ins
 impl Installed {
     /// The Pod of the workload of this kind.
     pub(crate) async fn runs(&self, kube: &Client, workload: &str) -> Runs {
-        let is_meant = |object: &&Value| kind(object) == workload;
-        let pod = &self.objects.iter().find(is_meant).unwrap()["spec"]["template"]["spec"];
+        let pod = self.pod(workload);
         let account = pod["serviceAccountName"].as_str().unwrap();
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let variables = pod["containers"][0]["env"].as_array().unwrap().iter();
         let set = variables.filter_map(|it| Some((text(&it["name"])?, text(&it["value"])?)));
-        Runs { kubeconfig: kubeconfig(kube, &self.name, account).await, environment: set.collect() }
+        // As the kubelet would have it from the Pod itself.
+        let own = ("POD_NAMESPACE".to_owned(), self.name.clone());
+        let kubeconfig = kubeconfig(kube, &self.name, account).await;
+        Runs { kubeconfig, environment: set.chain([own]).collect() }
+    }
+
+    /// Runs what a Pod of the workload of this kind would, to its end.
+    pub(crate) async fn run(&self, kube: &Client, workload: &str) -> Ended {
+        let Runs { kubeconfig, environment } = self.runs(kube, workload).await;
+        let arguments = self.pod(workload)["containers"][0]["args"].clone();
+        let run = move || {
+            let scratch = Scratch::new("installed").unwrap();
+            let kubeconfig = scratch.write("kubeconfig", kubeconfig.to_string()).unwrap();
+            let set = environment.iter().map(|(name, value)| (name.as_str(), Path::new(value)));
+            let variables: Vec<_> = set.chain([("KUBECONFIG", kubeconfig.as_path())]).collect();
+            let arguments = arguments.as_array().unwrap().iter();
+            let arguments: Vec<_> = arguments.map(|it| it.as_str().unwrap()).collect();
+            trellis_with(scratch.path(), &arguments, "", &variables)
+        };
+        tokio::task::spawn_blocking(run).await.unwrap()
+    }
+
+    fn pod(&self, workload: &str) -> &Value {
+        let is_meant = |object: &&Value| kind(object) == workload;
+        let spec = &self.objects.iter().find(is_meant).unwrap()["spec"];
+        if workload == "Pod" { spec } else { &spec["template"]["spec"] }
     }
 }
 

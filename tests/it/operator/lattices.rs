@@ -13,12 +13,15 @@ use super::{
     stage::{PATIENCE, Stage},
 };
 
-async fn nats(auth: parts::Auth) -> Nats {
-    let options = NatsOptions { auth, ..NatsOptions::default() };
+pub(crate) async fn nats(auth: parts::Auth) -> Nats {
+    nats_with(NatsOptions { auth, ..NatsOptions::default() }).await
+}
+
+pub(crate) async fn nats_with(options: NatsOptions) -> Nats {
     tokio::task::spawn_blocking(move || Nats::start(options).unwrap()).await.unwrap()
 }
 
-async fn put(stage: &Stage, name: &str, labels: &Value, nats: &Value) {
+pub(crate) async fn put(stage: &Stage, name: &str, labels: &Value, nats: &Value) {
     stage
         .put(&json!({
             "apiVersion": "lattice.oam.dev/v1alpha1",
@@ -35,13 +38,18 @@ async fn put(stage: &Stage, name: &str, labels: &Value, nats: &Value) {
 }
 
 /// The Secret and the Lattice of the same name that uses it.
-async fn put_with_secret(stage: &Stage, name: &str, url: &str, data: &BTreeMap<&str, String>) {
+pub(crate) async fn put_with_secret(
+    stage: &Stage,
+    name: &str,
+    url: &str,
+    data: &BTreeMap<&str, String>,
+) {
     put_secret(stage, name, data).await;
     let nats = json!({ "urls": [url], "credentialsSecret": { "name": name } });
     put(stage, name, &json!({}), &nats).await;
 }
 
-async fn put_secret(stage: &Stage, name: &str, data: &BTreeMap<&str, String>) {
+pub(crate) async fn put_secret(stage: &Stage, name: &str, data: &BTreeMap<&str, String>) {
     let metadata = json!({ "name": name });
     let secret =
         json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data });
@@ -49,7 +57,7 @@ async fn put_secret(stage: &Stage, name: &str, data: &BTreeMap<&str, String>) {
 }
 
 /// A Secret's data for what `client` needs to be let in.
-fn secret(client: &NatsClient) -> BTreeMap<&'static str, String> {
+pub(crate) fn secret(client: &NatsClient) -> BTreeMap<&'static str, String> {
     let read = |path| fs::read_to_string(path).unwrap();
     let identity = client.identity.as_ref();
     [
@@ -67,7 +75,8 @@ fn secret(client: &NatsClient) -> BTreeMap<&'static str, String> {
     .collect()
 }
 
-/// Waits until `Connected` and `Ready` of the Lattice are `status`, with `said` in the message.
+/// Waits until `Connected` and `Synced` of the Lattice are `status`, with `said` in the message.
+/// `Ready` takes a host more.
 async fn says(stage: &Stage, name: &str, status: &str, said: &str) {
     let what = format!("{name} to be {status}: {said}");
     let waiting = async {
@@ -83,7 +92,7 @@ async fn says(stage: &Stage, name: &str, status: &str, said: &str) {
                         && c.message.as_deref().unwrap_or_default().contains(said)
                 })
             };
-            if says("Connected") && says("Ready") {
+            if says("Connected") && says("Synced") {
                 return;
             }
         }
@@ -92,9 +101,18 @@ async fn says(stage: &Stage, name: &str, status: &str, said: &str) {
 }
 
 /// Those that the Lattices of the next test name.
-const SECRETS: &str = r#"secrets=["credentials-password", "credentials-token", "credentials-nkey",
-    "credentials-creds", "credentials-tls", "credentials-mutual-tls", "credentials-wrong",
-    "credentials-bad-key", "credentials-stranger", "not-yet"]"#;
+const SECRETS: [&str; 10] = [
+    "credentials-password",
+    "credentials-token",
+    "credentials-nkey",
+    "credentials-creds",
+    "credentials-tls",
+    "credentials-mutual-tls",
+    "credentials-wrong",
+    "credentials-bad-key",
+    "credentials-stranger",
+    "not-yet",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_of_every_kind_are_read_from_a_secret_and_from_its_next_version() {
@@ -107,7 +125,7 @@ async fn credentials_of_every_kind_are_read_from_a_secret_and_from_its_next_vers
         ("tls", Auth::Tls),
         ("mutual-tls", Auth::MutualTls),
     ];
-    let stage = Stage::set("credentials").await.with_values(&[SECRETS]);
+    let stage = Stage::set("credentials").await.with_secrets(&SECRETS);
     stage.start_operator().await;
     let mut servers = BTreeMap::new();
     for (kind, auth) in kinds {

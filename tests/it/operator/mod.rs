@@ -2,6 +2,7 @@
 
 mod audit;
 mod bad_input;
+mod diagnosis;
 mod guard;
 mod installed;
 mod kill;
@@ -15,4 +16,4 @@ mod replica;
 mod rights;
 mod samples;
 mod simulated;
-mod stage;
+pub(crate) mod stage;

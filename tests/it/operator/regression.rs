@@ -10,7 +10,7 @@ use trellis::api::{ApplicationRevision, Lattice};
 
 use super::{
     simulated::{SHOP, heartbeats, lattice},
-    stage::Stage,
+    stage::{NATS_USER, Stage},
 };
 
 fn reason(status: Option<&trellis::api::ApplicationStatus>, type_: &str) -> String {
@@ -105,7 +105,10 @@ async fn of_two_lattices_for_the_same_hosts_the_younger_one_is_refused() {
             "apiVersion": "lattice.oam.dev/v1alpha1",
             "kind": "Lattice",
             "metadata": { "name": "twins-younger" },
-            "spec": { "nats": { "urls": [stage.nats.url()] } },
+            "spec": { "nats": {
+                "urls": [stage.nats.url()],
+                "credentialsSecret": { "name": NATS_USER },
+            } },
         }))
         .await;
     let api = Api::<Lattice>::all(stage.kube.clone());

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt, api::PostParams};
 use serde_json::{Value, json};
+use trellis::preflight::{self, Place};
 
 use super::{
     audit,
     guard::guard,
     installed::role,
     simulated::{SHOP, lattice},
-    stage::Stage,
+    stage::{NATS_USER, Stage},
 };
 
 /// A verb on a resource, on one object where the right names it, in one namespace where it is of a
@@ -25,14 +26,12 @@ struct Right {
 
 /// So many releases that the oldest of their revisions are deleted.
 const RELEASES: usize = 12;
+/// What the check looks at itself, and can do without.
+const OF_THE_CHECK: [&str; 2] =
+    ["customresourcedefinitions.apiextensions.k8s.io", "apiservices.apiregistration.k8s.io"];
 
-/// All that an operator's life has: a Secret, an Application that changes, and the end of both.
+/// All that an operator's life has: a Lattice, an Application that changes, and the end of both.
 async fn live(stage: &Stage) {
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": { "name": "nats" }, "stringData": { "token": "of no use here" },
-    });
-    stage.put(&secret).await;
     stage.put_first_lattice().await;
     let _sim = lattice(stage, 2).await;
     stage.start_operator().await;
@@ -41,6 +40,9 @@ async fn live(stage: &Stage) {
         stage.apply(&SHOP.replace("NAME", "shop").replace("instances: 2", &count)).await;
         stage.settled("shop").await;
     }
+    // What `helm test` runs.
+    let check = stage.installed().await.run(&stage.kube, "Pod").await;
+    assert_eq!((check.code, check.stdout.lines().count()), (0, 1), "{check:?}");
     assert!(guard(stage).await.unwrap_err().contains(&format!("Application {}/shop", stage.name)));
     stage.delete("shop").await;
     guard(stage).await.unwrap();
@@ -53,6 +55,34 @@ fn granted(objects: &[Value], account: &str) -> BTreeSet<Right> {
         subjects.is_some_and(|all| all.iter().any(|subject| subject["name"] == account))
     });
     bound.flat_map(|binding| rights(role(objects, binding))).collect()
+}
+
+/// What `trellis check` says that the operator of `stage` needs.
+fn listed(stage: &Stage, watched: &[&str]) -> BTreeSet<Right> {
+    let scope = preflight::Scope {
+        watched: watched.iter().map(|name| (*name).to_owned()).collect(),
+        own: stage.name.clone(),
+        class: Some(stage.name.clone()),
+        lease: Some(format!("trellis-{}", stage.name)),
+    };
+    let rights = preflight::rights(&scope, &[NATS_USER.to_owned()]);
+    let as_granted = |right: preflight::Right| Right {
+        namespace: match right.place {
+            Place::Cluster => None,
+            Place::Namespace(name) => Some(name),
+        },
+        resource: format!("{}.{}", right.resource, right.group),
+        name: right.name,
+        verb: right.verb.to_owned(),
+    };
+    rights.into_iter().map(as_granted).collect()
+}
+
+/// What the chart grants the operator beside what is for the check itself.
+fn needed(objects: &[Value], stage: &Stage) -> BTreeSet<Right> {
+    let mut granted = granted(objects, &stage.name);
+    granted.retain(|it| !OF_THE_CHECK.contains(&it.resource.as_str()));
+    granted
 }
 
 fn rights(role: &Value) -> Vec<Right> {
@@ -118,6 +148,7 @@ async fn every_right_of_the_chart_is_used_and_no_other_is_missed() {
         assert!(unused.is_empty(), "the chart grants {account} too much: {unused:#?}");
         assert_eq!(audit::refusals("rights", account), [""; 0]);
     }
+    assert_eq!(listed(&stage, &[]), needed(objects, &stage));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,6 +183,7 @@ async fn with_namespaces_named_the_rights_are_in_these_alone() {
         assert!(unused.is_empty(), "the chart grants {account} too much: {unused:#?}");
         assert_eq!(audit::refusals("narrow", account), [""; 0]);
     }
+    assert_eq!(listed(&stage, &["narrow", "narrow-beside"]), needed(objects, &stage));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,13 +207,8 @@ async fn an_application_outside_of_the_named_namespaces_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_may_not_be_read_is_said_with_what_to_do_until_it_may() {
-    let stage = Stage::set("forbidden").await.may_be_refused();
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": { "name": "nats" }, "stringData": { "token": "of no use here" },
-    });
-    stage.put(&secret).await;
-    stage.put_lattice(&json!({ "nats": { "credentialsSecret": { "name": "nats" } } })).await;
+    let stage = Stage::set("forbidden").await.may_be_refused().with_secrets(&[""; 0]);
+    stage.put_lattice(&json!({})).await;
     stage.start_operator().await;
     let said = "not allowed to read Secret forbidden/nats; add nats to the chart's value `secrets`";
     stage
@@ -193,7 +220,7 @@ async fn a_secret_that_may_not_be_read_is_said_with_what_to_do_until_it_may() {
         })
         .await;
 
-    let stage = stage.with_values(&[r#"secrets=["nats"]"#]);
+    let stage = stage.with_secrets(&[NATS_USER]);
     stage.upgrade().await;
     stage
         .lattice_until("the Lattice to be connected", |lattice| {

@@ -24,11 +24,15 @@ use super::{
     audit,
     installed::{Installed, install},
 };
+use crate::permissions::{REFUSED, documented};
 
 /// Longer than anything here takes, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Which operator an object is for; every test has its own.
 const CLASS: &str = "lattice.oam.dev/controller-class";
+
+/// The Secret with the operator's NATS user.
+pub(crate) const NATS_USER: &str = "nats";
 
 /// The one API server. Its process ends with this one.
 pub(crate) static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
@@ -52,7 +56,7 @@ pub(crate) struct Stage {
     values: Vec<String>,
     installed: OnceCell<Installed>,
     may_be_refused: bool,
-    as_deployed: bool,
+    like_deployed: bool,
 }
 
 impl Stage {
@@ -63,12 +67,13 @@ impl Stage {
         let (nats, scratch) = tokio::task::spawn_blocking(move || {
             LazyLock::force(&CLUSTER);
             CLUSTER.kubectl(&["create", "namespace", &of], None).unwrap();
-            (Nats::start(NatsOptions::default()).unwrap(), Scratch::new("operator").unwrap())
+            let options = NatsOptions { users: vec![documented()], ..NatsOptions::default() };
+            (Nats::start(options).unwrap(), Scratch::new("operator").unwrap())
         })
         .await
         .unwrap();
         let kube = client().await;
-        Self {
+        let stage = Self {
             name,
             nats,
             kube,
@@ -78,8 +83,23 @@ impl Stage {
             values: Vec::new(),
             installed: OnceCell::new(),
             may_be_refused: false,
-            as_deployed: false,
-        }
+            like_deployed: false,
+        };
+        stage.put_nats_user().await;
+        stage
+    }
+
+    /// The Secret that lets the operator into NATS, as a user who may do what is documented and
+    /// no more. Hosts and tests come without one, and may do all.
+    async fn put_nats_user(&self) {
+        let user = documented();
+        self.put(&json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": { "name": NATS_USER },
+            "stringData": { "user": user.name, "password": user.password },
+        }))
+        .await;
     }
 
     /// With a `Lattice` for its NATS server, and an operator that is ready.
@@ -102,7 +122,13 @@ impl Stage {
         self
     }
 
-    /// The chart's first `Lattice` is ours, with Secret `nats`.
+    /// The only Secrets that the operator may read.
+    pub(crate) fn with_secrets<T: AsRef<str>>(self, names: &[T]) -> Self {
+        let names: Vec<_> = names.iter().map(AsRef::as_ref).collect();
+        self.with_values(&[&format!("secrets={}", json!(names))])
+    }
+
+    /// The chart's first `Lattice` is ours.
     pub(crate) fn with_first_lattice(self) -> Self {
         let urls = json!([self.nats.url()]);
         let name = json!(self.name);
@@ -110,7 +136,7 @@ impl Stage {
             json!({ "heartbeatInterval": "1s", "probeInterval": "500ms", "lossGrace": "3s" });
         self.with_values(&[
             "lattice.create=true",
-            r#"lattice.credentialsSecret="nats""#,
+            &format!("lattice.credentialsSecret={}", json!(NATS_USER)),
             &format!("lattice.name={name}"),
             &format!("lattice.urls={urls}"),
             &format!("lattice.spec={spec}"),
@@ -132,7 +158,7 @@ impl Stage {
 
     /// The operator runs with what the chart's Deployment sets.
     pub(crate) fn like_deployed(mut self) -> Self {
-        self.as_deployed = true;
+        self.like_deployed = true;
         self
     }
 
@@ -144,14 +170,18 @@ impl Stage {
     /// Brings the release in line with the values.
     pub(crate) async fn upgrade(&self) -> Installed {
         let class = format!("controllerClass={}", json!(self.name));
-        let values: Vec<_> = self.values.iter().cloned().chain([class]).collect();
+        let secrets = format!("secrets={}", json!([NATS_USER]));
+        let values: Vec<_> = [class, secrets].into_iter().chain(self.values.clone()).collect();
         install(&self.kube, &self.name, &values).await
     }
 
     /// Creates or changes the `Lattice`; `spec` is merged over what its NATS server needs.
     pub(crate) async fn put_lattice(&self, spec: &Value) {
         let mut whole = json!({
-            "nats": { "urls": [self.nats.url()] },
+            "nats": {
+                "urls": [self.nats.url()],
+                "credentialsSecret": { "name": NATS_USER },
+            },
             "heartbeatInterval": "1s",
             "probeInterval": "500ms",
             "lossGrace": "3s",
@@ -196,7 +226,7 @@ impl Stage {
     pub(crate) async fn program(&self) -> Program {
         let runs = self.installed().await.runs(&self.kube, "Deployment").await;
         let kubeconfig = self.scratch.write("kubeconfig", runs.kubeconfig.to_string()).unwrap();
-        let environment = runs.environment.iter().filter(|_| self.as_deployed);
+        let environment = runs.environment.iter().filter(|_| self.like_deployed);
         // Nothing that is simulated takes longer to start, and a new operator waits for it.
         let default = ["--start-deadline", "3s"];
         let given = self.arguments.iter().any(|argument| argument == default[0]);
@@ -381,17 +411,27 @@ impl Stage {
         let apps = self.applications().list(&ListParams::default()).await.unwrap();
         let status: Vec<_> = apps.items.iter().map(|app| &app.status).collect();
         let status = serde_json::to_string_pretty(&status).unwrap();
-        panic!("waited in vain for {what}; status: {status}\nlog:\n{}", self.log())
+        let refused = audit::refusals(&self.name, &self.name);
+        let log = self.log();
+        panic!("waited in vain for {what}; status: {status}\nrefused: {refused:?}\nlog:\n{log}")
     }
 }
 
 impl Drop for Stage {
+    /// Whatever a test had the operator do, the API server and NATS have let it.
     fn drop(&mut self) {
         drop(self.operator().take());
-        if !self.may_be_refused && !std::thread::panicking() {
-            let refusals = audit::refusals(&self.name, &self.name);
-            assert!(refusals.is_empty(), "the chart grants too little: {refusals:#?}");
+        if std::thread::panicking() {
+            return;
         }
+        let refused = audit::refusals(&self.name, &self.name);
+        assert!(
+            refused.is_empty() || self.may_be_refused,
+            "the chart grants too little: {refused:#?}"
+        );
+        let log = self.nats.log();
+        let refused: Vec<_> = log.lines().filter(|line| line.contains(REFUSED)).collect();
+        assert!(refused.is_empty(), "{}", refused.join("\n"));
     }
 }
 

@@ -47,6 +47,33 @@ pub struct Client {
     pub identity: Option<Identity>,
 }
 
+/// A user with a password who may publish and subscribe only to these subjects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    pub name: String,
+    pub password: String,
+    pub publish: Vec<String>,
+    pub subscribe: Vec<String>,
+}
+
+/// Who shows nothing is this one, and may do all.
+const EVERYBODY: &str = "everybody";
+
+/// Lets in `users`, with what each may do, and everybody else as one who may do all.
+pub(super) fn limit(config: &mut Value, users: &[User]) {
+    let limited = |user: &User| {
+        json!({
+            "user": user.name,
+            "password": user.password,
+            "permissions": { "publish": user.publish, "subscribe": user.subscribe },
+        })
+    };
+    let everybody = json!({ "user": EVERYBODY, "password": EVERYBODY });
+    let users: Vec<_> = users.iter().map(limited).chain([everybody]).collect();
+    config["authorization"] = json!({ "users": users });
+    config["no_auth_user"] = json!(EVERYBODY);
+}
+
 impl Auth {
     /// The server's part of the configuration, and the client's; files go to `scratch`.
     pub(super) fn set_up(self, scratch: &Scratch) -> Result<(Value, Client), Error> {

@@ -71,6 +71,12 @@ pub(super) const HELM: GoProgram = GoProgram {
     package: "helm.sh/helm/v4/cmd/helm",
     about: "2 minutes",
 };
+pub(super) const PAUSE: GoProgram = GoProgram {
+    name: "pause",
+    module: "pause",
+    package: "trellis.test/tools/pause",
+    about: "2 seconds",
+};
 
 const KUBERNETES: &str = "k8s.io/kubernetes";
 
@@ -80,12 +86,14 @@ impl GoProgram {
         let module = super::rust::hack().join("tools").join(self.module);
         let pins = module.join("go.mod");
         let link = self.link_flags(&pins)?;
-        let key = Key::default()
-            .and_files(&pins)?
-            .and_files(&module.join("go.sum"))?
-            .and(self.package)
-            .and(&link)
-            .and(toolchain::GO.version("version")?);
+        let mut key = Key::default();
+        // Modules of programs by others have only sums, ours only sources.
+        for input in ["go.mod", "go.sum", "main.go"].map(|name| module.join(name)) {
+            if input.exists() {
+                key = key.and_files(&input)?;
+            }
+        }
+        let key = key.and(self.package).and(&link).and(toolchain::GO.version("version")?);
         let thing = Thing { name: self.name, about: self.about };
         let folder = cache::ensure(thing, key, |folder| {
             toolchain::run(

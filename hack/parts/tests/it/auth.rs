@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, jetstream};
-use parts::{Auth, Nats, NatsClient, NatsOptions};
+use parts::{Auth, Nats, NatsClient, NatsOptions, NatsUser};
 
 /// Options as a client's settings would give them, each part only if it is there.
 async fn options(client: &NatsClient) -> ConnectOptions {
@@ -123,4 +123,34 @@ async fn a_paused_server_answers_when_it_is_resumed() {
     // No responders: an answer of the server itself.
     let answered = tokio::time::timeout(Duration::from_secs(5), client.request("x", "".into()));
     assert!(answered.await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_may_do_what_it_may_and_everybody_else_all() {
+    let user = NatsUser {
+        name: "u".to_owned(),
+        password: "p".to_owned(),
+        publish: vec!["may".to_owned()],
+        subscribe: vec!["_INBOX.>".to_owned()],
+    };
+    let options = NatsOptions { users: vec![user], ..NatsOptions::default() };
+    let nats = Nats::start(options).unwrap();
+    let everybody = async_nats::connect(nats.url()).await.unwrap();
+    uses_jetstream(everybody).await;
+    assert!(!nats.log().contains("Violation"), "{}", nats.log());
+
+    let limited = ConnectOptions::new().user_and_password("u".to_owned(), "p".to_owned());
+    let limited = limited.connect(nats.url()).await.unwrap();
+    limited.publish("may-not", "".into()).await.unwrap();
+    // No responders: the server has come that far.
+    limited.request("may", "".into()).await.unwrap_err();
+    assert!(nats.log().contains("Publish Violation"), "{}", nats.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_jetstream_says_so() {
+    let options = NatsOptions { without_jetstream: true, ..NatsOptions::default() };
+    let nats = Nats::start(options).unwrap();
+    let client = async_nats::connect(nats.url()).await.unwrap();
+    assert!(!client.server_info().jetstream);
 }

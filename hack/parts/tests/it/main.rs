@@ -7,3 +7,5 @@ mod cluster;
 mod control;
 mod exits;
 mod hosts;
+#[cfg(target_os = "linux")]
+mod images;
