@@ -48,6 +48,7 @@ impl Campaign {
             api: Api::namespaced(kube, &ctx.namespace),
             candidate: Candidate::new(me, terms),
             lease: None,
+            failing: false,
             name,
             terms,
             ctx: Arc::clone(ctx),
@@ -89,6 +90,8 @@ struct Runner {
     candidate: Candidate,
     /// What `candidate` saw last.
     lease: Option<Lease>,
+    /// Whether the last call came to nothing.
+    failing: bool,
     ctx: Arc<Context>,
 }
 
@@ -126,7 +129,10 @@ impl Runner {
 
     async fn look(&mut self) {
         match within_time(self.terms.interval(), self.api.get_opt(&self.name)).await {
-            Ok(lease) => self.observe(lease),
+            Ok(lease) => {
+                self.failing = false;
+                self.observe(lease);
+            }
             Err(error) => self.failed("read", &error),
         }
     }
@@ -157,6 +163,7 @@ impl Runner {
         let sent = clock::now();
         match self.put(&self.candidate.claim(Timestamp::now())).await {
             Ok(lease) => {
+                self.failing = false;
                 let won = self.candidate.accepted(self.read(&lease), sent);
                 self.lease = Some(lease);
                 if let Some(won) = won {
@@ -171,8 +178,16 @@ impl Runner {
                     self.ctx.look_at_everything();
                 }
             }
-            Err(error) if is_outdated(&error) => self.candidate.outdated(),
+            Err(error) if self.is_outdated(&error) => self.candidate.outdated(),
             Err(error) => self.failed("write", &error),
+        }
+    }
+
+    /// Whether it wasn't written because the Lease isn't any more what it was when it was read.
+    fn is_outdated(&self, error: &CallError) -> bool {
+        match &self.lease {
+            Some(_) => error.is_conflict() || error.is_not_found(),
+            None => error.is_already_exists(),
         }
     }
 
@@ -185,15 +200,19 @@ impl Runner {
         }
     }
 
+    /// It is tried again soon; of a row of failures the first is news.
     fn failed(&mut self, what: &str, error: &CallError) {
         self.candidate.failed(clock::now());
-        let namespace = &self.ctx.namespace;
-        tracing::warn!(
-            error = chain(error),
-            "could not {what} Lease {namespace}/{}; the operator needs create on leases there, and \
-             get, watch and update on this one",
-            self.name
-        );
+        if std::mem::replace(&mut self.failing, true) {
+            return tracing::debug!(error = chain(error), "could not {what} the Lease");
+        }
+        let advice = if error.is_forbidden() {
+            "; grant the operator create on leases there, and get, watch and update on this one"
+        } else {
+            ""
+        };
+        let (namespace, name, error) = (&self.ctx.namespace, &self.name, chain(error));
+        tracing::warn!(error, "could not {what} Lease {namespace}/{name}{advice}");
     }
 
     fn step_down(&mut self, why: &Why) {
@@ -220,14 +239,9 @@ impl Runner {
             let Some(record) = self.candidate.release(Timestamp::now(), drained) else { return };
             match self.put(&record).await {
                 Ok(_) => return tracing::info!(lease = self.name, drained, "released"),
-                Err(error) if is_outdated(&error) => self.look().await,
+                Err(error) if self.is_outdated(&error) => self.look().await,
                 Err(error) => return self.failed("release", &error),
             }
         }
     }
-}
-
-/// Whether it wasn't written because the Lease isn't any more what it was when it was read.
-fn is_outdated(error: &CallError) -> bool {
-    error.is_conflict() || error.is_not_found() || error.is_already_exists()
 }

@@ -169,12 +169,7 @@ impl Candidate {
         if !self.current {
             return Step::Look;
         }
-        let free = self.seen.as_ref().is_some_and(|record| !self.is_others(record));
-        if free || now >= self.others_until {
-            Step::Take
-        } else {
-            Step::Wait { until: self.others_until }
-        }
+        if now >= self.others_until { Step::Take } else { Step::Wait { until: self.others_until } }
     }
 
     fn lead(&self, until: Moment, now: Moment) -> Step {

@@ -189,6 +189,12 @@ impl Lanes {
         Some(pending.command.clone())
     }
 
+    /// Whether what was sent with this ticket is still waited for.
+    #[must_use]
+    pub fn awaits(&self, lane: &Lane, ticket: Ticket) -> bool {
+        self.notes.get(lane).is_some_and(|note| note.ticket == ticket && note.answered.is_none())
+    }
+
     /// Takes back a registered command that hasn't been sent. If it was to be sent again, what was
     /// sent before stays in flight.
     pub fn withdraw(&mut self, in_flight: &mut InFlight, lane: &Lane, ticket: Ticket, now: Moment) {

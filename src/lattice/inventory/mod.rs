@@ -271,6 +271,12 @@ impl Fold {
         Some(command)
     }
 
+    /// Whether the outcome of what was sent with this ticket is still waited for.
+    #[must_use]
+    pub fn awaits(&self, lane: &Lane, ticket: Ticket) -> bool {
+        self.lanes.awaits(lane, ticket)
+    }
+
     /// Takes back a registered command that hasn't been sent.
     pub fn withdraw(&mut self, lane: &Lane, ticket: Ticket, now: Moment) -> Outcome {
         let observed = Arc::make_mut(&mut self.observed);

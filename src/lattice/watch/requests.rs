@@ -234,8 +234,11 @@ fn read(client: &Client, effect: Effect) -> Option<BoxFuture<'static, Done>> {
 async fn send(client: Client, shared: Arc<Shared>, command: Command, item: Item) -> Done {
     let Item { lane, ticket, decided_on: _ } = item;
     // The last moment: whatever lies between it and the wire is what the fence's margin is for.
-    let may_send = shared.lock().may_send(clock::now());
-    let answer = if may_send {
+    let may_go = {
+        let state = shared.lock();
+        state.fence.allows(clock::now()) && state.fold.awaits(&lane, ticket)
+    };
+    let answer = if may_go {
         answer(client.command(&command).await)
     } else {
         Answer::NotDelivered("this process may not send any more".into())
