@@ -1,5 +1,7 @@
 //! What the README and the installation's page show holds.
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
+
+use parts::{Scratch, programs, toolchain};
 
 use crate::{chart::helm, trellis::trellis};
 
@@ -77,6 +79,18 @@ fn render(release: &str, chart: &str, flags: &[&str]) {
     let reused = "--set=image.repository=registry.example/trellis,lattice.urls={nats://nats}";
     let flags = flags.iter().map(|flag| if *flag == "--reuse-values" { reused } else { flag });
     helm(&fixed.into_iter().chain(flags).collect::<Vec<_>>()).unwrap();
+}
+
+#[test]
+fn the_overlay_of_the_installation_page_names_the_image_and_the_secret() {
+    let scratch = Scratch::new("overlay").unwrap();
+    std::os::unix::fs::symlink(root().join("config"), scratch.path().join("config")).unwrap();
+    scratch.write("kustomization.yaml", &blocks(INSTALL, "yaml")[0]).unwrap();
+    let mut kubectl = Command::new(programs::kubectl().unwrap());
+    let built = toolchain::run(kubectl.arg("kustomize").arg(scratch.path())).unwrap();
+    assert!(built.contains("image: registry.example/trellis:0.1.0\n"), "{built}");
+    let secret = "  resourceNames:\n  - nats\n  resources:\n  - secrets\n";
+    assert!(built.contains(secret), "{built}");
 }
 
 #[test]

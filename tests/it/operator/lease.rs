@@ -5,15 +5,19 @@ use std::{
 };
 
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, api::ListParams};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams},
+};
 use serde_json::json;
 use simhost::{Command, SimLattice, Verb};
+use trellis::api::Lattice;
 
 use super::{
     audit::{self, Write},
     replica::{Line, Replica},
     simulated::{SHOP, heartbeats, lattice},
-    stage::Stage,
+    stage::{PATIENCE, Stage},
 };
 
 const LEADING: &str = " leading ";
@@ -49,6 +53,21 @@ fn shop(name: &str) -> String {
 /// The same with another image, which can only be had by stopping the old one.
 fn changed(name: &str) -> String {
     shop(name).replace("web:1", "web:2").replace("text: hi", "text: hello")
+}
+
+/// Another one, with a component whose id is always the same.
+fn with_id(name: &str) -> String {
+    json!({
+        "apiVersion": "core.oam.dev/v1beta1",
+        "kind": "Application",
+        "metadata": { "name": name },
+        "spec": { "components": [{
+            "name": "only",
+            "type": "component",
+            "properties": { "image": "registry.example/only:1", "id": "only" },
+        }] },
+    })
+    .to_string()
 }
 
 /// Commands that follow the very same in their lane, and so were not needed.
@@ -94,6 +113,10 @@ fn web(stage: &Stage, application: &str) -> String {
     format!("{}-{application}-web", stage.name.replace('-', "_"))
 }
 
+fn image(application: &str, version: u64) -> String {
+    format!("registry.example/{application}/web:{version}")
+}
+
 fn images(sim: &SimLattice, id: &str) -> BTreeSet<String> {
     sim.hosts().iter().flat_map(|host| host.code_running(id)).collect()
 }
@@ -121,6 +144,7 @@ async fn of_two_replicas_one_acts() {
     stage.settled("gone").await;
     stage.delete("gone").await;
     heartbeats(&stage, &sim, 3).await;
+    a_lattice_comes_and_goes(&stage, &other).await;
 
     assert_eq!(leader.metric("trellis_leader"), "1");
     assert_eq!(repeated(&sim, Duration::ZERO), []);
@@ -130,6 +154,28 @@ async fn of_two_replicas_one_acts() {
     let log = other.log();
     for word in [SENDING, " event reason=", " WARN ", " ERROR ", "panicked", LEADING] {
         assert!(!log.contains(word), "{word}: {log}");
+    }
+}
+
+/// Who stands by watches it as long as it is there.
+async fn a_lattice_comes_and_goes(stage: &Stage, other: &Replica) {
+    let name = format!("{}-other", stage.name);
+    let spec = json!({ "nats": { "urls": [stage.nats.url()] }, "lattice": "other" });
+    let object = json!({
+        "apiVersion": "lattice.oam.dev/v1alpha1", "kind": "Lattice",
+        "metadata": { "name": name }, "spec": spec,
+    });
+    let is_watched = || other.get("/metrics").1.contains(&format!("lattice=\"{name}\""));
+    stage.put(&object).await;
+    stage.wait("the lattice to be watched", until(is_watched)).await;
+    let lattices = Api::<Lattice>::all(stage.kube.clone());
+    lattices.delete(&name, &DeleteParams::default()).await.unwrap();
+    stage.wait("the lattice to be let go", until(|| !is_watched())).await;
+}
+
+async fn until(holds: impl Fn() -> bool) {
+    while !holds() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -157,7 +203,7 @@ async fn a_leader_that_is_killed_is_replaced_once_its_lease_is_over() {
     stage.apply(&shop("late")).await;
     let id = web(&stage, "late");
     let asked = |sim: &SimLattice| !sim.commands().of(Verb::ComponentScale).about(&id).is_empty();
-    sim.wait_until(super::stage::PATIENCE, asked).await.unwrap();
+    sim.wait_until(PATIENCE, asked).await.unwrap();
     other.kill();
     third.says(LEADING);
     sim.images().release("registry.example/late/web:1");
@@ -177,6 +223,10 @@ async fn a_leader_that_is_ended_leaves_its_place_at_once() {
     let (mut leader, mut other) = pair(&stage).await;
     stage.apply(&shop("shop")).await;
     stage.settled("shop").await;
+    // What has gone is forgotten by both, and its id is free.
+    stage.apply(&with_id("first")).await;
+    stage.settled("first").await;
+    stage.delete("first").await;
     // So long a leader that has just begun can't say what is under way.
     heartbeats(&stage, &sim, SIGHT).await;
 
@@ -194,6 +244,8 @@ async fn a_leader_that_is_ended_leaves_its_place_at_once() {
     sim.wait_until(Duration::from_secs(2), asked).await.unwrap();
     assert!(sim.commands().writes().since(since).0[0].body.to_string().contains("hello"));
     stage.settled("shop").await;
+    stage.apply(&with_id("second")).await;
+    stage.settled("second").await;
     assert_eq!(repeated(&sim, Duration::ZERO), []);
     assert!(written(&stage).len() > before);
 }
@@ -212,15 +264,15 @@ async fn an_update_and_a_delete_in_the_midst_of_a_hand_over_end_right() {
         let wanted = if round % 2 == 0 { shop("kept") } else { changed("kept") };
         stage.apply(&wanted).await;
         let gone = stage.applications();
-        gone.delete("gone", &kube::api::DeleteParams::default()).await.unwrap();
+        gone.delete("gone", &DeleteParams::default()).await.unwrap();
         tokio::time::sleep(Duration::from_millis(round * 250)).await;
 
         assert_eq!(leader.stop().code(), Some(0), "{}", leader.log());
         other.says(LEADING);
         stage.settled("kept").await;
         stage.gone("gone").await;
-        let image = format!("registry.example/kept/web:{}", 1 + round % 2);
-        assert_eq!(images(&sim, &web(&stage, "kept")), BTreeSet::from([image]));
+        let wanted = BTreeSet::from([image("kept", 1 + round % 2)]);
+        assert_eq!(images(&sim, &web(&stage, "kept")), wanted);
         assert_eq!(sim.instances(&web(&stage, "kept")), 2);
         assert_eq!(sim.instances(&web(&stage, "gone")), 0);
         leader = other;
@@ -230,30 +282,46 @@ async fn an_update_and_a_delete_in_the_midst_of_a_hand_over_end_right() {
     assert_eq!(repeated(&sim, Duration::ZERO), []);
 }
 
+/// An Application of so many components, one after the other on a lattice that takes one command at
+/// a time.
+fn many(sim: &SimLattice, components: usize) -> String {
+    let mut application = json!({
+        "apiVersion": "core.oam.dev/v1beta1",
+        "kind": "Application",
+        "metadata": { "name": "many" },
+        "spec": { "components": [] },
+    });
+    for n in 0..components {
+        let image = format!("registry.example/many/{n}:1");
+        sim.images().slow(&image, Duration::from_millis(150));
+        application["spec"]["components"].as_array_mut().unwrap().push(json!({
+            "name": format!("part-{n}"), "type": "component", "properties": { "image": image },
+        }));
+    }
+    application.to_string()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_was_paused_past_its_lease_sends_nothing() {
     let (stage, sim) = set("lease-pause").await;
+    stage.put_lattice(&json!({ "maxInFlight": 1 })).await;
     let (mut leader, mut other) = pair(&stage).await;
     stage.apply(&shop("shop")).await;
     stage.settled("shop").await;
 
-    // In the midst of something, so that it has more to send.
-    sim.images().hold("registry.example/shop/web:2");
-    stage.apply(&changed("shop")).await;
-    let since = sim.elapsed();
-    let asked = |sim: &SimLattice| {
-        let starts = sim.commands().since(since).of(Verb::ComponentScale);
-        !starts.only(|command| command.count() > Some(0)).is_empty()
+    // In the midst of something: most of it waits in line to be sent.
+    stage.apply(&many(&sim, 20)).await;
+    let begun = |sim: &SimLattice| {
+        sim.commands().of(Verb::ComponentScale).only(|c| c.id().contains("part")).len() > 3
     };
-    let _ = sim.wait_until(Duration::from_secs(20), asked).await;
+    sim.wait_until(PATIENCE, begun).await.unwrap();
     leader.pause();
     let (sent, stood_by) = (leader.count(SENDING), leader.count(STANDING_BY));
+    assert!(sent < 20, "all was sent before the pause");
     other.says(LEADING);
-    sim.images().release("registry.example/shop/web:2");
-    stage.apply(&changed("shop").replace("instances: 2", "instances: 4")).await;
+    stage.settled("many").await;
+    stage.apply(&changed("shop")).await;
     stage.settled("shop").await;
-    stage.apply(&shop("more")).await;
-    stage.settled("more").await;
     heartbeats(&stage, &sim, 2).await;
 
     let (before, since) = (written(&stage).len(), sim.elapsed());
@@ -264,8 +332,11 @@ async fn a_leader_that_was_paused_past_its_lease_sends_nothing() {
     assert_eq!(written(&stage).split_off(before), [], "{}", leader.log());
     assert_eq!(leader.count(SENDING), sent, "{}", leader.log());
     assert_eq!(leader.metric("trellis_leader"), "0");
-    assert_eq!(sim.instances(&web(&stage, "shop")), 4);
-    assert_eq!(sim.most_instances(&web(&stage, "shop")), 4);
+
+    // Each part was started once, but for the one that was under way unseen.
+    let starts = sim.commands().of(Verb::ComponentScale).only(|c| c.id().contains("part"));
+    assert!((20..=21).contains(&starts.len()), "{}", starts.len());
+    assert_eq!(images(&sim, &web(&stage, "shop")), BTreeSet::from([image("shop", 2)]));
 
     // What it missed it has learned: it can lead again.
     assert_eq!(other.stop().code(), Some(0));
