@@ -254,7 +254,7 @@ impl Play {
 
     /// The names of everything in the operator's namespace, and of what is the whole cluster's and
     /// has to do with Trellis; but not its CRDs, which have a rule of their own, with the API that
-    /// they make, nor the Lease, which operators leave for those who come after them.
+    /// they make.
     fn objects(&self) -> Result<BTreeSet<String>, Failure> {
         let kinds = |namespaced: &str| {
             let kinds = ["api-resources", "--verbs=list", "-o=name", namespaced];
@@ -269,7 +269,7 @@ impl Play {
         let outside = self.site.kubectl(&outside)?;
         let outside =
             outside.lines().filter(|name| name.contains("trellis") || name.contains("oam.dev"));
-        let stays = ["customresourcedefinition", "apiservice", "lease.coordination.k8s.io/trellis"];
+        let stays = ["customresourcedefinition", "apiservice"];
         let objects = inside.lines().chain(outside);
         let objects = objects.filter(|name| !stays.iter().any(|kind| name.starts_with(kind)));
         Ok(objects.map(str::to_owned).collect())

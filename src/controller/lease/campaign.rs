@@ -7,8 +7,11 @@ use std::{
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, Client, runtime::watcher::Event};
+use k8s_openapi::{
+    api::{authentication::v1::SelfSubjectReview, coordination::v1::Lease},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use kube::{Api, Client, api::PostParams, runtime::watcher::Event};
 use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
 
 use super::{
@@ -48,6 +51,7 @@ impl Campaign {
             api: Api::namespaced(kube, &ctx.namespace),
             candidate: Candidate::new(me, terms),
             lease: None,
+            owner: None,
             failing: false,
             name,
             terms,
@@ -90,6 +94,8 @@ struct Runner {
     candidate: Candidate,
     /// What `candidate` saw last.
     lease: Option<Lease>,
+    /// What the Lease goes with.
+    owner: Option<OwnerReference>,
     /// Whether the last call came to nothing.
     failing: bool,
     ctx: Arc<Context>,
@@ -102,6 +108,7 @@ impl Runner {
             // An error means that the process ends.
             _ = ready.wait_for(|ready| *ready) => {}
         }
+        self.owner = self.owner().await;
         let mut seen = pin!(watches::one(self.api.clone(), &self.name));
         loop {
             let now = clock::now();
@@ -116,6 +123,15 @@ impl Runner {
                 },
             }
         }
+    }
+
+    /// Who doesn't learn who it is leaves a Lease behind, and is none the worse for it.
+    async fn owner(&self) -> Option<OwnerReference> {
+        let reviews = Api::<SelfSubjectReview>::all(self.api.clone().into_client());
+        let (params, review) = (PostParams::default(), SelfSubjectReview::default());
+        let review = reviews.create(&params, &review);
+        let review = within_time(self.terms.interval(), review).await.ok()?;
+        record::owner(&review.status?.user_info?, &self.ctx.namespace)
     }
 
     fn watched(&mut self, event: Option<Event<Lease>>) {
@@ -192,7 +208,7 @@ impl Runner {
     }
 
     async fn put(&self, record: &Record) -> Result<Lease, CallError> {
-        let lease = record::written(&self.name, self.lease.as_ref(), record);
+        let lease = record::written(&self.name, self.owner.as_ref(), self.lease.as_ref(), record);
         let longest = self.terms.interval();
         match &self.lease {
             Some(_) => within_time(longest, self.api.replace(&self.name, &written(), &lease)).await,

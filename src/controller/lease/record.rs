@@ -2,8 +2,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
-    api::coordination::v1::{Lease, LeaseSpec},
-    apimachinery::pkg::apis::meta::v1::MicroTime,
+    api::{
+        authentication::v1::UserInfo,
+        coordination::v1::{Lease, LeaseSpec},
+    },
+    apimachinery::pkg::apis::meta::v1::{MicroTime, OwnerReference},
 };
 use kube::{ResourceExt, api::ObjectMeta};
 
@@ -27,14 +30,38 @@ pub(super) fn read(lease: &Lease, default: Duration) -> Record {
     }
 }
 
+/// The ServiceAccount that `user` is, if it is one of `namespace`: a Lease that belongs to it goes
+/// with it, whichever way the operator is uninstalled.
+#[must_use]
+pub(super) fn owner(user: &UserInfo, namespace: &str) -> Option<OwnerReference> {
+    // <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#service-account-tokens>
+    let account = user.username.as_deref()?.strip_prefix("system:serviceaccount:")?;
+    let (place, name) = account.split_once(':')?;
+    Some(OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "ServiceAccount".to_owned(),
+        name: name.to_owned(),
+        uid: user.uid.clone().filter(|_| place == namespace)?,
+        ..OwnerReference::default()
+    })
+}
+
 /// What is to be written so that Lease `name` says `record`, in place of what was `seen`.
 #[must_use]
-pub(super) fn written(name: &str, seen: Option<&Lease>, record: &Record) -> Lease {
+pub(super) fn written(
+    name: &str,
+    owner: Option<&OwnerReference>,
+    seen: Option<&Lease>,
+    record: &Record,
+) -> Lease {
     let mut lease = seen.cloned().unwrap_or_else(|| Lease {
         metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
         spec: None,
     });
     lease.metadata.managed_fields = None;
+    if let Some(owner) = owner {
+        lease.metadata.owner_references = Some(vec![owner.clone()]);
+    }
     let annotations = lease.metadata.annotations.get_or_insert_with(BTreeMap::new);
     annotations.remove(DRAINED);
     if record.drained {
@@ -62,4 +89,22 @@ pub(super) fn written(name: &str, seen: Option<&Lease>, record: &Record) -> Leas
 pub(super) fn is_older(old: &Lease, new: &Lease) -> bool {
     let version = |lease: &Lease| lease.resource_version().and_then(|v| v.parse::<u64>().ok());
     old.uid() == new.uid() && version(old) < version(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_account_of_the_namespace_owns_the_lease_and_nobody_else() {
+        let user = |name: &str| UserInfo {
+            username: Some(name.to_owned()),
+            uid: Some("u".to_owned()),
+            ..UserInfo::default()
+        };
+        let owned = owner(&user("system:serviceaccount:home:trellis"), "home").unwrap();
+        assert_eq!((owned.kind.as_str(), owned.name.as_str()), ("ServiceAccount", "trellis"));
+        assert_eq!(owner(&user("system:serviceaccount:away:trellis"), "home"), None);
+        assert_eq!(owner(&user("admin"), "home"), None);
+    }
 }
