@@ -18,6 +18,12 @@ const ARGUMENTS: [&str; 9] = [
     "30s",
 ];
 
+const CRDS: [&str; 3] = [
+    "crd/applications.core.oam.dev",
+    "crd/applicationrevisions.core.oam.dev",
+    "crd/lattices.lattice.oam.dev",
+];
+
 fn helm(cluster: &Cluster, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(programs::helm().unwrap())
         .args(arguments)
@@ -44,8 +50,8 @@ fn it_is_installed_upgraded_and_uninstalled() {
     let by_kustomize = made(kinds);
     kubectl(&["delete", "--kustomize", kustomized, "--wait=false"]);
     kubectl(&["delete", kinds, "--all", "--namespace", "trellis-system"]);
-    let gone = ["wait", "--for=delete", "crd/lattices.lattice.oam.dev", "--timeout=30s"];
-    kubectl(&gone);
+    let gone = ["wait", "--for=delete", "--timeout=30s"];
+    kubectl(&[&gone[..], &CRDS].concat());
 
     let chart = folder();
     let chart = chart.to_str().unwrap();
@@ -69,4 +75,8 @@ fn it_is_installed_upgraded_and_uninstalled() {
     helm(&cluster, &["uninstall", "trellis", "--namespace", namespace, "--no-hooks"]).unwrap();
     assert_eq!(kubectl(&["get", kinds, "--namespace", namespace, "--output", "name"]), "");
     assert_eq!(lattice("jsonpath={.metadata.uid}"), uid, "the CRDs are kept, and what they hold");
+
+    // And are taken up again.
+    helm(&cluster, &[&["install", "trellis", chart][..], &arguments].concat()).unwrap();
+    assert_eq!(lattice("jsonpath={.metadata.uid}"), uid, "it is still the same Lattice");
 }
