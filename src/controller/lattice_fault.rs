@@ -97,6 +97,7 @@ pub(super) fn of_connection(lattice: &Lattice, fault: Fault, why: &str) -> Troub
              spec.nats.credentialsSecret"
                 .into(),
         ),
+        (Fault::Untried, _) => return Trouble::new("Connecting", why),
         (Fault::Other, _) => return Trouble::new("Disconnected", why),
     };
     Trouble::new(reason, format!("{why}: {advice}"))

@@ -107,7 +107,7 @@ pub(super) fn transition(before: &LatticeStatus, after: &LatticeStatus) -> Optio
     let (old, new) = (ready(before), ready(after)?);
     let reason = |c: &Condition| c.reason.clone().unwrap_or_default();
     if old.map(reason) == Some(reason(new))
-        || matches!(new.reason.as_deref(), None | Some("Syncing"))
+        || matches!(new.reason.as_deref(), None | Some("Connecting" | "Syncing"))
     {
         return None;
     }
@@ -115,7 +115,7 @@ pub(super) fn transition(before: &LatticeStatus, after: &LatticeStatus) -> Optio
     if !warning && old.is_none() {
         return None; // Going well from the start is no news.
     }
-    let message = new.message.as_deref().unwrap_or("can be used again");
+    let message = new.message.as_deref().unwrap_or("can be used");
     Some(Transition { warning, reason: reason(new), note: shorten(message, MAX_NOTE) })
 }
 
@@ -365,6 +365,10 @@ mod tests {
         let nothing = LatticeStatus::default();
         assert_eq!(told(&nothing, &ready), None);
         assert_eq!(told(&nothing, &hostless), Some((true, "NoHosts".into())));
+        let gate = Gate::Disconnected { why: "not connected yet".into() };
+        let trying = status(&Health { fault: Fault::Untried, ..healthy(gate) });
+        assert_eq!(told(&nothing, &trying), None);
+        assert_eq!(told(&trying, &ready), Some((false, "Ready".into())));
         assert_eq!(told(&hostless, &hostless), None);
         assert_eq!(told(&hostless, &syncing), None);
         assert_eq!(told(&hostless, &ready), Some((false, "Ready".into())));

@@ -4,6 +4,9 @@ use std::{fmt, sync::Arc};
 /// Why there is no connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Fault {
+    /// None: the first attempt has still to end.
+    #[default]
+    Untried,
     /// The address's name doesn't resolve.
     NameUnknown,
     /// Nobody answers at the address.
@@ -19,7 +22,6 @@ pub enum Fault {
     /// The server doesn't know us by what we show it, or we show nothing.
     Refused,
     /// Whatever else; the connection's own words tell.
-    #[default]
     Other,
 }
 

@@ -69,7 +69,7 @@ impl Fold {
             gate: self.observed.gate.clone(),
             server: None,
             jetstream: true,
-            fault: Fault::Other,
+            fault: Fault::Untried,
             refused: BTreeSet::new(),
             hosts: self.observed.hosts.iter().map(host).collect(),
             duplicates: self.duplicates.clone(),

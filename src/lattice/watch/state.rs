@@ -64,7 +64,7 @@ impl Shared {
             effects: BTreeSet::new(),
             server: None,
             jetstream: true,
-            fault: Fault::Other,
+            fault: Fault::Untried,
             refused: BTreeSet::new(),
             fence,
             stopping: false,

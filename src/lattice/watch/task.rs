@@ -246,7 +246,7 @@ impl Task {
             || settings.request_timeout != before.request_timeout
         {
             self.attempts = 0;
-            self.disconnected(self.at("connecting with other settings"), Fault::Other);
+            self.disconnected(self.at("connecting with other settings"), Fault::Untried);
             self.connect();
         } else if let Link::Waiting(_) = self.link {
             self.connect();
