@@ -36,3 +36,37 @@ pub(super) fn fenced(kube: Client, fence: Arc<Fence>) -> Client {
 pub(super) fn is_not_leading(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Service(error) if error.is::<NotLeading>())
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Response;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::{
+        Api,
+        api::{DeleteParams, PostParams},
+    };
+
+    use super::*;
+
+    /// An API server that answers everything with an object.
+    fn server() -> Client {
+        let service = service_fn(|_: Request<Body>| async {
+            let object = br#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}"#;
+            Ok::<_, BoxError>(Response::new(Body::from(object.to_vec())))
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn who_does_not_lead_may_only_read() {
+        let fence = Arc::new(Fence::closed());
+        let api: Api<ConfigMap> = Api::default_namespaced(fenced(server(), Arc::clone(&fence)));
+        api.get("a").await.unwrap();
+        let create = async || api.create(&PostParams::default(), &ConfigMap::default()).await;
+        assert!(is_not_leading(&create().await.unwrap_err()));
+        let delete = api.delete("a", &DeleteParams::default()).await;
+        assert!(is_not_leading(&delete.unwrap_err()));
+        fence.open_until(clock::now() + std::time::Duration::from_mins(1));
+        create().await.unwrap();
+    }
+}

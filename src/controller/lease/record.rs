@@ -93,7 +93,52 @@ pub(super) fn is_older(old: &Lease, new: &Lease) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn record(holder: Option<&str>, renewed: i64) -> Record {
+        Record {
+            holder: holder.map(str::to_owned),
+            renewed: Some(Timestamp::from_second(renewed).unwrap()),
+            duration: 15 * SECOND,
+            transitions: 3,
+            drained: false,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let taken = record(Some("a"), 10);
+        let lease = written("trellis", None, None, &taken);
+        assert_eq!(read(&lease, SECOND), taken);
+        let renewed = written("trellis", None, Some(&lease), &record(Some("a"), 15));
+        let acquired = |lease: &Lease| lease.spec.as_ref().unwrap().acquire_time.clone();
+        assert_eq!(acquired(&renewed), acquired(&lease), "it is the same holder");
+
+        let released = Record { drained: true, ..record(None, 20) };
+        let lease = written("trellis", None, Some(&renewed), &released);
+        assert_eq!(read(&lease, SECOND), released);
+        let taken = written("trellis", None, Some(&lease), &record(Some("b"), 21));
+        assert!(!read(&taken, SECOND).drained);
+        assert_ne!(acquired(&taken), acquired(&renewed));
+    }
+
+    #[test]
+    fn others_may_take_a_lease_for_no_shorter_than_its_holder_does() {
+        let short = Record { duration: Duration::from_millis(6500), ..record(Some("a"), 1) };
+        assert_eq!(read(&written("trellis", None, None, &short), SECOND).duration, 7 * SECOND);
+    }
+
+    #[test]
+    fn a_lease_of_another_program_is_understood() {
+        let spec = LeaseSpec { holder_identity: Some(String::new()), ..LeaseSpec::default() };
+        let lease = Lease { spec: Some(spec), ..Lease::default() };
+        let read = read(&lease, SECOND);
+        assert_eq!((read.holder, read.duration, read.transitions), (None, SECOND, 0));
+    }
 
     #[test]
     fn a_service_account_of_the_namespace_owns_the_lease_and_nobody_else() {
