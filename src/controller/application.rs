@@ -44,6 +44,8 @@ const STALE_RETRY: Duration = Duration::from_millis(200);
 #[instrument(skip_all, fields(app = %key_of(&app), generation = app.metadata.generation))]
 pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Result<Action, Error> {
     if app.annotations().get(CLASS) != ctx.class.as_ref() {
+        // It may have been ours before.
+        ctx.forget(&key_of(&app));
         return Ok(Action::await_change());
     }
     ctx.ready().await;

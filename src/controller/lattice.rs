@@ -42,6 +42,7 @@ const RETRY: Duration = Duration::from_secs(5);
 #[instrument(skip_all, fields(lattice = lattice.name_any()))]
 pub(super) async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Result<Action, Error> {
     if lattice.annotations().get(CLASS) != ctx.class.as_ref() {
+        leave(&lattice, &ctx).await;
         return Ok(Action::await_change());
     }
     if !ctx.leads() {
@@ -56,6 +57,17 @@ pub(super) async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Resul
     })
     .await
     .map_err(Error::from)
+}
+
+/// Another installation's now, if it was ours: two that command one lattice would fight.
+async fn leave(lattice: &Lattice, ctx: &Context) {
+    if let Ok(name) = lattice.name_any().parse::<LatticeName>()
+        && ctx.lattices.names().contains(&name)
+    {
+        tracing::info!("left to another controller class");
+        ctx.lattices.remove(&name).await;
+        ctx.facts_changed();
+    }
 }
 
 /// What is done about a pass that failed.

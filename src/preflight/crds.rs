@@ -89,15 +89,21 @@ fn state(crd: &CustomResourceDefinition) -> Option<Finding> {
         });
     }
     let conditions = crd.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let mut refused = conditions.filter(|c| c.type_ == "NamesAccepted" && c.status == "False");
-    let refused = refused.next()?;
-    Some(Finding {
-        severity: Severity::Warning,
-        what: format!("not all names of CustomResourceDefinition {name} are accepted"),
-        why: refused.message.clone().unwrap_or_default(),
-        fix: "use the whole name in commands, or remove the definition that has the short one"
-            .into(),
-    })
+    let is_false = |type_: &str| {
+        let mut found = conditions.clone().filter(|c| c.type_ == type_ && c.status == "False");
+        found.next()
+    };
+    let refused = is_false("NamesAccepted")?;
+    let (severity, what, fix) = if is_false("Established").is_some() {
+        let fix = "remove the definition that has the same kind or plural in this group";
+        (Severity::Fatal, format!("CustomResourceDefinition {name} is not served"), fix)
+    } else {
+        let fix = "use the whole name in commands, or remove the definition that has the short one";
+        let what = format!("not all names of CustomResourceDefinition {name} are accepted");
+        (Severity::Warning, what, fix)
+    };
+    let why = refused.message.clone().unwrap_or_default();
+    Some(Finding { severity, what, why, fix: fix.into() })
 }
 
 fn judged(theirs: &CustomResourceDefinition, ours: &CustomResourceDefinition) -> Option<Finding> {

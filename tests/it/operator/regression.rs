@@ -194,3 +194,35 @@ async fn a_typo_during_a_rollout_does_not_make_it_succeed() {
     let run = app.status.unwrap().workflow.unwrap();
     assert_eq!((run.finished, run.steps[0].phase.as_str()), (false, "running"));
 }
+
+/// It was still commanded by the operator that it had been taken from.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lattice_that_is_given_to_another_class_is_left_alone() {
+    let stage = Stage::start("given-away").await;
+    let sim = lattice(&stage, 1).await;
+    stage.apply(&SHOP.replace("NAME", "shop")).await;
+    stage.settled("shop").await;
+
+    let change = json!({
+        "metadata": { "annotations": { "lattice.oam.dev/controller-class": "another" } },
+    });
+    let lattices = Api::<Lattice>::all(stage.kube.clone());
+    let params = PatchParams::default();
+    lattices.patch(&stage.name, &params, &Patch::Merge(&change)).await.unwrap();
+    stage
+        .until("shop", "the Application to say that there is no lattice for it", |app| {
+            let conditions = app.status.iter().flat_map(|status| &status.conditions);
+            conditions.filter_map(|c| c.message.as_deref()).any(|m| m.contains("no Lattice admits"))
+        })
+        .await;
+
+    let since = sim.elapsed();
+    stage.apply(&SHOP.replace("NAME", "shop").replace("instances: 2", "instances: 3")).await;
+    stage
+        .until("shop", "the change to be looked at", |app| {
+            let status = app.status.as_ref();
+            status.is_some_and(|s| s.observed_generation == app.metadata.generation)
+        })
+        .await;
+    assert_eq!(sim.commands().writes().since(since).0.len(), 0);
+}
