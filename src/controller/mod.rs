@@ -127,15 +127,29 @@ impl Error {
     }
 }
 
-/// The error and all its causes, in one line.
+/// The error and all its causes, in one line, and nothing of it twice: some errors repeat their cause
+/// in their own words.
 #[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = said(error);
     let mut cause = error.source();
     while let Some(next) = cause {
-        line.push_str(": ");
-        line.push_str(&next.to_string());
+        let text = said(next);
+        if !line.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
         cause = next.source();
     }
     line
+}
+
+/// What an error says; for a refusal of the API server its message, which kube follows with all its
+/// fields.
+fn said(error: &(dyn std::error::Error + 'static)) -> String {
+    let boxed = || error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
+    match error.downcast_ref::<kube::Error>().or_else(boxed) {
+        Some(kube::Error::Api(status)) if !status.message.is_empty() => status.message.clone(),
+        _ => error.to_string(),
+    }
 }
