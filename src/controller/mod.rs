@@ -131,25 +131,26 @@ impl Error {
 /// in their own words.
 #[must_use]
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut line = said(error);
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let text = said(next);
-        if !line.contains(&text) {
-            line.push_str(": ");
-            line.push_str(&text);
+    let mut line = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let refusal = refusal_of(error);
+        let text = refusal.map_or_else(|| error.to_string(), |status| status.message.clone());
+        if line.is_empty() {
+            line = text;
+        } else if !line.contains(&text) {
+            line.extend([": ", &text]);
         }
-        cause = next.source();
+        next = if refusal.is_some() { None } else { error.source() };
     }
     line
 }
 
-/// What an error says; for a refusal of the API server its message, which kube follows with all its
-/// fields.
-fn said(error: &(dyn std::error::Error + 'static)) -> String {
-    let boxed = || error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
-    match error.downcast_ref::<kube::Error>().or_else(boxed) {
-        Some(kube::Error::Api(status)) if !status.message.is_empty() => status.message.clone(),
-        _ => error.to_string(),
+/// What the API server said no with. Its message is all that is told; kube adds all its fields.
+fn refusal_of<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a kube::core::Status> {
+    let plain = error.downcast_ref::<kube::Error>();
+    match plain.or_else(|| error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref))? {
+        kube::Error::Api(status) if !status.message.is_empty() => Some(status),
+        _ => None,
     }
 }
