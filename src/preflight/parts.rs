@@ -70,11 +70,7 @@ pub(super) fn differences(
 }
 
 fn versions(spec: &CustomResourceDefinitionSpec) -> Vec<(&str, bool, bool)> {
-    let version = |it| -> (&str, bool, bool) {
-        let it: &CustomResourceDefinitionVersion = it;
-        (&it.name, it.served, it.storage)
-    };
-    spec.versions.iter().map(version).collect()
+    spec.versions.iter().map(|it| (it.name.as_str(), it.served, it.storage)).collect()
 }
 
 /// Whether somebody is asked to.
