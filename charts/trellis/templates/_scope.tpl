@@ -4,7 +4,8 @@ of names; empty where no cluster is asked, and without the guard. */}}
 {{- $left := list }}
 {{- $class := .Values.controllerClass }}
 {{- $namespaces := .Values.watchNamespaces }}
-{{- $known := .Capabilities.APIVersions.Has "core.oam.dev/v1beta1/Application" }}
+{{- $has := .Capabilities.APIVersions }}
+{{- $known := and ($has.Has "core.oam.dev/v1beta1/Application") ($has.Has "lattice.oam.dev/v1alpha1/Lattice") }}
 {{- $deployment := lookup "apps/v1" "Deployment" .Release.Namespace (include "trellis.name" .) }}
 {{- if and .Values.guard.enabled $known $deployment }}
 {{- $was := include "trellis.scopeOf" $deployment | fromJson }}

@@ -196,3 +196,24 @@ fn a_release_of_the_same_name_elsewhere_cannot_take_the_rights_of_the_first() {
     take("it").unwrap();
     assert_eq!(bound(), "second");
 }
+
+#[test]
+fn what_a_takeover_wrote_the_next_chart_writes_over_once_it_is_told_to() {
+    let site = Site::start();
+    site.namespace("here");
+    site.release("install", "it", "here", &[]).unwrap();
+    let older = "lattice.oam.dev/crd-version=0.0.1+0";
+    site.kubectl(&["annotate", "crds", "--all", "--overwrite", older]);
+    let taken = site.trellis(&["check", "--takeover"]);
+    assert_eq!((taken.code, taken.stdout.lines().count()), (0, 4), "{taken:?}");
+    let upgrade = |version: &str, further: &[&str]| {
+        let chart = site.chart_of(version);
+        let fixed = ["upgrade", "it", chart.to_str().unwrap(), "--namespace", "here"];
+        let options = ["--wait=hookOnly", "--set", "image.repository=it"];
+        site.helm(&[&fixed[..], &options, further].concat())
+    };
+    let refusal = upgrade("0.2.0", &[]).unwrap_err();
+    assert!(refusal.contains("conflict with \"trellis\""), "{refusal}");
+    upgrade("0.2.1", &["--force-conflicts"]).unwrap();
+    upgrade("0.2.2", &[]).unwrap();
+}

@@ -60,6 +60,26 @@ impl Site {
         self.helm(&fixed.into_iter().chain(options).chain(given).collect::<Vec<_>>())
     }
 
+    /// Runs `trellis` as the administrator.
+    pub(super) fn trellis(&self, arguments: &[&str]) -> Ended {
+        let kubeconfig = self.cluster.kubeconfig();
+        trellis_with(self.scratch.path(), arguments, "", &[("KUBECONFIG", kubeconfig)])
+    }
+
+    /// A copy of the chart that is said to be of another version.
+    pub(super) fn chart_of(&self, version: &str) -> std::path::PathBuf {
+        let copy = self.scratch.path().join(version);
+        let copied = Command::new("cp").arg("-r").arg(folder()).arg(&copy).status().unwrap();
+        assert!(copied.success());
+        let crds = copy.join("files/crds.yaml");
+        let mark = |version: &str| format!("crd-version: {version}+");
+        let text = std::fs::read_to_string(&crds).unwrap();
+        let changed = text.replace(&mark(env!("CARGO_PKG_VERSION")), &mark(version));
+        assert_ne!(changed, text);
+        std::fs::write(&crds, changed).unwrap();
+        copy
+    }
+
     /// What the guard of a release with these values does when that is uninstalled: its arguments,
     /// its variables and its rights.
     pub(super) fn guard(&self, name: &str, namespace: &str, values: &[&str]) -> Ended {
