@@ -1,7 +1,7 @@
 //! A cluster that has nothing of ours, and releases of the chart in it. No node runs anything there.
 use std::{path::Path, process::Command, time::Duration};
 
-use parts::{Cluster, ClusterOptions, Scratch, programs};
+use parts::{Cluster, ClusterOptions, Scratch, poll, programs};
 use serde_json::{Value, json};
 
 use super::{IMAGE, folder, objects};
@@ -112,11 +112,8 @@ impl Site {
 
     fn await_rights(&self, user: &str) {
         let ask = ["auth", "can-i", "list", "lattices.lattice.oam.dev", "--as", user];
-        let began = std::time::Instant::now();
-        while self.cluster.kubectl(&ask, None).is_err() {
-            assert!(began.elapsed() < PATIENCE, "{user} was not given its rights");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let granted = poll(PATIENCE, || self.cluster.kubectl(&ask, None).ok());
+        assert!(granted.is_some(), "{user} was not given its rights");
     }
 
     fn kubeconfig_of(&self, user: &str) -> std::path::PathBuf {
