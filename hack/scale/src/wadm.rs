@@ -13,7 +13,7 @@ use crate::{
 };
 
 const START: Duration = Duration::from_mins(1);
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 /// Requests at a time, as the operator's side has.
 const AT_ONCE: usize = 16;
 
