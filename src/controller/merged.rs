@@ -1,7 +1,16 @@
 //! Several watches of a kind as one: a listing of all of them, then the changes of each.
 //!
-//! Who listens may take a listing for everything that there is, so it ends only when every place
-//! has been listed, and begins anew for all of them when one has to be listed again.
+//! ```text
+//!            ┌────────── refused, several times ──────────▶ Refused ─┐
+//! Opened ─▶ Listing ─▶ Listed ── refused, several times ──▶    ▲     │ may be listed:
+//!   ▲                    │ is listed again                           │ all begin anew
+//!   └────────────────────┴───────────────────────────────────────────┘
+//! ```
+//!
+//! 1. Who listens may take a listing for everything that there is, so it ends only when every place
+//!    has been listed, and begins anew for all of them when one has to be listed again.
+//! 2. A place that the API server refuses doesn't hold up the others, as long as there are any. Who
+//!    listens is told: what is there isn't known.
 use futures::{
     FutureExt, Stream, StreamExt,
     future::select_all,
@@ -16,97 +25,224 @@ pub(super) type Watch<K> = BoxStream<'static, watcher::Result<Event<K>>>;
 /// A place to watch; it is opened again when all have to be listed again.
 pub(super) type Open<K> = Box<dyn Fn() -> Watch<K> + Send>;
 
+/// An API server that has just begun refuses what it allows a little later. kube's watches wait
+/// 0.8 s after the first refusal, and twice as long after each other.
+const REFUSALS: u32 = 4;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Opened,
     Listing,
     Listed,
+    Refused,
+}
+
+/// What is known of a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    Seen,
+    /// What was seen there before may not be so any more.
+    Old,
+    /// A listing has ended without it.
+    Missing,
 }
 
 struct Place<K> {
     open: Open<K>,
     watch: Watch<K>,
     stage: Stage,
+    /// What has been told of it.
+    sight: Sight,
+    /// How often in a row it was refused.
+    refusals: u32,
+    /// What is wrong, as it was logged.
+    said: Option<String>,
+}
+
+struct Merged<K, T> {
+    places: Vec<Place<K>>,
+    /// Is told what is known of a place.
+    told: T,
+    /// Whether a listing has begun that hasn't ended.
+    listing: bool,
 }
 
 /// What happens in all of `places`. A watch that fails is logged and tries again, as kube's do.
+/// `told` hears of each place, by its number, when what is known of it is something else; that it
+/// can be seen again it hears only after all that is there has been taken.
 pub(super) fn merged<K: Send + 'static>(
     places: Vec<Open<K>>,
+    told: impl Fn(usize, Sight) + Send + 'static,
 ) -> impl Stream<Item = Event<K>> + Send + 'static {
-    let opened = |open: Open<K>| Place { watch: open(), open, stage: Stage::Opened };
-    let places: Vec<_> = places.into_iter().map(opened).collect();
-    stream::unfold(places, |mut places| async {
-        let event = next(&mut places).await;
-        Some((event, places))
+    let opened = |open: Open<K>| Place {
+        watch: open(),
+        open,
+        stage: Stage::Opened,
+        sight: Sight::Seen,
+        refusals: 0,
+        said: None,
+    };
+    let places = places.into_iter().map(opened).collect();
+    let merged = Merged { places, told, listing: false };
+    stream::unfold(merged, |mut merged| async {
+        let event = merged.next().await;
+        Some((event, merged))
     })
 }
 
-async fn next<K>(places: &mut [Place<K>]) -> Event<K> {
-    loop {
-        let (at, event) = first(places).await;
-        match event {
-            Some(Ok(Event::Init)) => {
-                if begin(places, at) {
-                    return Event::Init;
+impl<K, T: Fn(usize, Sight)> Merged<K, T> {
+    async fn next(&mut self) -> Event<K> {
+        // Whoever asks for the next event has taken the one before, such as the end of a listing.
+        if !self.listing {
+            self.tell(Stage::Listed, Sight::Seen);
+        }
+        loop {
+            let (at, event) = self.first().await;
+            match event {
+                Some(Ok(event)) => {
+                    let place = &mut self.places[at];
+                    (place.refusals, place.said) = (0, None);
+                    match event {
+                        Event::Init if self.begin(at) => return Event::Init,
+                        Event::Init => {}
+                        Event::InitDone => {
+                            self.places[at].stage = Stage::Listed;
+                            if self.has_ended() {
+                                return Event::InitDone;
+                            }
+                        }
+                        other => return other,
+                    }
                 }
-            }
-            Some(Ok(Event::InitDone)) => {
-                places[at].stage = Stage::Listed;
-                if places.iter().all(|place| place.stage == Stage::Listed) {
-                    return Event::InitDone;
+                Some(Err(error)) => {
+                    self.failed(at, &error);
+                    if self.has_ended() {
+                        return Event::InitDone;
+                    }
                 }
+                // kube's watches have no end.
+                None => std::future::pending().await,
             }
-            Some(Ok(event)) => return event,
-            Some(Err(error)) => tracing::warn!(error = said(&error), "watch"),
-            // kube's watches have no end.
-            None => std::future::pending().await,
+        }
+    }
+
+    /// What comes first, and from where. While one place is still being listed, the others' changes
+    /// wait: they would be lost in a listing that hasn't ended.
+    async fn first(&mut self) -> (usize, Option<watcher::Result<Event<K>>>) {
+        let listing = self.places.iter().any(Place::is_underway);
+        let heard = self
+            .places
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, place)| !listing || place.stage != Stage::Listed)
+            .map(|(at, place)| place.watch.next().map(move |event| (at, event)));
+        let (first, _, _) = select_all(heard).await;
+        first
+    }
+
+    /// Takes note that a listing begins at one place; whether that begins the listing of all.
+    fn begin(&mut self, at: usize) -> bool {
+        let again = self.places[at].stage != Stage::Opened;
+        self.places[at].stage = Stage::Listing;
+        let mut others = self.places.iter_mut().enumerate().filter(|(other, _)| *other != at);
+        if again {
+            for (_, other) in others {
+                other.watch = (other.open)();
+                other.stage = Stage::Opened;
+            }
+            self.listing = true;
+            return true;
+        }
+        let first = others.all(|(_, other)| matches!(other.stage, Stage::Opened | Stage::Refused));
+        self.listing |= first;
+        first
+    }
+
+    fn failed(&mut self, at: usize, error: &watcher::Error) {
+        let place = &mut self.places[at];
+        let wrong = said(error);
+        if place.said.as_ref() == Some(&wrong) {
+            tracing::debug!(error = wrong, "watch");
+        } else {
+            tracing::warn!(error = wrong, "watch");
+            place.said = Some(wrong);
+        }
+        if !is_refusal(error) {
+            return;
+        }
+        place.refusals = place.refusals.saturating_add(1);
+        if place.refusals < REFUSALS || place.stage == Stage::Refused {
+            return;
+        }
+        if place.stage == Stage::Listed {
+            // What was seen stays until it can be listed again, and only that tells that it can.
+            place.watch = (place.open)();
+            place.sight = Sight::Old;
+            (self.told)(at, Sight::Old);
+        }
+        place.stage = Stage::Refused;
+    }
+
+    /// Whether the listing ends here: all places are listed but those that can't be.
+    fn has_ended(&mut self) -> bool {
+        let ended = self.listing
+            && !self.places.iter().any(Place::is_underway)
+            && self.places.iter().any(|place| place.stage == Stage::Listed);
+        if ended {
+            self.listing = false;
+            self.tell(Stage::Refused, Sight::Missing);
+        }
+        ended
+    }
+
+    /// Tells what is known of the places at `stage`, where that is something else than before.
+    fn tell(&mut self, stage: Stage, sight: Sight) {
+        for (at, place) in self.places.iter_mut().enumerate() {
+            if place.stage == stage && place.sight != sight {
+                place.sight = sight;
+                (self.told)(at, sight);
+            }
         }
     }
 }
 
-/// What the API server says is wrong, if it does: kube's own text has all of its answer, twice.
-fn said(error: &watcher::Error) -> String {
+impl<K> Place<K> {
+    fn is_underway(&self) -> bool {
+        matches!(self.stage, Stage::Opened | Stage::Listing)
+    }
+}
+
+/// What the API server answered, if it did.
+fn answered(error: &watcher::Error) -> Option<&kube::core::Status> {
     use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
     match error {
         InitialListFailed(kube::Error::Api(status))
         | WatchStartFailed(kube::Error::Api(status))
         | WatchFailed(kube::Error::Api(status))
-        | WatchError(status) => status.message.clone(),
-        error => chain(error),
+        | WatchError(status) => Some(status),
+        _ => None,
     }
 }
 
-/// What comes first, and from where. While one place is still being listed, the others' changes
-/// wait: they would be lost in a listing that hasn't ended.
-async fn first<K>(places: &mut [Place<K>]) -> (usize, Option<watcher::Result<Event<K>>>) {
-    let listing = places.iter().any(|place| place.stage != Stage::Listed);
-    let heard = places
-        .iter_mut()
-        .enumerate()
-        .filter(|(_, place)| !listing || place.stage != Stage::Listed)
-        .map(|(at, place)| place.watch.next().map(move |event| (at, event)));
-    let (first, _, _) = select_all(heard).await;
-    first
+/// kube's own text has all of the API server's answer, twice.
+fn said(error: &watcher::Error) -> String {
+    answered(error).map_or_else(|| chain(error), |status| status.message.clone())
 }
 
-/// Takes note that a listing begins at one place; whether that begins the listing of all.
-fn begin<K>(places: &mut [Place<K>], at: usize) -> bool {
-    let again = places[at].stage != Stage::Opened;
-    places[at].stage = Stage::Listing;
-    let mut others = places.iter_mut().enumerate().filter(|(other, _)| *other != at);
-    if again {
-        for (_, other) in others {
-            other.watch = (other.open)();
-            other.stage = Stage::Opened;
-        }
-        return true;
-    }
-    others.all(|(_, other)| other.stage == Stage::Opened)
+/// Whether asking again is no use before somebody has changed something.
+fn is_refusal(error: &watcher::Error) -> bool {
+    answered(error).is_some_and(|status| status.is_forbidden() || status.is_not_found())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    };
+
     use futures::stream;
+    use kube::core::Status;
 
     use super::*;
 
@@ -120,6 +256,7 @@ mod tests {
                     ("+", name) => Event::Apply(name),
                     ("-", name) => Event::Delete(name),
                     ("!", "") => return Err(watcher::Error::NoResourceVersion),
+                    ("x", "") => return Err(watcher::Error::WatchError(forbidden())),
                     _ => Event::InitApply(word),
                 })
             };
@@ -128,8 +265,23 @@ mod tests {
         })
     }
 
-    /// All that is heard of `places` before they fall silent.
+    /// As [`place`], with other events each time but the first.
+    fn first_and_then(first: &'static str, then: &'static str) -> Open<&'static str> {
+        let (first, then, opened) = (place(first), place(then), AtomicBool::new(false));
+        Box::new(move || if opened.swap(true, Relaxed) { then() } else { first() })
+    }
+
+    fn forbidden() -> Box<Status> {
+        Box::new(Status { code: 403, reason: "Forbidden".into(), ..Status::default() })
+    }
+
+    /// All that is heard of `places` before they fall silent, and `NUMBER?` where one is missing,
+    /// `NUMBER~` where it is old, `NUMBER!` where it is seen again.
     fn heard(places: &[&'static str]) -> String {
+        heard_of(places.iter().copied().map(place).collect())
+    }
+
+    fn heard_of(places: Vec<Open<&'static str>>) -> String {
         let word = |event: Event<&'static str>| match event {
             Event::Init => "(".to_owned(),
             Event::InitDone => ")".to_owned(),
@@ -137,9 +289,23 @@ mod tests {
             Event::Apply(name) => format!("+{name}"),
             Event::Delete(name) => format!("-{name}"),
         };
-        let mut all = Box::pin(merged(places.iter().copied().map(place).collect()));
-        let words = std::iter::from_fn(|| all.next().now_or_never().flatten().map(word));
-        words.collect::<Vec<_>>().join(" ")
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let told = {
+            let heard = Arc::clone(&heard);
+            move |at: usize, sight: Sight| {
+                let mark = match sight {
+                    Sight::Seen => '!',
+                    Sight::Old => '~',
+                    Sight::Missing => '?',
+                };
+                heard.lock().unwrap().push(format!("{at}{mark}"));
+            }
+        };
+        let mut all = Box::pin(merged(places, told));
+        while let Some(event) = all.next().now_or_never().flatten() {
+            heard.lock().unwrap().push(word(event));
+        }
+        heard.lock().unwrap().join(" ")
     }
 
     #[test]
@@ -162,5 +328,34 @@ mod tests {
     fn one_that_is_listed_again_has_all_listed_again() {
         assert_eq!(heard(&["( a ) +b", "( c ) ( d )"]), "( a c ) +b ( a d ) +b");
         assert_eq!(heard(&["( a ) ( b ) +d"]), "( a ) ( b ) +d");
+    }
+
+    #[test]
+    fn one_that_is_refused_holds_up_no_other() {
+        let rows: &[(&[&str], &str)] = &[
+            (&["( a )", "x x x x"], "( a 1? )"),
+            (&["x x x x", "( a ) +b"], "( a 0? ) +b"),
+            // An API server that has just begun is given a little time.
+            (&["( a )", "x x x ( b )"], "( a b )"),
+            // Without any that can be listed, nothing is known.
+            (&["x x x x x"], ""),
+            (&["x x x x", "x x x x"], ""),
+        ];
+        for (places, wanted) in rows {
+            assert_eq!(heard(places), *wanted, "{places:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_refused_no_longer_has_all_listed_again() {
+        assert_eq!(heard(&["( a )", "x x x x x ( b )"]), "( a 1? ) ( a b ) 1!");
+    }
+
+    #[test]
+    fn what_was_seen_stays_when_it_is_refused_later_until_others_are_listed_again() {
+        let lost = |then: &'static str| first_and_then("( a ) x x x x", then);
+        assert_eq!(heard_of(vec![lost("x ( b )")]), "( a ) 0~ ( b ) 0!");
+        let others = place("( c ) ( d )");
+        assert_eq!(heard_of(vec![lost("x x x x"), others]), "( a c ) 0~ ( d 0? )");
     }
 }
