@@ -11,9 +11,11 @@
 //!    has been listed, and begins anew for all of them when one has to be listed again.
 //! 2. A place that the API server refuses doesn't hold up the others, as long as there are any. Who
 //!    listens is told: what is there isn't known.
+use std::time::Duration;
+
 use futures::{
     FutureExt, Stream, StreamExt,
-    future::select_all,
+    future::{BoxFuture, select_all},
     stream::{self, BoxStream},
 };
 use kube::runtime::watcher::{self, Event};
@@ -25,9 +27,11 @@ pub(super) type Watch<K> = BoxStream<'static, watcher::Result<Event<K>>>;
 /// A place to watch; it is opened again when all have to be listed again.
 pub(super) type Open<K> = Box<dyn Fn() -> Watch<K> + Send>;
 
-/// An API server that has just begun refuses what it allows a little later. kube's watches wait
-/// 0.8 s after the first refusal, and twice as long after each other.
+/// An API server that has just begun refuses what it allows a little later. kube's watches try again
+/// after about a second, however often.
 const REFUSALS: u32 = 4;
+/// The first and the longest pause before a place is tried again that was refused so often.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -53,6 +57,9 @@ struct Place<K> {
     stage: Stage,
     /// What has been told of it.
     sight: Sight,
+    /// Whether it has begun a listing of which nothing was heard yet: kube's watches say so before
+    /// they ask, and so also when they are refused.
+    begun: bool,
     /// How often in a row it was refused.
     refusals: u32,
     /// What is wrong, as it was logged.
@@ -65,7 +72,12 @@ struct Merged<K, T> {
     told: T,
     /// Whether a listing has begun that hasn't ended.
     listing: bool,
+    /// What comes next, and from where.
+    pending: Option<(usize, Event<K>)>,
+    wait: Wait,
 }
+
+type Wait = fn(Duration) -> BoxFuture<'static, ()>;
 
 /// What happens in all of `places`. A watch that fails is logged and tries again, as kube's do.
 /// `told` hears of each place, by its number, when what is known of it is something else; that it
@@ -74,54 +86,62 @@ pub(super) fn merged<K: Send + 'static>(
     places: Vec<Open<K>>,
     told: impl Fn(usize, Sight) + Send + 'static,
 ) -> impl Stream<Item = Event<K>> + Send + 'static {
+    merged_with(places, told, |pause| tokio::time::sleep(pause).boxed())
+}
+
+fn merged_with<K: Send + 'static>(
+    places: Vec<Open<K>>,
+    told: impl Fn(usize, Sight) + Send + 'static,
+    wait: Wait,
+) -> impl Stream<Item = Event<K>> + Send + 'static {
     let opened = |open: Open<K>| Place {
         watch: open(),
         open,
         stage: Stage::Opened,
         sight: Sight::Seen,
+        begun: false,
         refusals: 0,
         said: None,
     };
     let places = places.into_iter().map(opened).collect();
-    let merged = Merged { places, told, listing: false };
+    let merged = Merged { places, told, listing: false, pending: None, wait };
     stream::unfold(merged, |mut merged| async {
         let event = merged.next().await;
         Some((event, merged))
     })
 }
 
-impl<K, T: Fn(usize, Sight)> Merged<K, T> {
+impl<K: Send + 'static, T: Fn(usize, Sight)> Merged<K, T> {
     async fn next(&mut self) -> Event<K> {
         // Whoever asks for the next event has taken the one before, such as the end of a listing.
         if !self.listing {
             self.tell(Stage::Listed, Sight::Seen);
         }
         loop {
-            let (at, event) = self.first().await;
+            let (at, event) = match self.pending.take() {
+                Some((at, event)) => (at, Some(Ok(event))),
+                None => self.first().await,
+            };
             match event {
+                Some(Ok(Event::Init)) => self.places[at].begun = true,
                 Some(Ok(event)) => {
                     let place = &mut self.places[at];
                     (place.refusals, place.said) = (0, None);
-                    match event {
-                        Event::Init if self.begin(at) => return Event::Init,
-                        Event::Init => {}
-                        Event::InitDone => {
-                            self.places[at].stage = Stage::Listed;
-                            if self.has_ended() {
-                                return Event::InitDone;
-                            }
-                        }
-                        other => return other,
+                    if std::mem::take(&mut place.begun) && self.begin(at) {
+                        self.pending = Some((at, event));
+                        return Event::Init;
                     }
-                }
-                Some(Err(error)) => {
-                    self.failed(at, &error);
-                    if self.has_ended() {
-                        return Event::InitDone;
+                    if !matches!(event, Event::InitDone) {
+                        return event;
                     }
+                    self.places[at].stage = Stage::Listed;
                 }
+                Some(Err(error)) => self.failed(at, &error),
                 // kube's watches have no end.
                 None => std::future::pending().await,
+            }
+            if self.has_ended() {
+                return Event::InitDone;
             }
         }
     }
@@ -148,7 +168,7 @@ impl<K, T: Fn(usize, Sight)> Merged<K, T> {
         if again {
             for (_, other) in others {
                 other.watch = (other.open)();
-                other.stage = Stage::Opened;
+                (other.stage, other.begun) = (Stage::Opened, false);
             }
             self.listing = true;
             return true;
@@ -171,16 +191,17 @@ impl<K, T: Fn(usize, Sight)> Merged<K, T> {
             return;
         }
         place.refusals = place.refusals.saturating_add(1);
-        if place.refusals < REFUSALS || place.stage == Stage::Refused {
-            return;
-        }
+        let Some(more) = place.refusals.checked_sub(REFUSALS) else { return };
         if place.stage == Stage::Listed {
             // What was seen stays until it can be listed again, and only that tells that it can.
-            place.watch = (place.open)();
             place.sight = Sight::Old;
             (self.told)(at, Sight::Old);
         }
-        place.stage = Stage::Refused;
+        (place.stage, place.begun) = (Stage::Refused, false);
+        let (first, longest) = PAUSES;
+        let pause = (self.wait)(first.saturating_mul(1 << more.min(16)).min(longest));
+        let watch = (place.open)();
+        place.watch = stream::once(pause.map(|()| watch)).flatten().boxed();
     }
 
     /// Whether the listing ends here: all places are listed but those that can't be.
@@ -238,7 +259,7 @@ fn is_refusal(error: &watcher::Error) -> bool {
 mod tests {
     use std::sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     };
 
     use futures::stream;
@@ -265,10 +286,14 @@ mod tests {
         })
     }
 
-    /// As [`place`], with other events each time but the first.
-    fn first_and_then(first: &'static str, then: &'static str) -> Open<&'static str> {
-        let (first, then, opened) = (place(first), place(then), AtomicBool::new(false));
-        Box::new(move || if opened.swap(true, Relaxed) { then() } else { first() })
+    /// As [`place`], with other events each time that it is opened, and none after these.
+    fn in_turn(events: &[&'static str]) -> Open<&'static str> {
+        let places: Vec<_> = events.iter().copied().map(place).collect();
+        let opened = AtomicUsize::new(0);
+        Box::new(move || match places.get(opened.fetch_add(1, Relaxed)) {
+            Some(open) => open(),
+            None => stream::pending().boxed(),
+        })
     }
 
     fn forbidden() -> Box<Status> {
@@ -301,7 +326,7 @@ mod tests {
                 heard.lock().unwrap().push(format!("{at}{mark}"));
             }
         };
-        let mut all = Box::pin(merged(places, told));
+        let mut all = Box::pin(merged_with(places, told, |_| std::future::ready(()).boxed()));
         while let Some(event) = all.next().now_or_never().flatten() {
             heard.lock().unwrap().push(word(event));
         }
@@ -317,7 +342,10 @@ mod tests {
             (&["( a )", "( c"], "( a c"),
             (&["( a )", "!"], "( a"),
             (&["( a )", "! ( c )"], "( a c )"),
-            (&["( a )", "( c ! ( d )"], "( a c ( a d )"),
+            (&["( a )", "( c ! ( d )"], "( a c ( d a )"),
+            // kube's watches say that they begin before they ask.
+            (&["( a )", "( ! ( ! ( c )"], "( a c )"),
+            (&["( )", "( )"], "( )"),
         ];
         for (places, wanted) in rows {
             assert_eq!(heard(places), *wanted, "{places:?}");
@@ -326,36 +354,55 @@ mod tests {
 
     #[test]
     fn one_that_is_listed_again_has_all_listed_again() {
-        assert_eq!(heard(&["( a ) +b", "( c ) ( d )"]), "( a c ) +b ( a d ) +b");
+        assert_eq!(heard(&["( a ) +b", "( c ) ( d )"]), "( a c ) +b ( d a ) +b");
         assert_eq!(heard(&["( a ) ( b ) +d"]), "( a ) ( b ) +d");
     }
 
     #[test]
     fn one_that_is_refused_holds_up_no_other() {
+        let often = "( x ( x ( x ( x";
         let rows: &[(&[&str], &str)] = &[
-            (&["( a )", "x x x x"], "( a 1? )"),
-            (&["x x x x", "( a ) +b"], "( a 0? ) +b"),
+            (&["( a )", "( x ( x ( x"], "( a"),
             // An API server that has just begun is given a little time.
-            (&["( a )", "x x x ( b )"], "( a b )"),
-            // Without any that can be listed, nothing is known.
-            (&["x x x x x"], ""),
-            (&["x x x x", "x x x x"], ""),
+            (&["( a )", "( x ( x ( x ( b )"], "( a b )"),
         ];
         for (places, wanted) in rows {
             assert_eq!(heard(places), *wanted, "{places:?}");
         }
+        let refused = || in_turn(&[often]);
+        assert_eq!(heard_of(vec![place("( a ) +b"), refused()]), "( a 1? ) +b");
+        assert_eq!(heard_of(vec![refused(), place("( a ) +b")]), "( a 0? ) +b");
+        // Without any that can be listed, nothing is known.
+        assert_eq!(heard_of(vec![refused()]), "");
+        assert_eq!(heard_of(vec![refused(), refused()]), "");
     }
 
     #[test]
     fn one_that_is_refused_no_longer_has_all_listed_again() {
-        assert_eq!(heard(&["( a )", "x x x x x ( b )"]), "( a 1? ) ( a b ) 1!");
+        let refused = in_turn(&["( x ( x ( x ( x", "( b )"]);
+        assert_eq!(heard_of(vec![place("( a )"), refused]), "( a 1? ) ( b a ) 1!");
     }
 
     #[test]
     fn what_was_seen_stays_when_it_is_refused_later_until_others_are_listed_again() {
-        let lost = |then: &'static str| first_and_then("( a ) x x x x", then);
-        assert_eq!(heard_of(vec![lost("x ( b )")]), "( a ) 0~ ( b ) 0!");
-        let others = place("( c ) ( d )");
-        assert_eq!(heard_of(vec![lost("x x x x"), others]), "( a c ) 0~ ( d 0? )");
+        let lost = "( a ) x x x x";
+        assert_eq!(heard_of(vec![in_turn(&[lost, "( b )"])]), "( a ) 0~ ( b ) 0!");
+        let places = vec![in_turn(&[lost, "", "x"]), place("( c ) ( d )")];
+        assert_eq!(heard_of(places), "( a c ) 0~ ( d 0? )");
+    }
+
+    #[test]
+    fn one_that_stays_refused_is_asked_ever_more_seldom() {
+        static PAUSED: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+        let mut openings = vec!["x x x x"];
+        openings.extend(["x"; 8]);
+        let open = in_turn(&openings);
+        let wait: Wait = |pause| {
+            PAUSED.lock().unwrap().push(pause.as_secs());
+            std::future::ready(()).boxed()
+        };
+        let mut all = Box::pin(merged_with(vec![open], |_, _| {}, wait));
+        assert!(all.next().now_or_never().is_none());
+        assert_eq!(*PAUSED.lock().unwrap(), [1, 2, 4, 8, 16, 32, 60, 60, 60]);
     }
 }

@@ -226,14 +226,15 @@ impl Candidate {
     /// The Lease was read, or it was seen to change; `None`: there is none.
     pub(super) fn observe(&mut self, record: Option<Record>, now: Moment) {
         if self.seen != record {
-            let same =
-                |old: &Record, new: &Record| new.holder.is_none() || old.holder == new.holder;
-            let of_another = match (&self.seen, &record) {
-                (Some(old), Some(new)) => !same(old, new),
+            // The word of its holder, and not what somebody has made of it.
+            let is_word = match (&self.seen, &record) {
+                (Some(old), Some(new)) => {
+                    new.holder.is_some() && (old.holder != new.holder || old.renewed != new.renewed)
+                }
                 (None, Some(_)) => true,
                 (Some(_) | None, None) => false,
             };
-            let before = if of_another { Duration::ZERO } else { self.longest };
+            let before = if is_word { Duration::ZERO } else { self.longest };
             let said = record.as_ref().map_or(Duration::ZERO, |record| record.duration);
             self.longest = before.max(said).max(self.terms.written()).min(LONGEST);
             // Its holder, if it is another, may have renewed it until it was deleted or edited.

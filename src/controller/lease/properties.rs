@@ -380,7 +380,8 @@ proptest! {
     ) {
         incidents.sort_by_key(|incident| incident.at);
         let edited = incidents.iter().any(|it| matches!(it.what, What::Edit(_)));
-        let peace = if edited { EDITED + PEACE } else { PEACE };
+        // Here nobody hears of a deletion before it looks, and then waits once more.
+        let peace = if edited { 2 * EDITED + PEACE } else { PEACE };
         let mut incidents = incidents.into_iter().peekable();
         let mut world = World::new(lots);
         while world.now < UNREST + peace {
@@ -459,6 +460,8 @@ fn a_lease_that_was_edited_is_waited_for_as_long_as_its_holder_may_reckon_with()
     assert_eq!(until(&[says(60)]), Duration::from_mins(1), "as before a rolling update");
     assert_eq!(until(&[says(60), says(1)]), Duration::from_mins(1), "its holder knows of no edit");
     assert_eq!(until(&[says(1_000_000_000)]), LONGEST);
+    let renewed = Record { renewed: Timestamp::from_second(1).ok(), ..mine.clone() };
+    assert_eq!(until(&[says(60), renewed]), LEASE, "its holder has put it right");
     let cleared = Record { holder: None, ..mine.clone() };
     assert_eq!(until(&[mine.clone(), cleared.clone()]), LEASE);
     assert_eq!(until(&[cleared]), LEASE);
