@@ -60,12 +60,12 @@ pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Resul
     let _timer = ctx.metrics.timer();
     let namespace = app.namespace().unwrap_or_default();
     let api = Api::<Application>::namespaced(ctx.kube.clone(), &namespace);
-    passed(finalizer(&api, FINALIZER, app, |event| async {
+    passed(Box::pin(finalizer(&api, FINALIZER, app, |event| async {
         match event {
             Event::Apply(app) => apply(&app, &ctx).await,
             Event::Cleanup(app) => cleanup(&app, &ctx).await,
         }
-    }))
+    })))
     .await
 }
 

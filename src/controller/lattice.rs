@@ -49,12 +49,12 @@ pub(super) async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Resul
         return take_note(&lattice, &ctx).await;
     }
     let api = Api::<Lattice>::all(ctx.kube.clone());
-    passed(finalizer(&api, FINALIZER, lattice, |event| async {
+    passed(Box::pin(finalizer(&api, FINALIZER, lattice, |event| async {
         match event {
             Event::Apply(lattice) => apply(&lattice, &ctx).await,
             Event::Cleanup(lattice) => cleanup(&lattice, &ctx).await,
         }
-    }))
+    })))
     .await
 }
 

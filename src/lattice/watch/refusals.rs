@@ -84,7 +84,7 @@ mod tests {
         let events = Permission { verb: Verb::Subscribe, subject: "events.*".into() };
         let mut refusals = Refusals::default();
         refusals.refused(events, "events.*", Moment::default());
-        assert!(!refusals.answered("events.*", "events.*", Moment(Duration::from_secs(60))));
+        assert!(!refusals.answered("events.*", "events.*", Moment(STANDS * 2)));
         assert!(refusals.lack_a_subscription());
     }
 }
