@@ -17,3 +17,4 @@ mod rights;
 mod samples;
 mod simulated;
 pub(crate) mod stage;
+mod watched;
