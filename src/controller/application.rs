@@ -15,7 +15,9 @@ use kube::{
 use tracing::instrument;
 
 use super::{
-    Error, chain,
+    Error,
+    call::passed,
+    chain,
     cleanup::cleanup,
     context::Context,
     decision::{Decision, Run, Sight, World, decide},
@@ -34,8 +36,6 @@ use crate::{
 
 /// Ours; kept while something of the Application may be on a lattice.
 pub const FINALIZER: &str = "lattice.oam.dev/cleanup";
-/// A pass that makes a few calls to the API server, each of 15 s at most, takes no longer.
-const LONGEST: Duration = Duration::from_mins(2);
 /// A failed pass is tried again after this, doubled by the watch's own changes at the earliest.
 const RETRY: Duration = Duration::from_secs(5);
 /// After another writer was faster, the watch is about to show what it wrote.
@@ -50,6 +50,10 @@ pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Resul
         return Ok(Action::await_change());
     }
     ctx.ready().await;
+    if ctx.unseen.misses_some(&key_of(&app).namespace) {
+        // What its revisions put where isn't known. Once it is, all are looked at again.
+        return Ok(Action::await_change());
+    }
     if !ctx.leads() {
         take_note(&app, &ctx);
         return Ok(Action::await_change());
@@ -58,15 +62,13 @@ pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Resul
     let app = memory::newest(app, &ctx);
     let namespace = app.namespace().unwrap_or_default();
     let api = Api::<Application>::namespaced(ctx.kube.clone(), &namespace);
-    let pass = finalizer(&api, FINALIZER, app, |event| async {
+    passed(Box::pin(finalizer(&api, FINALIZER, app, |event| async {
         match event {
             Event::Apply(app) => apply(&app, &ctx).await,
             Event::Cleanup(app) => cleanup(&app, &ctx).await,
         }
-    });
-    // kube's own calls for the finalizer have no end of their own.
-    let passed = tokio::time::timeout(LONGEST, pass).await;
-    passed.map_err(|_| Error::TimedOut)?.map_err(Error::from)
+    })))
+    .await
 }
 
 /// What is done about a pass that failed.

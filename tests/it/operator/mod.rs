@@ -18,3 +18,4 @@ mod rights;
 mod samples;
 mod simulated;
 pub(crate) mod stage;
+mod watched;
