@@ -22,6 +22,7 @@ use super::{
     context::Context,
     decision::{Decision, Run, Sight, World, decide},
     index::Names,
+    memory,
     metrics::ReconcileResult,
     release::{self, Release, key_of},
     report,
@@ -58,6 +59,7 @@ pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Resul
         return Ok(Action::await_change());
     }
     let _timer = ctx.metrics.timer();
+    let app = memory::newest(app, &ctx);
     let namespace = app.namespace().unwrap_or_default();
     let api = Api::<Application>::namespaced(ctx.kube.clone(), &namespace);
     passed(Box::pin(finalizer(&api, FINALIZER, app, |event| async {

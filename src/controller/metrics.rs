@@ -50,6 +50,11 @@ pub enum FailedStep {
     Stale,
 }
 
+impl FailedStep {
+    const ALL: [Self; 5] =
+        [Self::Revision, Self::Status, Self::Secret, Self::Finalizer, Self::Stale];
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self {
@@ -66,6 +71,10 @@ impl Default for Metrics {
 
 impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
+        // A series that begins with its first failure hides that failure from `rate()`.
+        for step in FailedStep::ALL {
+            drop(self.failures.get_or_create(&FailedAt { step }));
+        }
         registry.register("reconciles", "Passes over an Application", self.reconciles.clone());
         registry.register_with_unit(
             "reconcile",
