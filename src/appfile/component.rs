@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::{
     Component, LinkTrait, config,
     cursor::{At, Fields, Shape},
-    image, link, name, scaler,
+    image, link, name, scaler, secret,
     suggest::{closest, quote},
 };
 use crate::model::{Scaling, WorkloadId, WorkloadKind};
@@ -19,8 +19,8 @@ const COMPONENT: Shape = Shape {
     ],
 };
 const PROPERTIES: Shape = Shape {
-    known: &["image", "application", "id", "config"],
-    not_yet: &["secrets", "limits"],
+    known: &["image", "application", "id", "config", "secrets"],
+    not_yet: &["limits"],
     elsewhere: &[
         ("contract", "is of wasmCloud before 1.0", "remove it and write a link with WIT names"),
         ("link_name", "is of wasmCloud before 1.0", "write it as the name of the link"),
@@ -66,6 +66,8 @@ pub(super) fn parse(at: &At) -> Option<Component> {
     let properties = properties.and_then(|at| at.object(&PROPERTIES));
     let properties = properties?;
     let config = config::parse(&properties);
+    let secrets = secret::parse(&properties);
+    secret::refuse_beside_application(&properties);
     let id = match properties.get("id") {
         Some(at) => Some(name::token::<WorkloadId>(&at)?),
         None => None,
@@ -74,7 +76,7 @@ pub(super) fn parse(at: &At) -> Option<Component> {
     let image = image(&properties, kind);
     let (scaling, links) = traits?;
     let (name, image) = (name?, image?);
-    Some(Component { name, kind, type_, image, id, config, scaling, links, path: at.path.clone() })
+    Some(Component { name, kind, type_, image, id, config, secrets, scaling, links, path: at.path.clone() })
 }
 
 fn kind(at: &At) -> Option<(Arc<str>, WorkloadKind)> {

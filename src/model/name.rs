@@ -115,6 +115,17 @@ token!(
     LatticeName
 );
 
+impl ConfigName {
+    /// What the names of secret references begin with, by which hosts tell them from configs.
+    pub const SECRET: &str = "SECRET";
+
+    /// The name of a secret reference, made of `parts` as [`ConfigName::generated`] does.
+    #[must_use]
+    pub fn of_secret(parts: &[&str]) -> Self {
+        Self(format!("{}_{}", Self::SECRET, Self::generated(parts)).into())
+    }
+}
+
 /// `namespace/name` of an Application.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApplicationKey {
