@@ -57,7 +57,7 @@ fn entry(at: &At) -> Option<Config> {
 }
 
 /// Values are strings on a lattice; numbers and booleans are taken as their text.
-fn values(at: &At) -> BTreeMap<String, String> {
+pub(super) fn values(at: &At) -> BTreeMap<String, String> {
     let Some(fields) = at.fields() else { return BTreeMap::new() };
     let mut values = BTreeMap::new();
     for (key, at) in fields.entries() {

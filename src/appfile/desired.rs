@@ -171,11 +171,7 @@ fn config_hash(values: &BTreeMap<String, String>) -> String {
     hash
 }
 
-fn manage(
-    values: BTreeMap<String, String>,
-    name: ConfigName,
-    desired: &mut Desired,
-) -> ConfigName {
+fn manage(values: BTreeMap<String, String>, name: ConfigName, desired: &mut Desired) -> ConfigName {
     desired.configs.entry(name.clone()).or_insert(ConfigWanted::Managed(values));
     name
 }
@@ -205,19 +201,11 @@ fn annotations(stamp: &Stamp, component: &Component, hash: &AskHash) -> BTreeMap
 
 /// What hosts can't tell back: see [`AskHash`]. The form below is version 1; what most things don't
 /// have stands in it only where there is some, so that the hash of all others stays.
-fn ask_hash(
-    image: &str,
-    appspec: &str,
-    config: &[ConfigName],
-    secrets: Vec<Value>,
-) -> AskHash {
+fn ask_hash(image: &str, appspec: &str, config: &[ConfigName], secrets: Vec<Value>) -> AskHash {
     let config: Vec<Value> = config.iter().map(|name| name.as_str().into()).collect();
     let mut start = json!({"image": image, "appspec": appspec});
     if !secrets.is_empty() {
         start["secrets"] = secrets.into();
     }
-    AskHash {
-        start: short(&start).into(),
-        config: short(&config.into()).into(),
-    }
+    AskHash { start: short(&start).into(), config: short(&config.into()).into() }
 }

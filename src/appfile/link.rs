@@ -31,8 +31,7 @@ const LINK: Shape = Shape {
     ],
 };
 const SOURCE: Shape = Shape { known: &["config", "secrets"], not_yet: &[], elsewhere: &[] };
-const TARGET: Shape =
-    Shape { known: &["name", "config", "secrets"], not_yet: &[], elsewhere: &[] };
+const TARGET: Shape = Shape { known: &["name", "config", "secrets"], not_yet: &[], elsewhere: &[] };
 
 pub(super) fn parse(properties: &At) -> Option<LinkTrait> {
     let fields = properties.object(&LINK)?;

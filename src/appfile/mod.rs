@@ -18,6 +18,7 @@ mod document;
 mod hash;
 mod image;
 mod link;
+mod linkdef;
 mod metadata;
 mod name;
 mod parse;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     Appfile, Problem, Problems, check, component,
     cursor::{At, Fields, Shape, is_empty},
-    document, metadata,
+    document, linkdef, metadata,
     policy::{self, Policies},
     problem::{Findings, INVALID},
     secret,
@@ -92,6 +92,7 @@ fn read(manifest: &Manifest, findings: &Findings) -> Option<Appfile> {
                 "remove it (each topology, or else each component, is a step of its own)",
             );
         }
+        linkdef::resolve(&spec, &mut components);
         check::names(&spec, findings);
         check::links(&spec, &components, findings);
         check::configs(&components, findings);

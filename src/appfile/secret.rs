@@ -184,7 +184,8 @@ fn names(components: &[Component], secrets: &[&Secret], findings: &Findings) {
         .iter()
         .flat_map(|component| {
             let links = component.links.iter();
-            let linked = links.flat_map(|link| link.source_config.iter().chain(&link.target_config));
+            let linked =
+                links.flat_map(|link| link.source_config.iter().chain(&link.target_config));
             component.config.iter().chain(linked)
         })
         .map(|config| (config.name.as_str(), config.path.as_str()))
@@ -225,8 +226,10 @@ fn names(components: &[Component], secrets: &[&Secret], findings: &Findings) {
 
 /// All of a component: its own, and those of its links.
 fn secrets(component: &Component) -> impl Iterator<Item = &Secret> {
-    let linked =
-        component.links.iter().flat_map(|link| link.source_secrets.iter().chain(&link.target_secrets));
+    let linked = component
+        .links
+        .iter()
+        .flat_map(|link| link.source_secrets.iter().chain(&link.target_secrets));
     component.secrets.iter().chain(linked)
 }
 
