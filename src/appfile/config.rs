@@ -44,7 +44,7 @@ fn entry(at: &At) -> Option<Config> {
     let name: ConfigName = name::token(&name_at)?;
     let wanted = match values {
         Some(values) => ConfigWanted::Managed(values),
-        None if name.as_str().starts_with(ConfigName::SECRET) => {
+        None if name.is_of_secret() => {
             name_at.problem(
                 "begins with SECRET, which hosts take for a reference to a secret",
                 "use another name",

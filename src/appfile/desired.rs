@@ -1,7 +1,7 @@
 //! What an Application wants on a lattice.
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Appfile, Component, Config, LinkTrait, Secret, hash::short};
 use crate::model::{
@@ -52,12 +52,13 @@ impl Appfile {
     ) {
         let config = component.config.iter().map(|c| self.own_config(c, namespace, desired));
         let mut config: Vec<ConfigName> = config.collect();
-        let mut references = Vec::new();
+        // By name, so that their order means nothing.
+        let mut references = Map::new();
         for secret in &component.secrets {
             let Some(reference) = self.reference(secret) else { continue };
             // It keeps its name when it changes, as a config does; the hash tells that it did.
             let name = ConfigName::of_secret(&[namespace, &self.key.name, &secret.name]);
-            references.push(json!(reference));
+            references.insert(secret.name.to_string(), json!(reference));
             config.push(manage(reference, name, desired));
         }
         let id = self.id(component, namespace);
@@ -201,7 +202,12 @@ fn annotations(stamp: &Stamp, component: &Component, hash: &AskHash) -> BTreeMap
 
 /// What hosts can't tell back: see [`AskHash`]. The form below is version 1; what most things don't
 /// have stands in it only where there is some, so that the hash of all others stays.
-fn ask_hash(image: &str, appspec: &str, config: &[ConfigName], secrets: Vec<Value>) -> AskHash {
+fn ask_hash(
+    image: &str,
+    appspec: &str,
+    config: &[ConfigName],
+    secrets: Map<String, Value>,
+) -> AskHash {
     let config: Vec<Value> = config.iter().map(|name| name.as_str().into()).collect();
     let mut start = json!({"image": image, "appspec": appspec});
     if !secrets.is_empty() {

@@ -9,6 +9,7 @@ use super::{
     Component, Secret, SecretPolicy,
     cursor::{At, Fields, Shape, is_empty},
     hash::canonical,
+    image,
     policy::Policies,
     problem::Findings,
     suggest::{closest, quote},
@@ -155,6 +156,33 @@ pub(super) fn check(components: &[Component], policies: &Policies, findings: &Fi
         }
     }
     names(components, &secrets, findings);
+    warn_of_builtins(components, findings);
+}
+
+/// Hosts give secrets to what is signed, and leave out links whose secrets they can't get.
+fn warn_of_builtins(components: &[Component], findings: &Findings) {
+    let builtins: BTreeSet<&str> = components
+        .iter()
+        .filter(|component| image::is_builtin(&component.image))
+        .map(|component| &*component.name)
+        .collect();
+    let is_builtin = |name: &str| builtins.contains(name);
+    for component in components {
+        let own = component.secrets.iter().filter(|_| is_builtin(&component.name));
+        let linked = component
+            .links
+            .iter()
+            .filter(|link| is_builtin(&component.name) || is_builtin(&link.target))
+            .flat_map(|link| link.source_secrets.iter().chain(&link.target_secrets));
+        for secret in own.chain(linked) {
+            findings.warning(
+                &secret.path,
+                "is for a provider of the host, which isn't signed, and hosts give secrets to signed \
+                 ones only",
+                "use a provider with an image of its own",
+            );
+        }
+    }
 }
 
 fn no_such_policy(secret: &Secret, policies: &Policies, findings: &Findings) {

@@ -116,8 +116,13 @@ token!(
 );
 
 impl ConfigName {
-    /// What the names of secret references begin with, by which hosts tell them from configs.
-    pub const SECRET: &str = "SECRET";
+    const SECRET: &str = "SECRET";
+
+    /// Whether hosts take it for the name of a reference to a secret.
+    #[must_use]
+    pub fn is_of_secret(&self) -> bool {
+        self.0.starts_with(Self::SECRET)
+    }
 
     /// The name of a secret reference, made of `parts` as [`ConfigName::generated`] does.
     #[must_use]

@@ -9,7 +9,7 @@ mod backend;
 /// What the subjects of secrets backends begin with, on every host here.
 pub(super) const TOPIC: &str = "wasmcloud.secrets";
 
-/// Greets with a secret, and listens through a link that has one.
+/// Greets with a secret, through a provider and a link that have one each.
 async fn vault(address: &str) -> String {
     format!(
         "
@@ -39,6 +39,9 @@ spec:
       type: capability
       properties:
         image: '{http}'
+        secrets:
+          - name: token
+            properties: {{ policy: words, key: tokens/http }}
       traits:
         - type: link
           properties:
@@ -83,10 +86,12 @@ fn reference(name: &str, more: &Value) -> String {
 fn shown(address: &str) -> Vec<String> {
     let greeting = json!({ "key": "greetings/secret", "field": "text", "version": "2" });
     let certificate = json!({ "key": "certificates/web" });
+    let token = json!({ "key": "tokens/http" });
     vec![
         "a: component ~vault-web = signed:1 x3, of vault/web".to_owned(),
         "a: provider ~vault-http = http-server:1, of vault/http".to_owned(),
         format!("config SECRET_~vault-greeting {}", reference("greeting", &greeting)),
+        format!("config SECRET_~vault-token {}", reference("token", &token)),
         format!("config SECRET_~vault-certificate-# {}", reference("certificate", &certificate)),
         format!(r#"config ~vault-listen-# {{"address":"{address}"}}"#),
         r#"config ~vault-words {"greeting":"good morning"}"#.to_owned(),
@@ -105,6 +110,8 @@ const GREETINGS: &[(&str, &str)] = &[
     ("greetings/secret", "whispered"),
     ("greetings/other", "muttered"),
     ("certificates/web", "unread"),
+    ("certificates/other", "unread"),
+    ("tokens/http", "unread"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,7 +127,7 @@ async fn a_component_reads_its_secret_which_never_travels_through_us() {
     let sent = commands.so_far().await;
     assert!(!format!("{sent:?}").contains("whispered"), "{sent:?}");
     let verbs: Vec<_> = sent.iter().map(|(verb, _)| verb.as_str()).collect();
-    assert!(verbs[..4].iter().all(|verb| *verb == "config.put"), "{verbs:?}");
+    assert!(verbs[..5].iter().all(|verb| *verb == "config.put"), "{verbs:?}");
     let scale = sent.iter().find(|(verb, _)| verb == "component.scale").unwrap();
     let config: Vec<_> = scale.1["config"].as_array().unwrap().iter().collect();
     assert_eq!(config, ["real_secrets-vault-words", "SECRET_real_secrets-vault-greeting"]);
@@ -130,8 +137,10 @@ async fn a_component_reads_its_secret_which_never_travels_through_us() {
     let by = |by: &str| all.iter().filter(|asked| asked.by == by).cloned().collect::<Vec<_>>();
     let greeting = asked("component", "greetings/secret", &"text".into(), &"2".into());
     assert_eq!(by("component"), [greeting]);
-    let certificate = asked("provider", "certificates/web", &Value::Null, &Value::Null);
-    assert_eq!(by("provider").first(), Some(&certificate), "{all:?}");
+    let of_provider = |key| asked("provider", key, &Value::Null, &Value::Null);
+    for key in ["tokens/http", "certificates/web"] {
+        assert!(by("provider").contains(&of_provider(key)), "{key}: {all:?}");
+    }
 
     // Hosts start a component with secrets anew for every scale, be it the one it had before.
     heartbeats(&real, 5).await;
@@ -150,6 +159,20 @@ async fn a_component_reads_its_secret_which_never_travels_through_us() {
         [("config.put", &Value::Null), ("component.scale", &zero), ("component.scale", &three)];
     assert_eq!(sent, expected);
 
+    // A link's is another, so the link is; nothing stops.
+    let linked = changed.replace("certificates/web", "certificates/other");
+    let expected = with(
+        with(shown(&address), "greetings/secret", "greetings/other"),
+        "certificates/web",
+        "certificates/other",
+    );
+    real.deploys("vault", &linked, &expected).await;
+    answers(&address, "muttered v1").await;
+    let sent = commands.so_far().await;
+    let verbs: Vec<_> = sent.iter().map(|(verb, _)| verb.as_str()).collect();
+    assert_eq!(verbs, ["config.put", "link.del", "link.put", "config.del"]);
+    assert_eq!(backend.asked().last(), Some(&of_provider("certificates/other")));
+
     real.leaves_nothing("vault").await;
 }
 
@@ -165,11 +188,13 @@ async fn a_secret_that_the_backend_doesn_t_have_is_said_in_the_host_s_words_unti
 
     real.stage.apply(&wrong).await;
     let said = real.stage.until("vault", "the host's words", |app| {
-        condition(app, "Ready")
-            .is_some_and(|(_, reason, said)| reason == "Failing" && said.contains("secret"))
+        condition(app, "Ready").is_some_and(|(_, reason, said)| {
+            reason == "Failing"
+                && said.contains("server error: Secret not found. It is tried again")
+                && said.contains("properties.image or properties.secrets of component web")
+        })
     });
-    let app = said.await;
-    eprintln!("{:?}", condition(&app, "Ready"));
+    said.await;
 
     let lines: Vec<_> = shown(&address)
         .into_iter()
