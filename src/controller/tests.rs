@@ -233,3 +233,21 @@ fn a_pass_that_changes_nothing_plans_nothing() {
     let plan = |decision: &Decision| Arc::clone(&decision.plans[&lattice()]);
     assert!(Arc::ptr_eq(&plan(&first), &plan(&again)));
 }
+
+#[test]
+fn an_error_is_told_in_one_line_and_a_refusal_of_the_api_server_in_its_words_alone() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("could not {0}")]
+    struct Step(&'static str, #[source] Box<kube::Error>);
+    let refused = kube::core::Status::failure("leases \"a\" is forbidden", "Forbidden");
+    let refused = Step("look", Box::new(kube::Error::Api(Box::new(refused))));
+    assert_eq!(super::chain(&refused), "could not look: leases \"a\" is forbidden");
+
+    let nothing = kube::core::Status::failure("", "Forbidden");
+    let nothing = super::chain(&kube::Error::Api(Box::new(nothing)));
+    assert!(nothing.contains("Forbidden"), "{nothing}");
+
+    let late = kube::Error::Service("connection refused".into());
+    let line = super::chain(&Step("look", Box::new(late)));
+    assert_eq!(line, "could not look: ServiceError: connection refused");
+}

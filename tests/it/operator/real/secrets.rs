@@ -9,6 +9,10 @@ mod backend;
 /// What the subjects of secrets backends begin with, on every host here.
 pub(super) const TOPIC: &str = "wasmcloud.secrets";
 
+/// Heartbeats of a second each: more than an operator that was started anew waits for what it can't
+/// see.
+const AFTER_A_RESTART: usize = 12;
+
 /// Greets with a secret, through a provider and a link that have one each.
 async fn vault(address: &str) -> String {
     format!(
@@ -143,7 +147,10 @@ async fn a_component_reads_its_secret_which_never_travels_through_us() {
     }
 
     // Hosts start a component with secrets anew for every scale, be it the one it had before.
-    heartbeats(&real, 5).await;
+    heartbeats(&real, 3).await;
+    real.stage.kill_operator();
+    real.stage.start_operator().await;
+    heartbeats(&real, AFTER_A_RESTART).await;
     assert_eq!(commands.so_far().await, []);
     assert_eq!(backend.asked(), all);
 
