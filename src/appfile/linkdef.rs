@@ -88,7 +88,7 @@ pub(super) fn resolve(spec: &Fields, components: &mut [Component]) {
 }
 
 /// The objects in a list; whatever else is there was reported where it was read first.
-fn objects<'a>(list: Option<At<'a>>) -> impl Iterator<Item = Fields<'a>> {
+fn objects(list: Option<At<'_>>) -> impl Iterator<Item = Fields<'_>> {
     let list = list.filter(|at| at.value.is_array());
     let items = list.map(|at| at.list()).unwrap_or_default();
     items.into_iter().filter(|item| item.value.is_object()).filter_map(|item| item.fields())
@@ -160,16 +160,14 @@ fn meant(
             "write a link trait with target, namespace, package and interfaces".into(),
         );
     };
-    match CONTRACTS.iter().find(|(known, _)| *known == contract) {
-        Some((_, meant)) => Some(meant),
-        None => {
-            let known: Vec<_> = CONTRACTS.iter().map(|(known, _)| *known).collect();
-            problem(
-                format!("has the contract {}, for which no link is known", quote(contract)),
-                format!("write a link trait with its WIT interfaces (known: {})", known.join(", ")),
-            )
-        }
+    if let Some((_, meant)) = CONTRACTS.iter().find(|(known, _)| *known == contract) {
+        return Some(meant);
     }
+    let known: Vec<_> = CONTRACTS.iter().map(|(known, _)| *known).collect();
+    problem(
+        format!("has the contract {}, for which no link is known", quote(contract)),
+        format!("write a link trait with its WIT interfaces (known: {})", known.join(", ")),
+    )
 }
 
 /// One `linkdef` whose target is there.

@@ -9,7 +9,7 @@ use super::{
     Component, Secret, SecretPolicy,
     cursor::{At, Fields, Shape, is_empty},
     hash::canonical,
-    image,
+    image, name,
     policy::Policies,
     problem::Findings,
     suggest::{closest, quote},
@@ -42,8 +42,6 @@ const REFERENCE: &str = "secret.wasmcloud.dev/v1alpha1";
 /// What a backend takes the policy for, by `type`.
 const POLICY_PROPERTIES: &str = "properties.secret.wasmcloud.dev/v1alpha1";
 
-const MAX_NAME: usize = 255;
-
 /// The entries of the field `secrets`, in order; none if it is missing.
 pub(super) fn parse(fields: &Fields) -> Vec<Secret> {
     let (mut seen, mut parsed) = (BTreeSet::new(), Vec::new());
@@ -61,7 +59,7 @@ pub(super) fn parse(fields: &Fields) -> Vec<Secret> {
 fn entry(at: &At) -> Option<Secret> {
     let fields = at.object(&SECRET)?;
     let name = fields.need("name", "give it the name by which it is asked for");
-    let name = name.and_then(|at| name_of(&at));
+    let name = name.and_then(|at| name::any(&at));
     let properties = fields.need("properties", "write at least policy and key")?;
     let properties = properties.object(&PROPERTIES)?;
     let text = |at: At| at.text().map(str::to_owned);
@@ -79,18 +77,6 @@ fn entry(at: &At) -> Option<Secret> {
         version: version.map_or(Some(None), |text| text.map(Some))?,
         path,
     })
-}
-
-fn name_of(at: &At) -> Option<Arc<str>> {
-    let text = at.text()?;
-    if text.len() > MAX_NAME {
-        at.problem(
-            format!("{} has {} characters", quote(text), text.len()),
-            format!("at most {MAX_NAME} are allowed"),
-        );
-        return None;
-    }
-    Some(text.into())
 }
 
 /// A component of another Application has its secrets from there.

@@ -55,6 +55,8 @@ pub fn tiny() -> Result<Vec<u8>, Error> {
 /// thrown away: hosts check that the signature fits, not whose it is.
 pub fn signed(component: &[u8]) -> Result<Vec<u8>, nkeys::error::Error> {
     const SECTION: &str = "wasmcloud_jwt";
+    /// The number of sections that have a name.
+    const CUSTOM: u8 = 0;
     let (account, module) = (KeyPair::new_account(), KeyPair::new_module());
     let claims = json!({
         "jti": module.public_key(),
@@ -69,7 +71,6 @@ pub fn signed(component: &[u8]) -> Result<Vec<u8>, nkeys::error::Error> {
     let mut content = leb128(SECTION.len());
     content.extend_from_slice(SECTION.as_bytes());
     content.extend_from_slice(token.as_bytes());
-    const CUSTOM: u8 = 0;
     Ok([component, &[CUSTOM], &leb128(content.len()), &content].concat())
 }
 

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::{app, desired::desired, sample};
 use crate::{
     appfile::parse_document,
-    model::{AskHash, ConfigWanted, Desired},
+    model::{AskHash, ConfigName, ConfigWanted, Desired},
 };
 
 fn hash(desired: &Desired, component: &str) -> AskHash {
@@ -71,7 +71,7 @@ fn references_come_after_configs_and_hold_what_hosts_read() {
     );
     let desired = desired(&orders, &["default"]);
     let api = desired.workloads.values().find(|w| *w.component == *"api").unwrap();
-    let names: Vec<_> = api.config.iter().map(|name| name.as_str()).collect();
+    let names: Vec<_> = api.config.iter().map(ConfigName::as_str).collect();
     assert_eq!(names, ["default-orders-own", "SECRET_default-orders-payment_token"]);
     let Some(ConfigWanted::Managed(reference)) = desired.configs.get(names[1]) else {
         panic!("{:?}", desired.configs);
