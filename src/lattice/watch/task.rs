@@ -185,6 +185,9 @@ impl Task {
         self.said = None;
         self.missed = false;
         self.reads.clear();
+        if let Link::Open(session) = &self.link {
+            session.client.allowed_bucket();
+        }
         let mut state = self.shared.lock();
         state.server = Some(server.version.as_str().into());
         state.jetstream = server.jetstream;
@@ -203,6 +206,9 @@ impl Task {
         self.said = Some(Arc::clone(&why));
         self.up = false;
         self.reads.clear();
+        if let Link::Open(session) = &self.link {
+            session.client.allowed_bucket();
+        }
         let mut state = self.shared.lock();
         state.server = None;
         state.jetstream = true;

@@ -1,4 +1,15 @@
-//! Traps that need two commands at once, shown on the real host and the simulated one alike.
+//! Traps that the script can't show, because they need two commands at once, a slow part or a small
+//! server: shown on the real host and the simulated one alike, or on the real one alone.
+//!
+//! What is said to be seen was seen on the release library `wasmcloud-host` 0.27.1 (wasmCloud 1.9.2)
+//! with nats-server 2.15.
+
+mod links;
+mod locks;
+mod providers;
+mod proxy;
+mod secrets;
+mod sizes;
 
 use std::time::Duration;
 
