@@ -65,12 +65,12 @@ async fn crowded(user: NatsUser) -> World {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t12_links_beyond_one_message_are_read_from_the_bucket_by_who_may() {
-    let mut world = crowded(documented_with_options()).await;
-    let World { handle, changes, .. } = &mut world;
+    let World { nats, sim, handle, mut changes } = crowded(documented_with_options()).await;
+    let (handle, changes) = (&handle, &mut changes);
     let all = |links: &Links, count| matches!(links, Links::Read(links) if links.len() == count);
     until(handle, changes, "all links", |o| all(&o.links, LINKS) && o.gate.may_remove()).await;
     assert!(!handle.health().links_unreadable);
-    let cut_off = world.sim.cut_offs();
+    let cut_off = sim.cut_offs();
 
     // Links can be deleted, and that is seen, without asking a host once more.
     let key = LinkKey {
@@ -81,18 +81,18 @@ async fn t12_links_beyond_one_message_are_read_from_the_bucket_by_who_may() {
     };
     assert_eq!(handle.submit(&app(), vec![Command::DeleteLink { key }]), 1);
     until(handle, changes, "one less", |o| all(&o.links, LINKS - 1)).await;
-    assert_eq!(world.sim.cut_offs(), cut_off);
-    assert!(!world.nats.log().contains(REFUSED), "{}", world.nats.log());
+    assert_eq!(sim.cut_offs(), cut_off);
+    assert!(!nats.log().contains(REFUSED), "{}", nats.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn links_beyond_one_message_are_unreadable_to_who_may_not_read_the_bucket_and_nothing_else_is() {
-    let mut world = crowded(documented()).await;
-    let World { handle, changes, .. } = &mut world;
+    let World { nats, sim: _sim, handle, mut changes } = crowded(documented()).await;
+    let (handle, changes) = (&handle, &mut changes);
     let observed =
         until(handle, changes, "unreadable links", |o| o.links == Links::Unreadable).await;
     assert_eq!(observed.hosts.len(), 1);
     assert!(handle.health().links_unreadable);
     assert!(handle.health().refused.is_empty(), "it needn't be allowed");
-    assert_eq!(world.nats.log().matches(REFUSED).count(), 1, "{}", world.nats.log());
+    assert_eq!(nats.log().matches(REFUSED).count(), 1, "{}", nats.log());
 }
