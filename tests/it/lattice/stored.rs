@@ -20,8 +20,7 @@ use super::{
 };
 use crate::permissions::{REFUSED, documented, documented_with_options};
 
-type Changes =
-    mpsc::Receiver<(trellis::model::LatticeName, trellis::lattice::inventory::Change)>;
+type Changes = mpsc::Receiver<(trellis::model::LatticeName, trellis::lattice::inventory::Change)>;
 
 /// What a host could say in one message would be a fifth of it.
 const LINKS: usize = 150;
@@ -86,7 +85,8 @@ async fn t12_links_beyond_one_message_are_read_from_the_bucket_by_who_may() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn links_beyond_one_message_are_unreadable_to_who_may_not_read_the_bucket_and_nothing_else_is() {
+async fn links_beyond_one_message_are_unreadable_to_who_may_not_read_the_bucket_and_nothing_else_is()
+ {
     let World { nats, sim: _sim, handle, mut changes } = crowded(documented()).await;
     let (handle, changes) = (&handle, &mut changes);
     let observed =

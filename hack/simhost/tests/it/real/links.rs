@@ -164,8 +164,7 @@ async fn small_server() -> Nats {
 async fn t12_who_asks_for_more_links_than_fit_a_message_hears_nothing_from_both_hosts() {
     let servers = (small_server().await, small_server().await);
     let real = real_host(&servers.0, parts::HostOptions::default()).await;
-    let lattice =
-        SimLattice::start(servers.1.url(), LatticeOptions::default()).await.unwrap();
+    let lattice = SimLattice::start(servers.1.url(), LatticeOptions::default()).await.unwrap();
     lattice.add_host(HostOptions::default()).await.unwrap();
     for server in [&servers.0, &servers.1] {
         let client = async_nats::connect(server.url()).await.unwrap();
@@ -177,9 +176,7 @@ async fn t12_who_asks_for_more_links_than_fit_a_message_hears_nothing_from_both_
         };
         timeout(SOON, all).await.expect("twenty links");
         put_links(&client, 20..120).await;
-        let none = async {
-            while links(&client).await != Err(RequestErrorKind::TimedOut) {}
-        };
+        let none = async { while links(&client).await != Err(RequestErrorKind::TimedOut) {} };
         timeout(SOON, none).await.expect("no answer");
         assert_eq!(ask(&client, "host.ping", NOTHING).await["success"], true);
     }
@@ -197,7 +194,14 @@ async fn t12_who_asks_for_more_links_than_fit_a_message_hears_nothing_from_both_
 
 /// All entries of the bucket, by key.
 async fn bucket(server: &Nats) -> Vec<(String, Value)> {
-    let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    let client = async_nats::connect(server.url()).await.unwrap();
+    // The way that needs no more than one permission.
+    let first = json!({"seq": 1, "next_by_subj": "$KV.LATTICEDATA_default.>"}).to_string();
+    let direct = "$JS.API.DIRECT.GET.KV_LATTICEDATA_default";
+    let first = client.request(direct, first.into()).await.unwrap();
+    let subject = first.headers.unwrap().get("Nats-Subject").unwrap().to_string();
+    assert!(subject.starts_with("$KV.LATTICEDATA_default.COMPONENT_source-"), "{subject}");
+    let context = jetstream::new(client);
     let bucket = context.get_key_value("LATTICEDATA_default").await.unwrap();
     let mut keys: Vec<String> = bucket.keys().await.unwrap().try_collect().await.unwrap();
     keys.sort();

@@ -1,4 +1,4 @@
-//! Heartbeats that are too large to be sent.
+//! Heartbeats that are too large to be sent, and limits that don't hold.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use simhost::{HostOptions, LatticeOptions, SimLattice};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::{CONTROL, NOTHING, ask, real_host};
+use super::{CONTROL, NOTHING, answer, ask, door, real_host};
 use crate::support::{SOON, nats, scale};
 
 async fn outgrow_one_message(client: &Client, host: &str, image: &str) {
@@ -64,4 +64,43 @@ async fn a_host_whose_inventory_outgrew_one_message_is_mute_and_obeys_on_both_ho
     outgrow_one_message(&client, simulated.id(), &image).await;
     assert!(lattice.cut_offs() > 0);
     spawn_blocking(move || drop(real)).await.unwrap();
+}
+
+/// Seen: a scale with limits shows them in the inventory, and the component that runs keeps those that
+/// it was started with; they hold from the next start on.
+#[tokio::test]
+async fn limits_of_a_running_component_are_shown_and_hold_from_its_next_start_on() {
+    let folder = parts::Scratch::new("limits").unwrap();
+    let hello = folder.write("hello.wasm", parts::components::hello("v1").unwrap()).unwrap();
+    let image = format!("file://{}", hello.display());
+    let server = nats(None).await;
+    let host = real_host(&server, parts::HostOptions::default()).await;
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let mut events = client.subscribe("wasmbus.evt.default.component_scaled").await.unwrap();
+    let mut scale_to = async |count: u32, more: serde_json::Value, events_expected: usize| {
+        let body = scale(host.id(), "a", &image, count, more);
+        ask(&client, &format!("component.scale.{}", host.id()), body).await;
+        for _ in 0..events_expected {
+            timeout(SOON, events.next()).await.expect("it is scaled").unwrap();
+        }
+    };
+    // Less than one page of memory, with which nothing can run.
+    let limits = json!({"component_limits": {"max_memory_limit": "1024"}});
+    scale_to(1, NOTHING, 2).await;
+    let door = door(&client, host.id()).await;
+    assert_eq!(answer(&door).await, "hello from trellis v1\n");
+    scale_to(2, limits.clone(), 1).await;
+    let shown = ask(&client, &format!("host.get.{}", host.id()), NOTHING).await;
+    let shown = &shown["response"]["components"][0];
+    assert_eq!(shown["limits"]["max_memory_limit"], "1024", "{shown}");
+    assert_eq!(answer(&door).await, "hello from trellis v1\n");
+    scale_to(0, NOTHING, 1).await;
+    let mut failures =
+        client.subscribe("wasmbus.evt.default.component_scale_failed").await.unwrap();
+    scale_to(2, limits, 0).await;
+    let failed = timeout(SOON, failures.next()).await.expect("too little memory").unwrap();
+    let failed: serde_json::Value = serde_json::from_slice(&failed.payload).unwrap();
+    let error = failed["data"]["error"].as_str().unwrap();
+    assert!(error.contains("memory"), "{error}");
+    spawn_blocking(move || drop(host)).await.unwrap();
 }
