@@ -10,6 +10,10 @@ use super::{Application, ApplicationRevision, Lattice};
 /// The annotation that says which Trellis a CustomResourceDefinition is of, as `0.1.0+1f2e3d4c5b6a`.
 pub const MARK: &str = "lattice.oam.dev/crd-version";
 
+/// Keeps Helm from deleting a definition, whichever release no longer has it: all objects of its kind
+/// would go with it, those of other installations too.
+const KEPT: (&str, &str) = ("helm.sh/resource-policy", "keep");
+
 /// So much of a hash tells one schema from another.
 const BYTES: usize = 6;
 
@@ -21,7 +25,7 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// The mark that `crd` carries; `None` if it isn't ours.
+    /// The mark that `crd` carries; what it defines may be another's all the same, applied over ours.
     #[must_use]
     pub fn of(crd: &CustomResourceDefinition) -> Option<Self> {
         let text = crd.metadata.annotations.as_ref()?.get(MARK)?;
@@ -58,6 +62,8 @@ fn marked(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let digits = digest.iter().take(BYTES).flat_map(|byte| [byte >> 4, byte & 15]);
     let hash = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
     let mark = Mark { version: env!("CARGO_PKG_VERSION").into(), hash };
-    crd.metadata.annotations.get_or_insert_default().insert(MARK.into(), mark.to_string());
+    let annotations = crd.metadata.annotations.get_or_insert_default();
+    annotations.insert(MARK.into(), mark.to_string());
+    annotations.insert(KEPT.0.into(), KEPT.1.into());
     crd
 }

@@ -58,13 +58,16 @@ pub fn check(args: &CheckArgs) -> Result<Report, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::because("could not start", error))?;
-    let failed = |error: &dyn std::error::Error| Failure::Failed(chain(error));
     runtime.block_on(async {
-        let kube = cluster::client().await.map_err(|error| failed(&error))?;
+        let cluster = cluster::reach().await.map_err(|error| Failure::Failed(chain(&error)))?;
+        let failed = |error: &(dyn std::error::Error + 'static)| {
+            cluster.names(Failure::Failed(chain(error)))
+        };
+        let kube = &cluster.client;
         let scope = args.scope.of_check(&args.namespace, args.replicas.leader_elect);
-        let facts = preflight::read(&kube, &scope).await.map_err(|error| failed(&error))?;
+        let facts = preflight::read(kube, &scope).await.map_err(|error| failed(&error))?;
         let (done, facts) = if args.takeover {
-            let taken = preflight::takeover(&kube, &scope, &facts).await;
+            let taken = preflight::takeover(kube, &scope, &facts).await;
             taken.map_err(|error| failed(&error))?
         } else {
             (Vec::new(), facts)

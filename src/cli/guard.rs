@@ -1,22 +1,26 @@
-//! `trellis guard`: says no to an uninstallation that would leave objects which nobody could delete.
+//! `trellis guard`: says no to an uninstallation that would leave objects which nobody could delete, or
+//! delete what others have, and removes what Helm is not to remove by itself.
 //!
 //! Applications and Lattices carry finalizers that only a running operator takes off.
-use std::{collections::BTreeMap, fmt::Write, time::Duration};
+mod definitions;
+mod left;
+
+use std::{fmt::Debug, time::Duration};
 
 use kube::{
-    Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, ListParams, PartialObjectMeta},
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, Preconditions},
     runtime::wait::{await_condition, conditions},
 };
+use serde::de::DeserializeOwned;
 
-use super::{Failure, cluster, scope::ScopeArgs};
-use crate::{
-    api::{Application, CLASS, Lattice},
-    controller::{APPLICATION_FINALIZER, LATTICE_FINALIZER, Scope, chain},
+use super::{
+    Failure,
+    cluster::{self, Cluster},
+    scope::ScopeArgs,
 };
+use crate::{api::Lattice, controller::chain};
 
-/// So many objects are named.
-const NAMED: usize = 20;
 /// An operator that runs lets go of a Lattice that nobody uses within a moment.
 const LONGEST: Duration = Duration::from_secs(30);
 /// An API server that doesn't answer for longer will not.
@@ -30,14 +34,11 @@ pub struct GuardArgs {
     /// The Lattice that was installed along with the operator, and is deleted with it
     #[arg(long, env = "TRELLIS_OWN_LATTICE", value_name = "NAME")]
     own_lattice: Option<String>,
-}
 
-/// What would be left, by name.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Left {
-    /// By namespace.
-    applications: BTreeMap<String, Vec<String>>,
-    lattices: Vec<String>,
+    /// Delete our CustomResourceDefinitions too, and refuse while there is any Application or Lattice
+    /// in the cluster, whoever acts on it
+    #[arg(long, env = "TRELLIS_DELETE_CRDS")]
+    delete_crds: bool,
 }
 
 /// Refuses while something is left that needs the operator.
@@ -51,64 +52,22 @@ pub fn guard(args: &GuardArgs) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::because("could not start", error))?;
     runtime.block_on(async {
-        let kube = cluster::client().await.map_err(|error| Failure::Failed(chain(&error)))?;
-        let left = find(&kube, args).await?;
-        if let Some(refusal) = refusal(&left) {
-            return Err(Failure::Failed(refusal));
-        }
-        match &args.own_lattice {
-            Some(name) => delete(&Api::all(kube), name).await,
-            None => Ok(()),
-        }
+        let cluster = cluster::reach().await.map_err(|error| Failure::Failed(chain(&error)))?;
+        clear(&cluster, args).await
     })
 }
 
-async fn find(kube: &Client, args: &GuardArgs) -> Result<Left, Failure> {
-    let class = args.scope.controller_class.as_deref();
-    let mut left = Left::default();
-    let places: Vec<Api<PartialObjectMeta<Application>>> = match args.scope.namespaces() {
-        Scope::All => vec![Api::all(kube.clone())],
-        Scope::Only(names) => {
-            names.iter().map(|name| Api::namespaced(kube.clone(), name)).collect()
-        }
-    };
-    for api in places {
-        for app in held(&api, class, APPLICATION_FINALIZER).await? {
-            let names = left.applications.entry(app.namespace().unwrap_or_default());
-            names.or_default().push(app.name_any());
-        }
+async fn clear(cluster: &Cluster, args: &GuardArgs) -> Result<(), Failure> {
+    let kube = &cluster.client;
+    let left = left::find(kube, args).await.map_err(|failure| cluster.names(failure))?;
+    if let Some(refusal) = left::refusal(&left, args.delete_crds) {
+        return Err(Failure::Failed(refusal));
     }
-    let api = Api::<PartialObjectMeta<Lattice>>::all(kube.clone());
-    let lattices = held(&api, class, LATTICE_FINALIZER).await?;
-    let others = lattices.iter().map(ResourceExt::name_any);
-    left.lattices = others.filter(|name| args.own_lattice.as_ref() != Some(name)).collect();
-    Ok(left)
-}
-
-/// The objects of this installation that carry `finalizer`.
-async fn held<K>(
-    api: &Api<PartialObjectMeta<K>>,
-    class: Option<&str>,
-    finalizer: &str,
-) -> Result<Vec<PartialObjectMeta<K>>, Failure>
-where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug,
-{
-    let listed = within(api.list(&ListParams::default())).await;
-    let all = match listed {
-        Ok(all) => all.items,
-        // Without its definition there is none of the kind.
-        Err(kube::Error::Api(status)) if status.is_not_found() => Vec::new(),
-        Err(error) => {
-            let what = format!("could not list {}", K::plural(&()));
-            return Err(Failure::because(what, chain(&error)));
-        }
-    };
-    let ours = |object: &PartialObjectMeta<K>| {
-        object.annotations().get(CLASS).map(String::as_str) == class
-            && object.finalizers().iter().any(|held| held == finalizer)
-    };
-    Ok(all.into_iter().filter(ours).collect())
+    let doomed = if args.delete_crds { definitions::ours(kube).await? } else { Vec::new() };
+    if let Some(name) = &args.own_lattice {
+        delete(&Api::<Lattice>::all(kube.clone()), name, None).await?;
+    }
+    definitions::delete(kube, &doomed).await
 }
 
 async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
@@ -116,43 +75,18 @@ async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<
     tokio::time::timeout(CALL, call).await.map_err(late)?
 }
 
-/// Why the operator has to stay, and what to do about it.
-fn refusal(left: &Left) -> Option<String> {
-    let applications =
-        left.applications.iter().flat_map(|(at, names)| names.iter().map(move |n| (at, n)));
-    let applications = applications.map(|(at, name)| format!("Application {at}/{name}"));
-    let lattices = left.lattices.iter().map(|name| format!("Lattice {name}"));
-    let all: Vec<_> = applications.chain(lattices).collect();
-    if all.is_empty() {
-        return None;
-    }
-    let mut text = "without the operator nobody could delete these:\n".to_owned();
-    for object in all.iter().take(NAMED) {
-        let _ = writeln!(text, "  {object}");
-    }
-    if let Some(more) = all.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        let _ = writeln!(text, "  and {more} more");
-    }
-    text.push_str("delete them first:\n");
-    for namespace in left.applications.keys() {
-        let _ = writeln!(text, "  kubectl delete applications --all --namespace {namespace}");
-    }
-    if !left.lattices.is_empty() {
-        let _ = writeln!(text, "  kubectl delete lattices {}", left.lattices.join(" "));
-    }
-    text.push_str(
-        "that takes down what they run, unless the Application has the annotation \
-         lattice.oam.dev/deletion-policy: Orphan",
-    );
-    Some(text)
-}
-
-/// Deletes the Lattice and waits until the operator has let go of it.
-async fn delete(api: &Api<Lattice>, name: &str) -> Result<(), Failure> {
-    let what = || format!("could not delete Lattice {name}");
-    let deleted = within(api.delete(name, &DeleteParams::default())).await;
+/// Deletes the object, and none but that of `uid` where one is given, and waits until it is gone.
+async fn delete<K>(api: &Api<K>, name: &str, uid: Option<String>) -> Result<(), Failure>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let kind = K::kind(&());
+    let what = || format!("could not delete {kind} {name}");
+    let preconditions = Preconditions { uid, resource_version: None };
+    let params = DeleteParams::default().preconditions(preconditions);
+    let deleted = within(api.delete(name, &params)).await;
     let uid = match deleted {
-        Ok(deleted) => deleted.left().and_then(|lattice| lattice.uid()),
+        Ok(deleted) => deleted.left().and_then(|object| object.uid()),
         Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
         Err(error) => return Err(Failure::because(what(), chain(&error))),
     };
@@ -163,46 +97,10 @@ async fn delete(api: &Api<Lattice>, name: &str) -> Result<(), Failure> {
         Ok(Err(error)) => Err(Failure::because(what(), chain(&error))),
         Err(_) => Err(Failure::Failed(format!(
             "{}: the operator has not let go of it within {} s; its logs and \
-             `kubectl describe lattice {name}` say why",
+             `kubectl describe {} {name}` say why",
             what(),
-            LONGEST.as_secs()
+            LONGEST.as_secs(),
+            kind.to_lowercase(),
         ))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn left(applications: &[(&str, &[&str])], lattices: &[&str]) -> Left {
-        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let by = applications.iter().map(|(at, names)| ((*at).to_owned(), owned(names)));
-        Left { applications: by.collect(), lattices: owned(lattices) }
-    }
-
-    #[test]
-    fn what_is_left_is_named_with_how_to_delete_it() {
-        assert_eq!(refusal(&left(&[], &[])), None);
-        let text = refusal(&left(&[("shop", &["web", "api"]), ("till", &["pay"])], &["edge"]));
-        insta::assert_snapshot!(text.unwrap(), @r"
-        without the operator nobody could delete these:
-          Application shop/web
-          Application shop/api
-          Application till/pay
-          Lattice edge
-        delete them first:
-          kubectl delete applications --all --namespace shop
-          kubectl delete applications --all --namespace till
-          kubectl delete lattices edge
-        that takes down what they run, unless the Application has the annotation lattice.oam.dev/deletion-policy: Orphan
-        ");
-    }
-
-    #[test]
-    fn of_many_a_few_are_named() {
-        let names: Vec<_> = (0..30).map(|number| format!("app-{number}")).collect();
-        let names: Vec<_> = names.iter().map(String::as_str).collect();
-        let text = refusal(&left(&[("shop", &names)], &[])).unwrap();
-        assert!(text.contains("app-19\n  and 10 more\n"), "{text}");
     }
 }

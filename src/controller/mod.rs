@@ -43,6 +43,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod touched;
+mod unseen;
 mod watches;
 mod workflow_status;
 
@@ -50,7 +51,7 @@ pub use application::FINALIZER as APPLICATION_FINALIZER;
 pub use lattice::FINALIZER as LATTICE_FINALIZER;
 pub use lattice_metrics::LatticeMetrics;
 pub use lattices::Lattices;
-pub use lease::{Election, Terms, TooShort};
+pub use lease::{BadTerms, Election, Terms};
 pub use metrics::Metrics;
 pub use run::{Options, RunError, lattices, run};
 pub use watches::Scope;
@@ -127,15 +128,30 @@ impl Error {
     }
 }
 
-/// The error and all its causes, in one line.
+/// The error and all its causes, in one line, and nothing of it twice: some errors repeat their cause
+/// in their own words.
 #[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        line.push_str(": ");
-        line.push_str(&next.to_string());
-        cause = next.source();
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let refusal = refusal_of(error);
+        let text = refusal.map_or_else(|| error.to_string(), |status| status.message.clone());
+        if line.is_empty() {
+            line = text;
+        } else if !line.contains(&text) {
+            line.extend([": ", &text]);
+        }
+        next = if refusal.is_some() { None } else { error.source() };
     }
     line
+}
+
+/// What the API server said no with. Its message is all that is told; kube adds all its fields.
+fn refusal_of<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a kube::core::Status> {
+    let plain = error.downcast_ref::<kube::Error>();
+    match plain.or_else(|| error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref))? {
+        kube::Error::Api(status) if !status.message.is_empty() => Some(status),
+        _ => None,
+    }
 }

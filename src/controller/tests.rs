@@ -166,7 +166,32 @@ fn a_refused_spec_is_stalled_with_its_problems_and_says_so_once() {
     let events = transitions(&running, &refused);
     assert_eq!(events.len(), 1);
     assert_eq!((events[0].reason.as_str(), events[0].warning), ("FailedParse", true));
+    let stays = "revision shop-v1 stays in force, and is repaired where it runs";
+    assert!(events[0].note.ends_with(stays), "{}", events[0].note);
     assert_eq!(transitions(&refused, &refused), []);
+}
+
+#[test]
+fn what_other_lattices_pull_away_is_told_once() {
+    let app = appfile(2);
+    let world = world(&app, observed(&app, 2), true);
+    let decision = decide(&world, &mut Plans::default());
+    let here = report(&ApplicationStatus::default(), &world, &decision, None);
+    let on = |lattice: &str| {
+        let mut there = here.clone();
+        there.released.iter_mut().for_each(|it| it.lattice = lattice.into());
+        there
+    };
+    let events = transitions(&on("east"), &on("west"));
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!((events[0].reason.as_str(), events[0].warning), ("LatticeChanged", false));
+    let note = "goes to lattice west instead of east, and leaves east once it runs there: ";
+    assert!(events[0].note.starts_with(note), "{}", events[0].note);
+    assert_eq!(transitions(&on("west"), &on("west")), []);
+    let mut edited = on("west");
+    edited.latest_revision.as_mut().unwrap().name = "shop-v2".into();
+    let reasons: Vec<_> = transitions(&on("east"), &edited).into_iter().map(|e| e.reason).collect();
+    assert_eq!(reasons, ["Revisioned"], "who edits it knows");
 }
 
 #[test]
@@ -232,4 +257,22 @@ fn a_pass_that_changes_nothing_plans_nothing() {
     let again = decide(&world, &mut plans);
     let plan = |decision: &Decision| Arc::clone(&decision.plans[&lattice()]);
     assert!(Arc::ptr_eq(&plan(&first), &plan(&again)));
+}
+
+#[test]
+fn an_error_is_told_in_one_line_and_a_refusal_of_the_api_server_in_its_words_alone() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("could not {0}")]
+    struct Step(&'static str, #[source] Box<kube::Error>);
+    let refused = kube::core::Status::failure("leases \"a\" is forbidden", "Forbidden");
+    let refused = Step("look", Box::new(kube::Error::Api(Box::new(refused))));
+    assert_eq!(super::chain(&refused), "could not look: leases \"a\" is forbidden");
+
+    let nothing = kube::core::Status::failure("", "Forbidden");
+    let nothing = super::chain(&kube::Error::Api(Box::new(nothing)));
+    assert!(nothing.contains("Forbidden"), "{nothing}");
+
+    let late = kube::Error::Service("connection refused".into());
+    let line = super::chain(&Step("look", Box::new(late)));
+    assert_eq!(line, "could not look: ServiceError: connection refused");
 }

@@ -4,7 +4,10 @@ use std::cmp::Ordering;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::ResourceExt;
 
-use super::{Facts, Finding, Seen, Severity};
+use super::{
+    Facts, Finding, Seen, Severity,
+    parts::{Part, differences},
+};
 use crate::api::{Mark, crds};
 
 const APPLY: &str = "trellis crds | kubectl apply --server-side --force-conflicts -f -";
@@ -17,6 +20,8 @@ pub(super) enum Standing {
     Newer(Mark),
     /// Of the same version and another build.
     Differs(Mark),
+    /// Marked as ours, and this of it is not.
+    Altered(Mark, Vec<Part>),
     Foreign,
 }
 
@@ -24,20 +29,48 @@ pub(super) fn standing(
     theirs: &CustomResourceDefinition,
     ours: &CustomResourceDefinition,
 ) -> Standing {
-    let (Some(theirs), Some(ours)) = (Mark::of(theirs), Mark::of(ours)) else {
+    let (Some(mark), Some(our_mark)) = (Mark::of(theirs), Mark::of(ours)) else {
         return Standing::Foreign;
     };
-    if theirs.hash == ours.hash {
-        return Standing::Same;
+    // Who applies a definition over ours leaves our mark on it.
+    let differ = differences(theirs, ours);
+    if is_kubevelas(theirs) || differ.iter().any(|part| part.is_fixed()) {
+        return Standing::Foreign;
     }
-    match (theirs.numbers(), ours.numbers()) {
+    if mark.hash == our_mark.hash {
+        return match differ.as_slice() {
+            [] => Standing::Same,
+            parts if parts.iter().any(|part| part.is_contract()) => Standing::Foreign,
+            _ => Standing::Altered(mark, differ),
+        };
+    }
+    match (mark.numbers(), our_mark.numbers()) {
         (Some(of_theirs), Some(of_ours)) => match of_theirs.cmp(&of_ours) {
-            Ordering::Less => Standing::Older(theirs),
-            Ordering::Greater => Standing::Newer(theirs),
-            Ordering::Equal => Standing::Differs(theirs),
+            Ordering::Less => Standing::Older(mark),
+            Ordering::Greater => Standing::Newer(mark),
+            Ordering::Equal => Standing::Differs(mark),
         },
-        _ => Standing::Differs(theirs),
+        _ => Standing::Differs(mark),
     }
+}
+
+/// Whether `theirs` is a definition of ours, of whichever version.
+#[must_use]
+pub fn is_ours(theirs: &CustomResourceDefinition) -> bool {
+    let name = theirs.name_any();
+    let mut same_name = crds().into_iter().filter(|ours| ours.name_any() == name);
+    same_name.any(|ours| standing(theirs, &ours) != Standing::Foreign)
+}
+
+/// What of `theirs` the API server never changes, and ours has another way: the two can't follow
+/// each other.
+pub(super) fn fixed(
+    theirs: &CustomResourceDefinition,
+    ours: &CustomResourceDefinition,
+) -> Vec<Part> {
+    let mut differ = differences(theirs, ours);
+    differ.retain(|part| part.is_fixed());
+    differ
 }
 
 /// Versions in which objects are stored and that ours doesn't define: the API server refuses a
@@ -136,46 +169,71 @@ fn judged(theirs: &CustomResourceDefinition, ours: &CustomResourceDefinition) ->
             "this version does not know all of its fields",
             "upgrade the operator to that version",
         )),
+        Standing::Altered(mark, parts) => Some(finding(
+            Severity::Fault,
+            &format!("marked as of Trellis {mark}, with other {}", listed(&parts)),
+            "somebody has applied another over it, by which fields are kept, dropped and refused",
+            "run: trellis check --takeover, which keeps all objects",
+        )),
         Standing::Foreign => {
             let (owner, remove) = owner(theirs);
+            let fixed = fixed(theirs, ours);
+            let then = if fixed.is_empty() {
+                "then: trellis check --takeover, which keeps all objects".to_owned()
+            } else {
+                format!(
+                    "then delete it, and with it all objects of its kind, which `kubectl get {name} \
+                     --all-namespaces` shows, for the API server never changes its {}: kubectl \
+                     delete crd {name}; then: trellis check --takeover",
+                    listed(&fixed)
+                )
+            };
             Some(finding(
                 Severity::Fatal,
                 &format!("{owner}, not ours"),
                 "two operators would take the same objects for theirs",
-                &format!(
-                    "use another cluster, or {remove}, then: trellis check --takeover, which keeps \
-                     all objects"
-                ),
+                &format!("use another cluster, or {remove}, {then}"),
             ))
         }
     }
 }
 
-/// Whose a definition without our mark is, and how to be rid of them.
-fn owner(crd: &CustomResourceDefinition) -> (String, String) {
+fn listed(parts: &[Part]) -> String {
+    parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+}
+
+fn is_kubevelas(crd: &CustomResourceDefinition) -> bool {
     let short = crd.spec.names.short_names.iter().flatten().any(|name| name == "velaapp");
-    let annotations = crd.annotations();
-    let by_vela = annotations.values().any(|value| value.starts_with("vela-system/"));
+    let by_vela = crd.annotations().values().any(|value| value.starts_with("vela-system/"));
     // Its revisions have a name that says nothing; what their specs hold does.
     let definitions = serde_json::to_string(&crd.spec.versions).is_ok_and(|text| {
         text.contains("componentDefinitions") && text.contains("traitDefinitions")
     });
-    if short || by_vela || definitions {
+    short || by_vela || definitions
+}
+
+/// Whose a definition is that isn't ours, and how to be rid of them.
+fn owner(crd: &CustomResourceDefinition) -> (String, String) {
+    if is_kubevelas(crd) {
         return (
             "KubeVela's".into(),
             "remove KubeVela with: helm uninstall kubevela --namespace vela-system".into(),
         );
     }
+    let annotations = crd.annotations();
     let release = annotations.get("meta.helm.sh/release-name");
     let namespace = annotations.get("meta.helm.sh/release-namespace");
-    if let (Some(release), Some(namespace)) = (release, namespace) {
+    // Where our mark was left, so was the name of our release.
+    if let (Some(release), Some(namespace), None) = (release, namespace, Mark::of(crd)) {
         return (
             format!("of Helm release {namespace}/{release}"),
             format!("remove that with: helm uninstall {release} --namespace {namespace}"),
         );
     }
-    let mut managers = crd.managed_fields().iter().filter_map(|entry| entry.manager.as_deref());
-    let manager = managers.rfind(|manager| *manager != "kube-apiserver");
+    let written = crd.managed_fields().iter();
+    let by_others = written.filter(|entry| entry.manager.as_deref() != Some("kube-apiserver"));
+    let last = by_others.max_by_key(|entry| entry.time.clone());
+    let manager = last.and_then(|entry| entry.manager.as_deref());
     (
         format!("somebody else's, written by {}", manager.unwrap_or("nobody who says so")),
         "stop what uses it".into(),

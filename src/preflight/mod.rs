@@ -13,6 +13,7 @@ mod api_services;
 mod crds;
 mod facts;
 mod finding;
+mod parts;
 mod read;
 mod rights;
 mod steps;
@@ -20,6 +21,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 
+pub use crds::is_ours;
 pub use facts::{Facts, Scope, Seen};
 pub use finding::{Finding, Severity};
 pub use read::{Error, read};

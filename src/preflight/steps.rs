@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::{
     Facts, Seen, api_services,
-    crds::{Standing, lacking, standing},
+    crds::{Standing, fixed, lacking, standing},
 };
 use crate::api::crds;
 
@@ -58,13 +58,14 @@ pub fn steps(facts: &Facts) -> Vec<Step> {
 }
 
 fn over(theirs: &CustomResourceDefinition, ours: CustomResourceDefinition) -> Option<Step> {
-    if theirs.metadata.deletion_timestamp.is_some() || !lacking(theirs, &ours).is_empty() {
+    let impossible = !lacking(theirs, &ours).is_empty() || !fixed(theirs, &ours).is_empty();
+    if impossible || theirs.metadata.deletion_timestamp.is_some() {
         return None;
     }
     match standing(theirs, &ours) {
         Standing::Same | Standing::Newer(_) => None,
         Standing::Older(_) | Standing::Differs(_) => Some(Step::Apply(Box::new(ours))),
-        Standing::Foreign => {
+        Standing::Altered(..) | Standing::Foreign => {
             let mut ours = ours;
             // Only of what was looked at.
             ours.metadata.uid.clone_from(&theirs.metadata.uid);

@@ -114,6 +114,73 @@ fn anothers_definition_is_named_and_replaced_only_as_it_was_seen() {
     assert!(text.contains("helm uninstall other --namespace there"), "{text}");
 }
 
+/// What somebody has changed under our mark, how bad that is, and what it is called.
+type Change = (fn(&mut CustomResourceDefinition), Severity, &'static str);
+
+#[test]
+fn our_mark_on_anothers_definition_does_not_make_it_ours() {
+    let rows: [Change; 6] = [
+        (|crd| crd.spec.versions[0].served = false, Severity::Fatal, "somebody else's"),
+        (
+            |crd| {
+                crd.spec.conversion = serde_json::from_value(json!({ "strategy": "Webhook" })).ok();
+            },
+            Severity::Fatal,
+            "somebody else's",
+        ),
+        (
+            |crd| crd.spec.names.short_names = Some(vec!["app".into(), "velaapp".into()]),
+            Severity::Fatal,
+            "KubeVela's",
+        ),
+        (
+            |crd| crd.spec.names.short_names = Some(vec!["other".into()]),
+            Severity::Fault,
+            "with other names",
+        ),
+        (|crd| crd.spec.versions[0].schema = None, Severity::Fault, "with other schema"),
+        (|crd| crd.spec.preserve_unknown_fields = Some(true), Severity::Fault, "with other schema"),
+    ];
+    for (change, severity, said) in rows {
+        let facts = with(APPLICATIONS, |crd| {
+            crd.metadata.resource_version = Some("7".into());
+            change(crd);
+        });
+        let found = findings(&facts);
+        assert_eq!(severities(&facts), [severity], "{found:?}");
+        assert!(found[0].what.contains(said), "{found:?}");
+        let [Step::Replace(ours)] = &steps(&facts)[..] else { panic!("{:?}", steps(&facts)) };
+        assert_eq!(ours.metadata.resource_version.as_deref(), Some("7"));
+    }
+    // What the API server fills in by itself is nobody's change.
+    let filled = with(APPLICATIONS, |crd| {
+        crd.spec.names.list_kind = Some("ApplicationList".into());
+        crd.spec.names.singular = Some("application".into());
+        crd.spec.conversion = serde_json::from_value(json!({ "strategy": "None" })).ok();
+        crd.spec.preserve_unknown_fields = Some(false);
+    });
+    assert_eq!((findings(&filled), steps(&filled)), (vec![], vec![]));
+}
+
+#[test]
+fn what_the_api_server_never_changes_is_told_with_what_deleting_it_costs() {
+    let is_of = |mark: Option<&'static str>| {
+        with(LATTICES, move |crd| {
+            crd.spec.scope = "Namespaced".into();
+            crd.metadata.annotations =
+                mark.map(|mark| BTreeMap::from([(MARK.to_owned(), mark.to_owned())]));
+        })
+    };
+    for facts in [is_of(None), is_of(Some("0.0.9+0")), is_of(Some("999.0.0+0"))] {
+        assert_eq!(severities(&facts), [Severity::Fatal]);
+        let text = findings(&facts)[0].to_string();
+        assert!(text.contains("never changes its scope"), "{text}");
+        assert!(text.contains("all objects of its kind"), "{text}");
+        assert!(text.contains("kubectl delete crd lattices.lattice.oam.dev; then"), "{text}");
+        assert_eq!(steps(&facts), [], "the API server would refuse it");
+    }
+}
+
 #[test]
 fn a_stored_version_that_ours_lacks_is_never_dropped() {
     let facts = with(APPLICATIONS, |crd| {

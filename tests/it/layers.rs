@@ -125,6 +125,7 @@ const RULES: &[(&str, bool, &[&str])] = &[
     ("preflight/facts.rs", true, PREFLIGHT),
     ("preflight/finding.rs", true, PREFLIGHT),
     ("preflight/crds.rs", true, PREFLIGHT),
+    ("preflight/parts.rs", true, PREFLIGHT),
     ("preflight/api_services.rs", true, PREFLIGHT),
     ("preflight/rights.rs", true, PREFLIGHT),
     ("preflight/steps.rs", true, PREFLIGHT),

@@ -1,17 +1,21 @@
 {{/* One installation's name: that of its release. Objects of the cluster carry it too. */}}
 {{- define "trellis.name" -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- .Release.Name }}
 {{- end }}
 
 {{/* What tells the operator's Pods from all others; a Deployment can never change it. */}}
 {{- define "trellis.selector" -}}
 app.kubernetes.io/name: trellis
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "trellis.labels" -}}
 {{ include "trellis.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end }}
+
+{{- define "trellis.podAnnotations" -}}
+kubectl.kubernetes.io/default-container: operator
 {{- end }}
 
 {{- define "trellis.image" -}}
@@ -28,6 +32,11 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- define "trellis.secrets" -}}
 {{- $first := and .Values.lattice.create .Values.lattice.credentialsSecret }}
 {{- concat .Values.secrets (ternary (list $first) (list) (not (empty $first))) | uniq | sortAlpha | toJson }}
+{{- end }}
+
+{{/* Whether uninstalling removes the CustomResourceDefinitions. */}}
+{{- define "trellis.removesCrds" -}}
+{{- if and .Values.crds.enabled (not .Values.crds.keep) }}true{{ end }}
 {{- end }}
 
 {{/* The Lease that replicas share; an installation with a class has its own. */}}
@@ -87,7 +96,7 @@ tolerations: {{- toYaml . | nindent 2 }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}
 

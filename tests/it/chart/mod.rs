@@ -1,5 +1,7 @@
 //! The chart, rendered by a real Helm.
+mod harm;
 mod release;
+mod site;
 mod values;
 
 use std::{path::PathBuf, process::Command};

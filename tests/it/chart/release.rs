@@ -1,22 +1,9 @@
 //! A release from its installation to its end, in a cluster that has nothing of ours.
-use std::{path::Path, process::Command};
+use std::path::Path;
 
-use parts::{Cluster, ClusterOptions, programs};
+use super::site::Site;
 
-use super::folder;
-
-const ARGUMENTS: [&str; 9] = [
-    "--namespace",
-    "trellis-system",
-    "--set",
-    "image.repository=registry.example/trellis,lattice.create=true",
-    "--set",
-    "lattice.urls={nats://nats.default:4222}",
-    // No node runs anything here.
-    "--wait=hookOnly",
-    "--timeout",
-    "30s",
-];
+const FIRST: [&str; 2] = ["lattice.create=true", r#"lattice.urls=["nats://nats.default:4222"]"#];
 
 const CRDS: [&str; 3] = [
     "crd/applications.core.oam.dev",
@@ -24,20 +11,10 @@ const CRDS: [&str; 3] = [
     "crd/lattices.lattice.oam.dev",
 ];
 
-fn helm(cluster: &Cluster, arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new(programs::helm().unwrap())
-        .args(arguments)
-        .env("KUBECONFIG", cluster.kubeconfig())
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
-}
-
 #[test]
 fn it_is_installed_upgraded_and_uninstalled() {
-    let cluster = Cluster::start(ClusterOptions::default()).unwrap();
-    let kubectl = |arguments: &[&str]| cluster.kubectl(arguments, None).unwrap();
+    let site = Site::start();
+    let kubectl = |arguments: &[&str]| site.kubectl(arguments);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
 
     // Without Helm first: nothing else is there that it could lean on.
@@ -53,30 +30,32 @@ fn it_is_installed_upgraded_and_uninstalled() {
     let gone = ["wait", "--for=delete", "--timeout=30s"];
     kubectl(&[&gone[..], &CRDS].concat());
 
-    let chart = folder();
-    let chart = chart.to_str().unwrap();
     // A namespace that goes takes its time where nobody finishes its deletion.
     let namespace = "trellis";
-    kubectl(&["create", "namespace", namespace]);
-    let arguments = ARGUMENTS.map(|it| if it == "trellis-system" { namespace } else { it });
-    helm(&cluster, &[&["install", "trellis", chart][..], &arguments].concat()).unwrap();
+    site.namespace(namespace);
+    site.release("install", "trellis", namespace, &FIRST).unwrap();
     let by_helm = kubectl(&["get", kinds, "--namespace", namespace, "--output", "name"]);
     let shared: Vec<_> = by_helm.lines().filter(|name| !name.contains("guard")).collect();
     assert_eq!(shared, by_kustomize.lines().collect::<Vec<_>>());
 
     let lattice = |path: &str| kubectl(&["get", "lattice", "default", "--output", path]);
     let uid = lattice("jsonpath={.metadata.uid}");
-    let changed = ["--set", "lattice.urls={nats://other:4222}"];
-    helm(&cluster, &[&["upgrade", "trellis", chart][..], &arguments, &changed].concat()).unwrap();
-    assert_eq!(lattice("jsonpath={.spec.nats.urls[0]}"), "nats://other:4222");
+    let url = || lattice("jsonpath={.spec.nats.urls[0]}");
+    let changed = ["lattice.create=true", r#"lattice.urls=["nats://other:4222"]"#];
+    site.release("upgrade", "trellis", namespace, &changed).unwrap();
+    assert_eq!(url(), "nats://other:4222");
+    // It goes back with the rest of the release.
+    let back = ["rollback", "trellis", "1", "--namespace", namespace, "--wait=hookOnly"];
+    site.helm(&back).unwrap();
+    assert_eq!(url(), "nats://nats.default:4222");
     assert_eq!(lattice("jsonpath={.metadata.uid}"), uid, "it is the same Lattice");
 
     // The guard would need a node.
-    helm(&cluster, &["uninstall", "trellis", "--namespace", namespace, "--no-hooks"]).unwrap();
+    site.helm(&["uninstall", "trellis", "--namespace", namespace, "--no-hooks"]).unwrap();
     assert_eq!(kubectl(&["get", kinds, "--namespace", namespace, "--output", "name"]), "");
     assert_eq!(lattice("jsonpath={.metadata.uid}"), uid, "the CRDs are kept, and what they hold");
 
     // And are taken up again.
-    helm(&cluster, &[&["install", "trellis", chart][..], &arguments].concat()).unwrap();
+    site.release("install", "trellis", namespace, &FIRST).unwrap();
     assert_eq!(lattice("jsonpath={.metadata.uid}"), uid, "it is still the same Lattice");
 }

@@ -4,7 +4,10 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::{folder, helm, objects, template};
-use crate::operator::stage::{CLUSTER, Stage};
+use crate::{
+    operator::stage::{CLUSTER, Stage},
+    trellis::trellis_with,
+};
 
 /// Sets of values that take every branch of the templates at least once.
 const SETS: &[&[&str]] = &[
@@ -21,7 +24,8 @@ const SETS: &[&[&str]] = &[
         r#"watchNamespaces=["chart-values"]"#,
         "crds.enabled=false",
     ],
-    &["crds.keep=false", "guard.enabled=false", "networkPolicy.enabled=true", "replicas=1"],
+    &["guard.enabled=false", "networkPolicy.enabled=true", "replicas=1"],
+    &["crds.keep=false", r#"watchNamespaces=["chart-values"]"#],
     &[
         r#"image.digest="sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef""#,
         r#"imagePullSecrets=[{"name": "pull"}]"#,
@@ -121,6 +125,16 @@ fn a_wrong_value_is_refused_by_its_name() {
         (r#"log.format="xml""#, "'/log/format'"),
         (r#"crds.keep="yes""#, "'/crds/keep'"),
         (r#"guard="off""#, "'/guard'"),
+        ("guard=null", "'guard'"),
+        ("replicas=null", "'replicas'"),
+        ("image.tag=null", "'tag'"),
+        ("crds.keep=false\nguard.enabled=false", "crds.keep=false has the guard delete"),
+        (r#"podLabels={"app.kubernetes.io/name": "a"}"#, "podLabels: app.kubernetes.io/name is"),
+        (
+            r#"podAnnotations={"kubectl.kubernetes.io/default-container": "a"}"#,
+            "podAnnotations: kubectl.kubernetes.io/default-container is",
+        ),
+        ("networkPolicy.apiServerPorts=[]", "'/networkPolicy/apiServerPorts'"),
         ("lattice.create=true", "lattice.urls is empty"),
         (r#"lattice.urls=["http://nats"]"#, "'/lattice/urls/0'"),
         (r#"lattice.name="a.b""#, "'/lattice/name'"),
@@ -131,7 +145,8 @@ fn a_wrong_value_is_refused_by_its_name() {
         (r#"tolerations=["all"]"#, "'/tolerations/0'"),
     ];
     for (value, said) in rows {
-        let refusal = template("it", "it", &owned(&[value])).expect_err(value);
+        let refusal =
+            template("it", "it", &owned(&value.lines().collect::<Vec<_>>())).expect_err(value);
         assert!(refusal.contains(said), "{value}: {refusal}");
     }
 }
@@ -144,7 +159,67 @@ fn every_value_that_is_described_is_there() {
     let mut described = schema["properties"].clone();
     // Helm gives it to every chart that is a part of another.
     described.as_object_mut().unwrap().remove("global").unwrap();
+    assert_eq!(required(&schema), described.as_object().unwrap().keys().collect::<Vec<_>>());
     check("", &described, &values);
+}
+
+/// What must not be null, in the order of names.
+fn required(about: &Value) -> Vec<&String> {
+    let Value::Array(names) = &about["required"] else { panic!("{about}: nothing is required") };
+    let mut names: Vec<_> = names
+        .iter()
+        .map(|name| if let Value::String(text) = name { text } else { panic!("{name}") })
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_lease_is_refused_if_the_operator_would_refuse_it() {
+    let folder = std::env::temp_dir();
+    let nowhere = folder.join("no-such-kubeconfig");
+    for (duration, is_enough) in [
+        ("5s", false),
+        ("5s999ms", false),
+        ("0h0m5s", false),
+        ("5999ms", false),
+        ("6s", true),
+        ("6000ms", true),
+        ("0m06s", true),
+        ("1m500ms", true),
+        ("1h", true),
+    ] {
+        let value = format!("leaseDuration={}", json!(duration));
+        let rendered = template("it", "it", &[value]);
+        assert_eq!(rendered.is_ok(), is_enough, "{duration}: {rendered:?}");
+        let says = |text: &str| text.contains("leaseDuration is");
+        assert!(is_enough || says(&rendered.unwrap_err()), "{duration}");
+        let arguments = ["run", "--leader-elect", "--lease-duration", duration];
+        let ended = trellis_with(&folder, &arguments, "", &[("KUBECONFIG", &nowhere)]);
+        assert_eq!(!ended.stderr.contains("--lease-duration"), is_enough, "{duration}: {ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_yaml_takes_for_something_else_are_names_all_the_same() {
+    let stage = Stage::set("456").await;
+    CLUSTER.kubectl(&["create", "priorityclass", "456", "--value=1"], None).unwrap();
+    let longest = "a2345678901234567890123456789012345678901234567-9.b.c";
+    for name in ["123", "1e5", "0x1f", "2026-01-01", "true", "null", longest] {
+        let values = [
+            r#"watchNamespaces=["456"]"#,
+            "lattice.create=true",
+            r#"lattice.urls=["nats://a"]"#,
+            r#"lattice.name="789""#,
+            "networkPolicy.enabled=true",
+            "crds.enabled=false",
+            r#"priorityClassName="456""#,
+        ];
+        let manifest = template(name, &stage.name, &owned(&values)).unwrap();
+        let dry = ["apply", "--server-side", "--dry-run=server", "--filename", "-"];
+        let applied = CLUSTER.kubectl(&dry, Some(&manifest));
+        applied.unwrap_or_else(|error| panic!("{name}: {error}\n{manifest}"));
+    }
 }
 
 fn check(path: &str, described: &Value, values: &Value) {
@@ -153,6 +228,8 @@ fn check(path: &str, described: &Value, values: &Value) {
         assert!(!values[name].is_null(), "{path}: not in values.yaml");
         if about["description"].is_null() {
             assert_eq!(about["additionalProperties"], false, "{path}: takes what isn't known");
+            let named: Vec<_> = about["properties"].as_object().unwrap().keys().collect();
+            assert_eq!(required(about), named, "{path}: null would take one away");
             check(&path, &about["properties"], &values[name]);
         }
     }

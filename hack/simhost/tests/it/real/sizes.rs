@@ -67,7 +67,7 @@ async fn a_host_whose_inventory_outgrew_one_message_is_mute_and_obeys_on_both_ho
 }
 
 /// Seen: a scale with limits shows them in the inventory, and the component that runs keeps those that
-/// it was started with; they hold from the next start on.
+/// it was started with; they hold from the next start on, which fails here.
 #[tokio::test]
 async fn limits_of_a_running_component_are_shown_and_hold_from_its_next_start_on() {
     let folder = parts::Scratch::new("limits").unwrap();
