@@ -54,6 +54,7 @@ pub fn tiny() -> Result<Vec<u8>, Error> {
 /// `component` with a signature embedded: hosts give secrets to no other. The keys are made for it and
 /// thrown away: hosts check that the signature fits, not whose it is.
 pub fn signed(component: &[u8]) -> Result<Vec<u8>, nkeys::error::Error> {
+    const CUSTOM: u8 = 0;
     const SECTION: &str = "wasmcloud_jwt";
     let (account, module) = (KeyPair::new_account(), KeyPair::new_module());
     let claims = json!({
@@ -69,7 +70,6 @@ pub fn signed(component: &[u8]) -> Result<Vec<u8>, nkeys::error::Error> {
     let mut content = leb128(SECTION.len());
     content.extend_from_slice(SECTION.as_bytes());
     content.extend_from_slice(token.as_bytes());
-    const CUSTOM: u8 = 0;
     Ok([component, &[CUSTOM], &leb128(content.len()), &content].concat())
 }
 
