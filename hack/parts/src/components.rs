@@ -54,8 +54,9 @@ pub fn tiny() -> Result<Vec<u8>, Error> {
 /// `component` with a signature embedded: hosts give secrets to no other. The keys are made for it and
 /// thrown away: hosts check that the signature fits, not whose it is.
 pub fn signed(component: &[u8]) -> Result<Vec<u8>, nkeys::error::Error> {
-    const CUSTOM: u8 = 0;
     const SECTION: &str = "wasmcloud_jwt";
+    /// The number of sections that have a name.
+    const CUSTOM: u8 = 0;
     let (account, module) = (KeyPair::new_account(), KeyPair::new_module());
     let claims = json!({
         "jti": module.public_key(),
