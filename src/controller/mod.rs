@@ -39,6 +39,7 @@ mod revisions;
 mod run;
 mod secrets;
 mod settings;
+mod sharing;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -15,5 +15,6 @@ mod regression;
 mod replica;
 mod rights;
 mod samples;
+mod sharing;
 mod simulated;
 pub(crate) mod stage;

@@ -12,12 +12,12 @@ use super::{
 };
 
 /// `condition` is true, false or unknown for this reason.
-fn because(app: &Application, condition: &str, reason: &str) -> bool {
+pub(crate) fn because(app: &Application, condition: &str, reason: &str) -> bool {
     let conditions = app.status.iter().flat_map(|status| &status.conditions);
     conditions.into_iter().any(|c| c.type_ == condition && c.reason.as_deref() == Some(reason))
 }
 
-fn message(app: &Application) -> String {
+pub(crate) fn message(app: &Application) -> String {
     app.status.clone().and_then(|status| status.summary).unwrap_or_default().message
 }
 
