@@ -163,7 +163,7 @@ fn image(properties: &Fields, kind: WorkloadKind) -> Option<Arc<str>> {
             let at = match image {
                 Some(at) => at,
                 None => properties
-                    .need("image", "write the image to run, or the application that shares it")?,
+                    .need("image", "write the image to run")?,
             };
             image::parse(&at, kind)
         }

@@ -50,6 +50,7 @@ impl Appfile {
     }
 
     /// What it has on the lattices that others could refer to.
+    #[must_use]
     pub fn offers(&self, targets: &[Target]) -> Vec<SharedComponent> {
         let on = |target: &Target| {
             let offer = |component: &super::Component| SharedComponent {
@@ -79,11 +80,11 @@ impl Appfile {
         let mut ids = Vec::new();
         for shared in &self.shared {
             let application = self.sharer(shared);
-            let Some(sharer) = self.admitted(shared, &application, sharers, &findings) else {
+            let Some(other) = self.admitted(shared, &application, sharers, &findings) else {
                 continue;
             };
             for target in targets {
-                if let Some(id) = found(shared, (&application, sharer), target, &findings) {
+                if let Some(id) = found(shared, (&application, other), target, &findings) {
                     ids.push(SharedId {
                         component: Arc::clone(&shared.name),
                         lattice: target.lattice.clone(),
@@ -112,7 +113,7 @@ impl Appfile {
                 format!("there is no Application {application}"),
                 "apply it, or mend the reference; this goes on as soon as it is there".to_owned(),
             ),
-            Some(sharer) if !sharer.sharing.shared => (
+            Some(other) if !other.sharing.shared => (
                 format!("Application {application} doesn't share its components"),
                 format!(
                     "annotate it: kubectl annotate application --namespace {} {} \
@@ -120,7 +121,7 @@ impl Appfile {
                     application.namespace, application.name
                 ),
             ),
-            Some(sharer) if !sharer.sharing.admits(&application.namespace, own) => (
+            Some(other) if !other.sharing.admits(&application.namespace, own) => (
                 format!("Application {application} isn't shared with namespace {own}"),
                 format!(
                     "add {own} to its annotation: kubectl annotate --overwrite application \
@@ -128,11 +129,11 @@ impl Appfile {
                     application.namespace, application.name
                 ),
             ),
-            Some(sharer) if sharer.leaving => (
+            Some(other) if other.leaving => (
                 format!("Application {application} is being deleted"),
                 "refer to another, or apply it again once it is gone".to_owned(),
             ),
-            Some(sharer) => return Some(sharer),
+            Some(other) => return Some(other),
         };
         findings.problem_of("SharedComponent", &path, wrong, todo);
         None
@@ -143,12 +144,12 @@ impl Appfile {
 /// sharer's own.
 fn found(
     shared: &Shared,
-    (application, sharer): (&ApplicationKey, &Sharer),
+    (application, other): (&ApplicationKey, &Sharer),
     target: &Target,
     findings: &Findings,
 ) -> Option<WorkloadId> {
     let path = format!("{}.application.component", shared.path);
-    let here = || sharer.components.iter().filter(|of| of.lattice == target.lattice);
+    let here = || other.components.iter().filter(|of| of.lattice == target.lattice);
     let named: Vec<_> = here().filter(|of| of.component == shared.component).collect();
     let within = |namespace: &Arc<str>| named.iter().find(|of| of.namespace == *namespace);
     let only = || if let [one] = &named[..] { Some(one) } else { None };

@@ -110,10 +110,10 @@ impl ClaimTables {
         application: &ApplicationKey,
         offer: Offer,
     ) -> BTreeSet<ApplicationKey> {
-        let before = self.offers.insert(application.clone(), offer.clone());
-        if before.as_ref() == Some(&offer) {
+        if self.offers.get(application) == Some(&offer) {
             return BTreeSet::new();
         }
+        self.offers.insert(application.clone(), offer);
         self.named.get(application).cloned().unwrap_or_default()
     }
 

@@ -19,6 +19,7 @@ use super::{
     conditions::{Verdict, set},
     context::Context,
     lattice_status::{self, Facts},
+    orphans,
     report::now,
     settings::{self, SettingsError},
 };
@@ -170,7 +171,9 @@ async fn write_status(
         (Some(error), _) => lattice_status::compute(lattice, &Facts::Unusable(error), &now()),
         (None, Some((health, observed))) => {
             let unusable_for = ctx.lattices.unusable_for(name, &health.gate);
-            let facts = Facts::Watched { health, observed, unusable_for };
+            let orphans = orphans::find(ctx, name, observed);
+            let orphans = orphans.as_deref();
+            let facts = Facts::Watched { health, observed, unusable_for, orphans };
             lattice_status::compute(lattice, &facts, &now())
         }
         (None, None) => return Ok(Action::await_change()),

@@ -8,13 +8,15 @@ use super::{
     settings::SettingsError,
 };
 use crate::{
-    api::{Condition, ConditionStatus, HostCounts, HostSummary, Lattice, LatticeStatus},
+    api::{Condition, ConditionStatus, HostCounts, HostSummary, Lattice, LatticeStatus, Orphan},
     lattice::inventory::Health,
     model::{Gate, HostState, Observed},
 };
 
 /// A status lists no more hosts than this.
 const MAX_HOSTS: usize = 2000;
+/// And no more orphans; the metric counts all.
+const MAX_ORPHANS: usize = 100;
 /// A lattice that can't be used for less, be it for a lost connection or because this process has
 /// just begun to look, is nobody's business.
 pub(super) const BLIP: Duration = Duration::from_secs(30);
@@ -29,6 +31,8 @@ pub(super) enum Facts<'a> {
         observed: &'a Observed,
         /// How long it has been disconnected or not been seen whole; `None` while it can be used.
         unusable_for: Option<Duration>,
+        /// In order; `None` while nobody can say.
+        orphans: Option<&'a [Orphan]>,
     },
 }
 
@@ -44,7 +48,10 @@ pub(super) fn compute(
     let mut after = LatticeStatus { observed_generation: generation, ..before };
     let (verdicts, wake) = match facts {
         Facts::Unusable(error) => (all(&lattice_fault::of_settings(error)), None),
-        Facts::Watched { health, observed, unusable_for } => {
+        Facts::Watched { health, observed, unusable_for, orphans } => {
+            if let Some(orphans) = orphans {
+                after.orphans = orphans.iter().take(MAX_ORPHANS).cloned().collect();
+            }
             count_hosts(&mut after, observed);
             report_troubles(&mut after, health, generation, now);
             watched(lattice, health, *unusable_for)
@@ -257,7 +264,11 @@ mod tests {
         let mut observed = Observed::unknown("edge".parse::<LatticeName>().unwrap());
         observed.gate = health.gate.clone();
         let unusable_for = Some(Duration::from_secs(for_seconds));
-        compute(lattice, &Facts::Watched { health, observed: &observed, unusable_for }, "2")
+        compute(
+            lattice,
+            &Facts::Watched { health, observed: &observed, unusable_for, orphans: None },
+            "2",
+        )
     }
 
     fn reasons(status: LatticeStatus) -> Vec<String> {

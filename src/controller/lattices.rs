@@ -37,6 +37,7 @@ struct Entry {
     /// Since when it has been disconnected or not been seen whole.
     unusable_since: Option<Moment>,
     settings: Option<Settings>,
+    orphans: usize,
 }
 
 impl Lattices {
@@ -96,7 +97,9 @@ impl Lattices {
         };
         let handle = handle.or_else(|| settings.as_ref().map(begin));
         let unusable_since = known.get(name).and_then(|old| old.unusable_since);
-        let entry = Entry { object: Arc::clone(&object), handle, unusable_since, settings };
+        let orphans = known.get(name).map_or(0, |old| old.orphans);
+        let entry =
+            Entry { object: Arc::clone(&object), handle, unusable_since, settings, orphans };
         let old = known.insert(name.clone(), entry);
         drop(known);
         old.is_none_or(|old| selects_differently(&old.object, &object))
@@ -169,6 +172,20 @@ impl Lattices {
         entry.unusable_since =
             (!gate.may_add()).then(|| entry.unusable_since.unwrap_or_else(clock::now));
         entry.unusable_since.map(|since| clock::now().since(since))
+    }
+
+    /// Takes note of how many things on a lattice have lost their Application.
+    pub fn count_orphans(&self, name: &LatticeName, orphans: usize) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = known.get_mut(name) {
+            entry.orphans = orphans;
+        }
+    }
+
+    /// How many things have lost their Application, by lattice.
+    #[must_use]
+    pub fn orphans(&self) -> Vec<(LatticeName, usize)> {
+        self.read().iter().map(|(name, entry)| (name.clone(), entry.orphans)).collect()
     }
 
     /// Those that have been taken up.

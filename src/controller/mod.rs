@@ -32,6 +32,7 @@ mod lease;
 mod memory;
 mod merged;
 mod metrics;
+mod orphans;
 mod refusal;
 mod release;
 mod report;

@@ -1,6 +1,6 @@
 //! Components that other Applications share: what the references of one mean, and who refers to
 //! what of one that is to go.
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
@@ -33,7 +33,7 @@ pub(super) fn resolve(
     appfile: &Appfile,
     targets: &[Target],
 ) -> Result<Vec<SharedId>, Problems> {
-    let named: std::collections::BTreeSet<_> = appfile.sharers().collect();
+    let named: BTreeSet<_> = appfile.sharers().collect();
     ctx.claims().refer(&appfile.key, &named);
     let known = |key: ApplicationKey| {
         let app = ctx.applications.get(&ObjectRef::new(&key.name).within(&key.namespace))?;
@@ -92,7 +92,6 @@ pub(super) fn referrers(app: &Application, ctx: &Context) -> Vec<String> {
         let object = ctx.applications.get(&ObjectRef::new(&key.name).within(&key.namespace));
         object.is_some_and(|app| app.metadata.deletion_timestamp.is_none())
     };
-    let all: BTreeMap<_, ()> =
-        ctx.claims().referrers(&key_of(app)).into_iter().filter(stays).map(|k| (k, ())).collect();
-    all.into_keys().map(|key| key.to_string()).collect()
+    let all = ctx.claims().referrers(&key_of(app));
+    all.iter().filter(|key| stays(key)).map(ToString::to_string).collect()
 }

@@ -617,7 +617,7 @@ fn look_alikes_are_taken_up_only_as_the_annotation_says() {
         let commands: Vec<String> = plan.now.iter().map(|p| p.command.to_string()).collect();
         match expected {
             "blocked" => {
-                assert!(commands.is_empty() && text.contains("NotOwned"), "{name}: {text}")
+                assert!(commands.is_empty() && text.contains("NotOwned"), "{name}: {text}");
             }
             "" => assert!(plan.is_settled(), "{name}: {text}"),
             expected => assert!(commands.concat().contains(expected), "{name}: {text}"),
