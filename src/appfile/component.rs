@@ -162,8 +162,7 @@ fn image(properties: &Fields, kind: WorkloadKind) -> Option<Arc<str>> {
         (image, _) => {
             let at = match image {
                 Some(at) => at,
-                None => properties
-                    .need("image", "write the image to run")?,
+                None => properties.need("image", "write the image to run")?,
             };
             image::parse(&at, kind)
         }
