@@ -213,7 +213,8 @@ pub struct LatticeStatus {
     pub hosts: Vec<HostSummary>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient::or_default")]
     pub host_counts: Option<HostCounts>,
-    /// What carries our installation's name and no Application's that exists.
+    /// What carries our installation's name and that of no Application that exists, at most 100; it
+    /// is left alone.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::or_default")]
     pub orphans: Vec<Orphan>,
     /// Applications that went before all of theirs was seen gone here.

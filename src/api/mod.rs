@@ -32,6 +32,7 @@ pub use application::{
 };
 pub use application_revision::{
     ApplicationRevision, ApplicationRevisionSpec, ApplicationRevisionStatus, RevisionTarget,
+    SharedReference,
 };
 pub use application_status::{
     ApplicationStatus, AppliedResource, Instances, Phase, Released, RevisionName, Service,

@@ -26,6 +26,7 @@ use super::{
     metrics::ReconcileResult,
     release::{self, Release, key_of},
     report,
+    sharing::Offer,
 };
 use crate::{
     api::{Application, CLASS},
@@ -97,10 +98,11 @@ fn take_note(app: &Application, ctx: &Context) {
 }
 
 async fn apply(app: &Application, ctx: &Context) -> Result<Action, Error> {
-    let release = release::settle(app, ctx).await?;
+    let paused = report::is_paused(app);
+    let release = if paused { release::last(app, ctx) } else { release::settle(app, ctx).await? };
     let world = observe(app, ctx, &release, run_of(app, &release));
     let decision = plan(ctx, &key_of(app), &world);
-    let sent = !release.unreadable && act(ctx, &key_of(app), &decision);
+    let sent = !release.unreadable && !paused && act(ctx, &key_of(app), &decision);
     let written = report::report(app, ctx, &release, &world, &decision).await?;
     ctx.metrics.count(if sent || written.changed {
         ReconcileResult::Acted
@@ -172,7 +174,9 @@ pub(super) fn claim_released(app: &Application, ctx: &Context) {
 }
 
 fn claim(app: &Application, ctx: &Context, desired: &BTreeMap<LatticeName, Arc<Desired>>) {
-    let touched = ctx.claims().set(&key_of(app), &created(app), desired.clone());
+    let key = key_of(app);
+    let mut touched = ctx.claims().set(&key, &created(app), desired.clone());
+    touched.extend(ctx.claims().offer(&key, Offer::of(app)));
     for other in touched {
         ctx.touched.add(&other);
     }

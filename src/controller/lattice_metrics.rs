@@ -55,6 +55,18 @@ impl Collector for LatticeMetrics {
                 ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
             }
         }
+        let mut family = encoder.encode_descriptor(
+            "lattice_orphans",
+            "Things of this installation whose Application isn't there",
+            None,
+            MetricType::Gauge,
+        )?;
+        let orphans = self.0.upgrade().map(|lattices| lattices.orphans()).unwrap_or_default();
+        for (name, count) in orphans {
+            let labels = [("lattice", name.as_str())];
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
+        }
         let mut hosts = encoder.encode_descriptor(
             "lattice_hosts",
             "Hosts, by state",

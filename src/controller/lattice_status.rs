@@ -8,7 +8,7 @@ use super::{
     settings::SettingsError,
 };
 use crate::{
-    api::{Condition, ConditionStatus, HostCounts, HostSummary, Lattice, LatticeStatus},
+    api::{Condition, ConditionStatus, HostCounts, HostSummary, Lattice, LatticeStatus, Orphan},
     lattice::{fault::Fault, inventory::Health},
     model::{Gate, HostState, Observed},
 };
@@ -17,6 +17,8 @@ use crate::{
 const KEPT: &str = "CredentialsKept";
 /// A status lists no more hosts than this.
 const MAX_HOSTS: usize = 2000;
+/// And no more orphans; the metric counts all.
+const MAX_ORPHANS: usize = 100;
 /// A connection that is lost for less is nobody's business: servers are started anew.
 const LOSS: Duration = Duration::from_secs(15);
 /// So long a lattice may take to be seen whole, after a connection was lost or this process began,
@@ -35,6 +37,8 @@ pub(super) enum Facts<'a> {
         unusable_for: Option<Duration>,
         /// Why it is used with credentials that were read before.
         kept: Option<&'a SettingsError>,
+        /// In order; `None` while nobody can say.
+        orphans: Option<&'a [Orphan]>,
     },
 }
 
@@ -53,7 +57,10 @@ pub(super) fn compute(
             after.conditions.retain(|c| c.type_ != KEPT);
             (all(&lattice_fault::of_settings(error)), None)
         }
-        Facts::Watched { health, observed, unusable_for, kept } => {
+        Facts::Watched { health, observed, unusable_for, kept, orphans } => {
+            if let Some(orphans) = orphans {
+                after.orphans = orphans.iter().take(MAX_ORPHANS).cloned().collect();
+            }
             count_hosts(&mut after, observed);
             report_kept(&mut after, *kept, generation, now);
             report_troubles(&mut after, health, generation, now);
@@ -319,7 +326,8 @@ mod tests {
         let mut observed = Observed::unknown("edge".parse::<LatticeName>().unwrap());
         observed.gate = health.gate.clone();
         let unusable_for = Some(Duration::from_secs(for_seconds));
-        let facts = Facts::Watched { health, observed: &observed, unusable_for, kept: None };
+        let (kept, orphans) = (None, None);
+        let facts = Facts::Watched { health, observed: &observed, unusable_for, kept, orphans };
         compute(lattice, &facts, "2")
     }
 
@@ -390,7 +398,7 @@ mod tests {
         observed.gate = Gate::Open;
         let status = |kept| {
             let (health, observed) = (&health, &observed);
-            let facts = Facts::Watched { health, observed, unusable_for: None, kept };
+            let facts = Facts::Watched { health, observed, unusable_for: None, kept, orphans: None };
             compute(&before, &facts, "2").0
         };
         let (well, kept) = (status(None), status(Some(&missing)));

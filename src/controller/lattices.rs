@@ -38,6 +38,7 @@ struct Entry {
     /// Since when it has been disconnected or not been seen whole.
     unusable_since: Option<Moment>,
     settings: Option<Settings>,
+    orphans: usize,
 }
 
 impl Lattices {
@@ -97,7 +98,9 @@ impl Lattices {
         };
         let handle = handle.or_else(|| settings.as_ref().map(begin));
         let unusable_since = known.get(name).and_then(|old| old.unusable_since);
-        let entry = Entry { object: Arc::clone(&object), handle, unusable_since, settings };
+        let orphans = known.get(name).map_or(0, |old| old.orphans);
+        let entry =
+            Entry { object: Arc::clone(&object), handle, unusable_since, settings, orphans };
         let old = known.insert(name.clone(), entry);
         drop(known);
         old.is_none_or(|old| selects_differently(&old.object, &object))
@@ -180,6 +183,20 @@ impl Lattices {
         let named = entry.object.spec.nats.credentials_secret.as_ref()?;
         let settings = entry.settings.as_ref().filter(|_| named.name == secret)?;
         Some(settings.access.credentials.clone())
+    }
+
+    /// Takes note of how many things on a lattice have lost their Application.
+    pub fn count_orphans(&self, name: &LatticeName, orphans: usize) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = known.get_mut(name) {
+            entry.orphans = orphans;
+        }
+    }
+
+    /// How many things have lost their Application, by lattice.
+    #[must_use]
+    pub fn orphans(&self) -> Vec<(LatticeName, usize)> {
+        self.read().iter().map(|(name, entry)| (name.clone(), entry.orphans)).collect()
     }
 
     /// Those that have been taken up.

@@ -32,6 +32,7 @@ mod lease;
 mod memory;
 mod merged;
 mod metrics;
+mod orphans;
 mod refusal;
 mod release;
 mod report;
@@ -39,6 +40,7 @@ mod revisions;
 mod run;
 mod secrets;
 mod settings;
+mod sharing;
 mod status;
 #[cfg(test)]
 mod tests;

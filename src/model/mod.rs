@@ -25,7 +25,7 @@ pub use annotation::{
 };
 pub use command::{Command, Lane};
 pub use desired::{
-    ConfigWanted, Desired, Link, LinkKey, Scaling, SpreadEntry, Workload, WorkloadKind,
+    Adopt, ConfigWanted, Desired, Link, LinkKey, Scaling, SpreadEntry, Workload, WorkloadKind,
 };
 pub use in_flight::{Failure, InFlight, Pending};
 pub use moment::Moment;

@@ -34,6 +34,7 @@ fn progress(placement: &Placement<'_>) -> Progress {
         (cell.host.clone(), HostProgress { wanted: cell.target, running })
     });
     let hosts = hosts.filter(|(_, host)| host.wanted > 0 || host.running > 0).collect();
+    let adopted = placement.cells.iter().filter_map(|cell| cell.running()).any(|r| r.adopted);
     let ready = placement.cells.iter().filter_map(|cell| cell.running());
     let ready = ready.filter(|running| running.fit == Fit::AsWanted).map(|running| running.count);
     Progress {
@@ -41,6 +42,7 @@ fn progress(placement: &Placement<'_>) -> Progress {
         component: placement.workload.component.clone(),
         namespace: placement.workload.namespace.clone(),
         wanted: placement.wanted,
+        adopted: adopted && placement.barred.is_none(),
         ready: if placement.barred.is_some() { 0 } else { ready.sum() },
         hosts,
     }
@@ -53,12 +55,17 @@ fn block_barred(draft: &mut Draft<'_>, placement: &Placement<'_>, barred: Barred
             (Reason::IdConflict, message)
         }
         Barred::Foreign { host, annotations } => {
+            let by_wadm = annotations.get(MANAGED_BY).is_some_and(|manager| manager == "wadm");
+            let how = if by_wadm { "wadm" } else { "true" };
             let whose = match (Owner::of(annotations), annotations.get(MANAGED_BY)) {
                 (Some(owner), _) => format!("belongs to {owner}"),
                 (None, Some(manager)) => format!("is managed by {manager}"),
                 (None, None) => "belongs to nobody that says so".to_owned(),
             };
-            let message = format!("what runs under this id on host {host} {whose}");
+            let message = format!(
+                "what runs under this id on host {host} {whose}: stop it, give this component \
+                 another `id`, or take it up with the annotation lattice.oam.dev/adopt: \"{how}\""
+            );
             (Reason::NotOwned, message)
         }
     };

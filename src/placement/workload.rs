@@ -123,9 +123,10 @@ impl<'p, 'a> Settling<'p, 'a> {
                     self.restart(draft, cell, running);
                 }
                 (Fit::OtherConfig, WorkloadKind::Component) => self.scale(draft, cell, running),
-                (Fit::AsWanted, _) if running.count != cell.target => {
+                (Fit::AsWanted | Fit::Unstamped, _) if running.count != cell.target => {
                     self.scale(draft, cell, running);
                 }
+                (Fit::Unstamped, _) => self.restamp(draft, cell),
                 (Fit::AsWanted, _) => {}
             },
         }
@@ -173,6 +174,14 @@ impl<'p, 'a> Settling<'p, 'a> {
             waits.extend(self.spend(running.count - cell.target));
         }
         draft.offer(&workload.namespace, self.wanted(cell), effect, waits);
+    }
+
+    /// A host that runs what is wanted without our annotations: it takes them with one instance
+    /// more, which goes again as soon as it has them.
+    fn restamp(&self, draft: &mut Draft<'a>, cell: &Cell<'a>) {
+        let workload = self.placement.workload;
+        let more = wanted(self.placement.id, workload, cell.host, cell.target.saturating_add(1));
+        draft.offer(&workload.namespace, more, Effect::Adds, self.needs.clone());
     }
 
     /// A host that runs something else under this id: it stops if nothing is away, and is started

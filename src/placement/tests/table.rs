@@ -328,7 +328,8 @@ fn what_is_not_ours_gets_no_command() {
     assert_eq!(
         lines(&plan),
         ["blocked: web: NotOwned: what runs under this id on host a belongs to other/app \
-         (installation trellis)"]
+         (installation trellis): stop it, give this component another `id`, or take it up with the \
+         annotation lattice.oam.dev/adopt: \"true\""]
     );
     assert_eq!(plan.progress[&id("web")].ready, 0);
 }
@@ -572,4 +573,66 @@ fn fail(observed: &mut Observed, command: &Command, count: u32, retry_at: Moment
     let failure =
         Failure { command: command.clone(), error: "no such image".into(), count, retry_at };
     observed.in_flight.failures.insert(lane, failure);
+}
+
+/// What `host` runs, with wadm's annotations for an application of this name.
+fn by_wadm(observed: &mut crate::model::Observed, on: &str, application: &str) {
+    let mut inventory = observed.hosts[&host(on)].inventory.clone().unwrap();
+    let annotations: BTreeMap<String, String> = [
+        (crate::model::MANAGED_BY, "wadm"),
+        (crate::model::APPSPEC, application),
+        ("wasmcloud.dev/scaler", "ab12"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into();
+    for running in inventory.components.values_mut() {
+        running.annotations = annotations.clone().into();
+    }
+    observed.set_inventory(&host(on), Some(inventory), at(999));
+}
+
+#[test]
+fn look_alikes_are_taken_up_only_as_the_annotation_says() {
+    use crate::model::Adopt;
+    let cases = [
+        ("nobody asked", Adopt::Nothing, "front", 2, "blocked"),
+        ("wadm's, of the same name", Adopt::Wadm, "front", 2, ""),
+        ("wadm's, of another name", Adopt::Wadm, "back", 2, "blocked"),
+        ("whoever's", Adopt::Any, "back", 2, ""),
+        ("only what differs is changed", Adopt::Any, "front", 3, "scale component web on a to 3"),
+        (
+            "our annotations need another number",
+            Adopt::Restamp,
+            "front",
+            2,
+            "scale component web on a to 3",
+        ),
+    ];
+    for (name, adopt, application, instances, expected) in cases {
+        let mut observed = lattice("a [] web=2@v1");
+        by_wadm(&mut observed, "a", application);
+        let desired = Desired { adopt, ..web(instances, "all") };
+        let plan = plan_of(&desired, &[], &observed);
+        let text = plan.to_string();
+        let commands: Vec<String> = plan.now.iter().map(|p| p.command.to_string()).collect();
+        match expected {
+            "blocked" => {
+                assert!(commands.is_empty() && text.contains("NotOwned"), "{name}: {text}");
+            }
+            "" => assert!(plan.is_settled(), "{name}: {text}"),
+            expected => assert!(commands.concat().contains(expected), "{name}: {text}"),
+        }
+    }
+}
+
+#[test]
+fn what_was_taken_up_goes_with_its_application_and_what_was_not_stays() {
+    use crate::model::Adopt;
+    for (adopt, goes) in [(Adopt::Wadm, true), (Adopt::Nothing, false)] {
+        let mut observed = lattice("a [] web=2@v1");
+        by_wadm(&mut observed, "a", "front");
+        let former = Desired { adopt, ..web(2, "all") };
+        let plan = plan_of(&nothing(), &[former], &observed);
+        assert_eq!(plan.now.len(), usize::from(goes), "{plan}");
+    }
 }

@@ -16,6 +16,7 @@ mod regression;
 mod replica;
 mod rights;
 mod samples;
+mod sharing;
 mod simulated;
 pub(crate) mod stage;
 mod watched;
