@@ -4,10 +4,11 @@ use std::sync::Arc;
 use super::{
     Component, LinkTrait, config,
     cursor::{At, Fields, Shape},
-    image, link, name, scaler,
+    image, link, name,
+    scaler::{self, Scaler},
     suggest::{closest, quote},
 };
-use crate::model::{Scaling, WorkloadId, WorkloadKind};
+use crate::model::{WorkloadId, WorkloadKind};
 
 const COMPONENT: Shape = Shape {
     known: &["name", "type", "properties", "traits", "scopes", "externalRevision"],
@@ -72,9 +73,9 @@ pub(super) fn parse(at: &At) -> Option<Component> {
     };
     let (type_, kind) = kind?;
     let image = image(&properties, kind);
-    let (scaling, links) = traits?;
-    let (name, image) = (name?, image?);
-    Some(Component { name, kind, type_, image, id, config, scaling, links, path: at.path.clone() })
+    let (Scaler { scaling, on_host_loss }, links) = traits?;
+    let (name, image, path) = (name?, image?, at.path.clone());
+    Some(Component { name, kind, type_, image, id, config, scaling, on_host_loss, links, path })
 }
 
 fn kind(at: &At) -> Option<(Arc<str>, WorkloadKind)> {
@@ -121,13 +122,13 @@ fn image(properties: &Fields, kind: WorkloadKind) -> Option<Arc<str>> {
 }
 
 enum Trait {
-    Scaler(Scaling),
+    Scaler(Scaler),
     Link(LinkTrait),
 }
 
 /// The scaling and the links; `None` if any trait is wrong.
-fn traits(component: &Fields) -> Option<(Scaling, Vec<LinkTrait>)> {
-    let (mut scaling, mut links, mut complete) = (None, Vec::new(), true);
+fn traits(component: &Fields) -> Option<(Scaler, Vec<LinkTrait>)> {
+    let (mut scaler, mut links, mut complete) = (None, Vec::new(), true);
     let mut scaler_at: Option<String> = None;
     for at in component.list("traits") {
         let Some((type_, type_at)) = trait_type(&at) else {
@@ -144,12 +145,12 @@ fn traits(component: &Fields) -> Option<(Scaling, Vec<LinkTrait>)> {
             scaler_at.get_or_insert(at.path.clone());
         }
         match parse_trait(&at, type_, &type_at) {
-            Some(Trait::Scaler(parsed)) => scaling = Some(parsed),
+            Some(Trait::Scaler(parsed)) => scaler = Some(parsed),
             Some(Trait::Link(link)) => links.push(link),
             None => complete = false,
         }
     }
-    complete.then(|| (scaling.unwrap_or_else(scaler::one), links))
+    complete.then(|| (scaler.unwrap_or_else(scaler::one), links))
 }
 
 /// The trait's type, if it is a built-in one.

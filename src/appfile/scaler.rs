@@ -9,7 +9,7 @@ use super::{
     name,
     suggest::quote,
 };
-use crate::model::{Scaling, SpreadEntry};
+use crate::model::{LossPolicy, Scaling, SpreadEntry};
 
 /// How the engine places is settled in this version.
 const OPTIONS: &[&str] = &[
@@ -21,10 +21,9 @@ const OPTIONS: &[&str] = &[
     "maxSurge",
     "maxFailedHosts",
     "strategy",
-    "onHostLoss",
 ];
 const SCALER: Shape = Shape {
-    known: &["instances", "replicas", "spread"],
+    known: &["instances", "replicas", "spread", "onHostLoss"],
     not_yet: OPTIONS,
     elsewhere: &[
         ("min", "scaling by load is not built in", "write instances"),
@@ -40,17 +39,25 @@ const ENTRY: Shape = Shape {
 /// The weight of an entry that names none, as in wadm.
 const DEFAULT_WEIGHT: u32 = 100;
 
+/// What a scaler says.
+pub(super) struct Scaler {
+    pub(super) scaling: Scaling,
+    pub(super) on_host_loss: Option<LossPolicy>,
+}
+
 /// One instance, wherever there is a host: what a component without a scaler gets.
-pub(super) fn one() -> Scaling {
-    Scaling::Spread { instances: 1, spread: vec![anywhere()] }
+pub(super) fn one() -> Scaler {
+    let scaling = Scaling::Spread { instances: 1, spread: vec![anywhere()] };
+    Scaler { scaling, on_host_loss: None }
 }
 
 fn anywhere() -> SpreadEntry {
     SpreadEntry { name: "default".into(), weight: DEFAULT_WEIGHT, requirements: BTreeMap::new() }
 }
 
-pub(super) fn spread(properties: &At) -> Option<Scaling> {
+pub(super) fn spread(properties: &At) -> Option<Scaler> {
     let fields = properties.object(&SCALER)?;
+    let on_host_loss = on_host_loss(&fields);
     let spread = entries(&fields, true);
     let at = match fields.either("instances", "replicas") {
         Some(at) => at,
@@ -58,17 +65,36 @@ pub(super) fn spread(properties: &At) -> Option<Scaling> {
         None if fields.get("instances").is_some() => return None,
         None => fields.need("instances", "write how many instances are wanted in all")?,
     };
-    Some(Scaling::Spread { instances: at.count()?, spread: spread? })
+    let scaling = Scaling::Spread { instances: at.count()?, spread: spread? };
+    Some(Scaler { scaling, on_host_loss: on_host_loss? })
 }
 
-pub(super) fn daemon(properties: &At) -> Option<Scaling> {
+pub(super) fn daemon(properties: &At) -> Option<Scaler> {
     let fields = properties.object(&SCALER)?;
+    let on_host_loss = on_host_loss(&fields);
     let spread = entries(&fields, false);
     let instances = match fields.either("instances", "replicas") {
         Some(at) => at.count()?,
         None => 1,
     };
-    Some(Scaling::Daemon { instances, spread: spread? })
+    let scaling = Scaling::Daemon { instances, spread: spread? };
+    Some(Scaler { scaling, on_host_loss: on_host_loss? })
+}
+
+/// `Some(None)` if it isn't written, `None` if it is wrong.
+fn on_host_loss(fields: &Fields) -> Option<Option<LossPolicy>> {
+    let Some(at) = fields.get("onHostLoss") else { return Some(None) };
+    match at.text()? {
+        "Replace" => Some(Some(LossPolicy::Replace)),
+        "Hold" => Some(Some(LossPolicy::Hold)),
+        other => {
+            at.problem(
+                format!("{} is no policy", quote(other)),
+                "write Replace (other hosts take over) or Hold (its share stays there)",
+            );
+            None
+        }
+    }
 }
 
 fn entries(fields: &Fields, weighted: bool) -> Option<Vec<SpreadEntry>> {

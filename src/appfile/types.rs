@@ -4,7 +4,9 @@ use std::{
 };
 
 use super::Problem;
-use crate::model::{ApplicationKey, ConfigName, ConfigWanted, Scaling, WorkloadId, WorkloadKind};
+use crate::model::{
+    ApplicationKey, ConfigName, ConfigWanted, LossPolicy, Scaling, WorkloadId, WorkloadKind,
+};
 
 /// An Application whose every part has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Component {
     /// In order: the right-most wins.
     pub config: Vec<Config>,
     pub scaling: Scaling,
+    /// As its scaler says, if that says anything.
+    pub on_host_loss: Option<LossPolicy>,
     pub links: Vec<LinkTrait>,
     /// Such as `spec.components[0]`.
     pub path: String,

@@ -1,20 +1,30 @@
 //! What a lattice's task reports → the status of its `Lattice`. Pure.
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use kube::ResourceExt;
 
 use super::{
     conditions::{Verdict, set, shorten},
     events::{MAX_NOTE, Transition},
+    held,
     lattice_fault::{self, Trouble},
     settings::SettingsError,
 };
 use crate::{
     api::{Condition, ConditionStatus, HostCounts, HostSummary, Lattice, LatticeStatus},
     lattice::inventory::Health,
-    model::{Gate, HostState, Observed},
+    model::{CONFIRM_LOSS, Gate, Host, HostId, HostState, Observed},
 };
 
 /// A status lists no more hosts than this.
 const MAX_HOSTS: usize = 2000;
+/// Nor more things that are held: some 250 bytes each, in an object of 1.5 MiB at most.
+const MAX_HELD: usize = 2000;
+/// So many hosts are named in a message.
+const MAX_NAMED: usize = 10;
 /// A lattice that can't be used for less, be it for a lost connection or because this process has
 /// just begun to look, is nobody's business.
 pub(super) const BLIP: Duration = Duration::from_secs(30);
@@ -45,8 +55,8 @@ pub(super) fn compute(
     let (verdicts, wake) = match facts {
         Facts::Unusable(error) => (all(&lattice_fault::of_settings(error)), None),
         Facts::Watched { health, observed, unusable_for } => {
-            count_hosts(&mut after, observed);
-            report_troubles(&mut after, health, generation, now);
+            count_hosts(&mut after, lattice, health, observed);
+            report_troubles(&mut after, lattice, health, now);
             watched(lattice, health, *unusable_for)
         }
     };
@@ -120,12 +130,8 @@ pub(super) fn transition(before: &LatticeStatus, after: &LatticeStatus) -> Optio
 }
 
 /// What else can be the matter; each condition stands only while it is.
-fn report_troubles(
-    status: &mut LatticeStatus,
-    health: &Health,
-    generation: Option<i64>,
-    now: &str,
-) {
+fn report_troubles(status: &mut LatticeStatus, lattice: &Lattice, health: &Health, now: &str) {
+    let (name, generation) = (lattice.name_any(), lattice.metadata.generation);
     let listed = |ids: Vec<String>| ids.join(", ");
     let old = health.unsupported.iter().map(|(id, version)| format!("{id} ({version})"));
     let twins = health.duplicates.iter().map(ToString::to_string);
@@ -152,9 +158,27 @@ fn report_troubles(
             "MassHostLoss",
             "LostTogether",
             "nothing is removed until hosts return",
-            health
-                .mass_loss
-                .map_or_else(String::new, |l| format!("{} lost, {} needed", l.lost, l.enough)),
+            health.mass_loss.as_ref().map_or_else(String::new, |loss| {
+                format!(
+                    "{} lost, {} needed; if they won't: kubectl annotate --overwrite lattice \
+                     {name} {CONFIRM_LOSS}={}",
+                    loss.lost, loss.enough, loss.token
+                )
+            }),
+        ),
+        (
+            "HostsHeld",
+            "CutOff",
+            "hosts are cut off and keep their share, whether they run it or not; give up one that \
+             never returns with the annotation lattice.oam.dev/forget-host=ID",
+            some_of(&held_hosts(health)),
+        ),
+        (
+            "HoldIncomplete",
+            "TooMuch",
+            "more is held than is kept here: after a restart of the operator, hosts that are cut \
+             off lose the rest to others",
+            not_kept(status, health, &lattice.spec.installation),
         ),
     ];
     for (condition, reason, what, which) in troubles {
@@ -167,13 +191,43 @@ fn report_troubles(
     }
 }
 
+/// Hosts that are cut off, with their names.
+fn held_hosts(health: &Health) -> Vec<String> {
+    let held = health.hosts.iter().filter(|(_, host)| host.state == HostState::Held);
+    held.map(|(id, host)| format!("{id} ({})", host.friendly_name)).collect()
+}
+
+/// The first few of `names`, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    let some = names.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MAX_NAMED) {
+        0 => some,
+        more => format!("{some} and {more} more"),
+    }
+}
+
+/// How much of what is held has no place in the status, if it is any.
+fn not_kept(status: &LatticeStatus, health: &Health, installation: &str) -> String {
+    let kept: usize = status.hosts.iter().map(|host| host.held.len()).sum();
+    let held = health.held.values().map(|held| held::to_status(held, installation).len());
+    match held.sum::<usize>().saturating_sub(kept) {
+        more if more > 0 && health.gate.may_add() => format!("{more} things"),
+        _ => String::new(),
+    }
+}
+
 fn was(lattice: &Lattice, condition: &str) -> bool {
     let before = lattice.status.iter().flat_map(|status| &status.conditions);
     let named = before.into_iter().find(|c| c.type_ == condition);
     named.is_some_and(|c| c.status == ConditionStatus::True)
 }
 
-fn count_hosts(status: &mut LatticeStatus, observed: &Observed) {
+fn count_hosts(
+    status: &mut LatticeStatus,
+    lattice: &Lattice,
+    health: &Health,
+    observed: &Observed,
+) {
     if !observed.gate.may_add() {
         return; // What isn't whole must not replace what was.
     }
@@ -185,22 +239,54 @@ fn count_hosts(status: &mut LatticeStatus, observed: &Observed) {
             HostState::Ready | HostState::Suspect => counts.ready += 1,
             HostState::Mute => counts.mute += 1,
             HostState::Unreachable => counts.unreachable += 1,
+            HostState::Held => counts.held += 1,
         }
     }
-    let summary =
-        |(id, host): (&crate::model::HostId, &std::sync::Arc<crate::model::Host>)| HostSummary {
+    status.hosts = summaries(&status.hosts, lattice, health, observed);
+    status.host_counts = Some(counts);
+}
+
+/// The hosts, those first of which something is held; `before` is what stood there.
+fn summaries(
+    before: &[HostSummary],
+    lattice: &Lattice,
+    health: &Health,
+    observed: &Observed,
+) -> Vec<HostSummary> {
+    let mut room = MAX_HELD;
+    let mut summary = |id: &HostId, host: &Host| {
+        let held = health.held.get(id);
+        let mut held =
+            held.map_or_else(Vec::new, |held| held::to_status(held, &lattice.spec.installation));
+        held.truncate(room);
+        room -= held.len();
+        HostSummary {
             id: id.to_string(),
             name: host.friendly_name.to_string(),
             version: host.version.to_string(),
-        };
-    status.hosts = observed.hosts.iter().take(MAX_HOSTS).map(summary).collect();
-    status.host_counts = Some(counts);
+            labels: if held.is_empty() { BTreeMap::new() } else { host.labels.clone() },
+            held,
+        }
+    };
+    let (mut first, mut rest): (Vec<_>, Vec<_>) =
+        observed.hosts.iter().partition(|(id, _)| health.held.contains_key(*id));
+    // Who is cut off already needs it most.
+    first.sort_by_key(|(_, host)| host.state != HostState::Held);
+    first.append(&mut rest);
+    let mut hosts: Vec<_> =
+        first.into_iter().take(MAX_HOSTS).map(|(id, host)| summary(id, host)).collect();
+    if health.mass_loss.is_some() {
+        // The next process has to find out that they were lost together.
+        let known: BTreeSet<String> = hosts.iter().map(|host| host.id.clone()).collect();
+        let lost = before.iter().filter(|host| !known.contains(&host.id)).cloned();
+        hosts.extend(lost.take(MAX_HOSTS - hosts.len()));
+    }
+    hosts.sort_by(|one, other| one.id.cmp(&other.id));
+    hosts
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
     use super::*;
     use crate::{
         api::LatticeSpec,
@@ -245,6 +331,7 @@ mod tests {
             duplicates: BTreeSet::new(),
             unsupported: BTreeMap::new(),
             mass_loss: None,
+            held: BTreeMap::new(),
             links_unreadable: false,
         }
     }

@@ -29,6 +29,8 @@ pub(super) struct Life {
     pub(super) confirm_at: Option<Moment>,
     /// The last `host.get` brought nothing, though it may be alive.
     pub(super) mute: bool,
+    /// Its grace is over, and something of it is held.
+    pub(super) held: bool,
     /// Two pongs in one round: two processes have this id.
     pub(super) pongs: (u64, u32),
 }
@@ -66,7 +68,9 @@ impl Life {
 
     pub(super) fn state(&self, settings: &Settings, duplicate: bool, now: Moment) -> HostState {
         let overdue = self.overdue(settings, now);
-        if self.unreachable.is_some() {
+        if self.held {
+            HostState::Held
+        } else if self.unreachable.is_some() {
             HostState::Unreachable
         } else if duplicate || (overdue && self.mute && self.unanswered == 0) {
             HostState::Mute

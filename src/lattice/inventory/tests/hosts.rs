@@ -170,7 +170,9 @@ fn a_mass_loss_ends_when_somebody_confirms_it_or_in_time() {
         world.pass(32 * SECOND, &["d"]);
         assert!(!world.fold.observed().gate.may_remove());
         if confirmed {
-            assert!(world.fold.confirm_loss().change.gate);
+            let token = world.fold.health().mass_loss.unwrap().token;
+            world.confirm_loss(&token);
+            assert!(world.changed().gate);
         } else {
             world.pass(900 * SECOND, &["d"]);
         }
