@@ -4,6 +4,7 @@ use super::world::{World, settings};
 use trellis::lattice::{
     access::Credentials,
     fence::Fence,
+    inventory::KnownHost,
     watch::{Settings, watch},
 };
 
