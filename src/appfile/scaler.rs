@@ -66,7 +66,7 @@ pub(super) fn spread(properties: &At) -> Option<Scaler> {
         None => fields.need("instances", "write how many instances are wanted in all")?,
     };
     let scaling = Scaling::Spread { instances: at.count()?, spread: spread? };
-    Some(Scaler { scaling, on_host_loss: on_host_loss? })
+    Some(Scaler { scaling, on_host_loss: on_host_loss.ok()? })
 }
 
 pub(super) fn daemon(properties: &At) -> Option<Scaler> {
@@ -78,24 +78,27 @@ pub(super) fn daemon(properties: &At) -> Option<Scaler> {
         None => 1,
     };
     let scaling = Scaling::Daemon { instances, spread: spread? };
-    Some(Scaler { scaling, on_host_loss: on_host_loss? })
+    Some(Scaler { scaling, on_host_loss: on_host_loss.ok()? })
 }
 
-/// `Some(None)` if it isn't written, `None` if it is wrong.
-fn on_host_loss(fields: &Fields) -> Option<Option<LossPolicy>> {
-    let Some(at) = fields.get("onHostLoss") else { return Some(None) };
-    match at.text()? {
-        "Replace" => Some(Some(LossPolicy::Replace)),
-        "Hold" => Some(Some(LossPolicy::Hold)),
+/// Nothing if it isn't written, an error if it is wrong, which is reported already.
+fn on_host_loss(fields: &Fields) -> Result<Option<LossPolicy>, Reported> {
+    let Some(at) = fields.get("onHostLoss") else { return Ok(None) };
+    match at.text().ok_or(Reported)? {
+        "Replace" => Ok(Some(LossPolicy::Replace)),
+        "Hold" => Ok(Some(LossPolicy::Hold)),
         other => {
             at.problem(
                 format!("{} is no policy", quote(other)),
                 "write Replace (other hosts take over) or Hold (its share stays there)",
             );
-            None
+            Err(Reported)
         }
     }
 }
+
+/// What was found is among the problems.
+struct Reported;
 
 fn entries(fields: &Fields, weighted: bool) -> Option<Vec<SpreadEntry>> {
     let items = fields.list("spread");

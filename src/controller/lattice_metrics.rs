@@ -11,6 +11,7 @@ use prometheus_client::{
 };
 
 use super::Lattices;
+use crate::model::{HostState, Observed};
 
 type Counter = fn(&crate::lattice::watch::Metrics) -> u64;
 
@@ -54,13 +55,44 @@ impl Collector for LatticeMetrics {
                 ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
             }
         }
-        let mut family =
-            encoder.encode_descriptor("lattice_hosts", "Hosts", None, MetricType::Gauge)?;
+        let mut hosts = encoder.encode_descriptor(
+            "lattice_hosts",
+            "Hosts, by state",
+            None,
+            MetricType::Gauge,
+        )?;
+        for handle in &handles {
+            for (state, count) in by_state(&handle.observed()) {
+                let labels = [("lattice", handle.name().as_str()), ("state", state)];
+                ConstGauge::new(count).encode(hosts.encode_family(&labels)?)?;
+            }
+        }
+        let mut synced = encoder.encode_descriptor(
+            "lattice_synced",
+            "Whether enough is known of the lattice to change something there",
+            None,
+            MetricType::Gauge,
+        )?;
         for handle in &handles {
             let labels = [("lattice", handle.name().as_str())];
-            let hosts = i64::try_from(handle.observed().hosts.len()).unwrap_or(i64::MAX);
-            ConstGauge::new(hosts).encode(family.encode_family(&labels)?)?;
+            let open = i64::from(handle.observed().gate.may_add());
+            ConstGauge::new(open).encode(synced.encode_family(&labels)?)?;
         }
         Ok(())
     }
+}
+
+/// How many hosts are in each state; those that none is in are there too, so that a graph has no gaps.
+fn by_state(observed: &Observed) -> [(&'static str, i64); 5] {
+    let states = [
+        ("ready", HostState::Ready),
+        ("suspect", HostState::Suspect),
+        ("mute", HostState::Mute),
+        ("unreachable", HostState::Unreachable),
+        ("held", HostState::Held),
+    ];
+    states.map(|(name, state)| {
+        let count = observed.hosts.values().filter(|host| host.state == state).count();
+        (name, i64::try_from(count).unwrap_or(i64::MAX))
+    })
 }

@@ -287,14 +287,19 @@ fn summaries(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
         api::LatticeSpec,
         lattice::{
             fault::{Fault, Permission, Verb},
-            inventory::HostHealth,
+            inventory::{HostHealth, MassLoss},
         },
-        model::LatticeName,
+        model::{
+            APPLICATION, Annotations, INSTALLATION, Inventory, LatticeName, Moment,
+            RunningComponent,
+        },
     };
 
     fn lattice(before: Option<&'static str>, secret: bool) -> Lattice {
@@ -437,6 +442,63 @@ mod tests {
             };
             assert_eq!(reasons(status), expected);
         }
+    }
+
+    #[test]
+    fn a_mass_loss_says_how_to_confirm_it_and_keeps_the_lost_known() {
+        let loss = MassLoss { lost: 3, token: "3-d14f411d".into(), enough: 4 };
+        let gate = Gate::MassLoss { lost: 3 };
+        let health = Health { mass_loss: Some(loss), ..healthy(gate) };
+        let mut lattice = lattice(Some("Was"), false);
+        let summary = HostSummary { id: "NLOST".into(), ..HostSummary::default() };
+        lattice.status.as_mut().unwrap().hosts = vec![summary.clone()];
+        let (after, _) = computed(&lattice, &health, 0);
+        let said = after.conditions.iter().find(|c| c.type_ == "MassHostLoss").unwrap();
+        let message = said.message.clone().unwrap();
+        let command = "kubectl annotate --overwrite lattice edge \
+                       lattice.oam.dev/confirm-loss=3-d14f411d";
+        assert!(message.ends_with(command), "{message}");
+        assert_eq!(after.hosts, [summary], "or a restart would take removals up again");
+        let (after, _) = computed(&lattice, &healthy(Gate::Open), 0);
+        assert!(after.hosts.is_empty());
+    }
+
+    #[test]
+    fn more_than_a_status_can_keep_is_said_and_who_is_cut_off_comes_first() {
+        let many = |count: usize| {
+            let owned = [(INSTALLATION, "trellis"), (APPLICATION, "n/a")];
+            let annotations: Arc<Annotations> =
+                Arc::new(owned.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+            let running = RunningComponent { image: "r".into(), annotations, instances: 1 };
+            let ids = (0..count).map(|n| (format!("id{n}").parse().unwrap(), running.clone()));
+            Inventory { components: ids.collect(), providers: BTreeMap::new() }
+        };
+        let mut observed = Observed::unknown("edge".parse::<LatticeName>().unwrap());
+        observed.gate = Gate::Open;
+        let mut held = BTreeMap::new();
+        for (id, state) in [("NA", HostState::Ready), ("NB", HostState::Held)] {
+            let host = Host {
+                friendly_name: id.into(),
+                version: "1.9.2".into(),
+                labels: BTreeMap::from([("site".to_owned(), "north".to_owned())]),
+                state,
+                joined: Moment::default(),
+                inventory_at: Moment::default(),
+                inventory: None,
+            };
+            let id: HostId = id.parse().unwrap();
+            observed.put_host(id.clone(), host);
+            held.insert(id, many(1500));
+        }
+        let health = Health { held, ..healthy(Gate::Open) };
+        let facts = Facts::Watched { health: &health, observed: &observed, unusable_for: None };
+        let (after, _) = compute(&lattice(None, false), &facts, "2");
+        let kept: Vec<_> = after.hosts.iter().map(|host| host.held.len()).collect();
+        assert_eq!(kept, [500, 1500]);
+        let said = after.conditions.iter().find(|c| c.type_ == "HoldIncomplete").unwrap();
+        assert!(said.message.as_ref().unwrap().ends_with("1000 things"));
+        let size = serde_json::to_vec(&after).unwrap().len();
+        assert!(size < 1_000_000, "{size} bytes");
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Fold {
         self.configs.all_due(now);
         let was_whole = matches!(self.phase, Phase::Disconnected { was_whole: true });
         if was_whole {
-            let here = self.lives.iter().filter(|(_, life)| !life.held);
+            let here = self.lives.iter().filter(|(_, life)| life.held.is_none());
             let waiting = here.map(|(id, _)| id.clone()).collect();
             self.ask_all(now);
             self.phase = Phase::Settling { since: now, waiting };

@@ -160,7 +160,7 @@ impl Fold {
             self.lost(id, now);
         }
         if let Some(life) = self.lives.get_mut(id) {
-            life.held = true;
+            life.held = Some(now);
         }
         self.void(id);
         self.keep(id, held, now);
@@ -179,8 +179,12 @@ impl Fold {
 
     /// Policies are other than before: what isn't held any more goes.
     pub(super) fn review_held(&mut self, now: Moment) {
-        let held: Vec<HostId> =
-            self.lives.iter().filter(|(_, life)| life.held).map(|(id, _)| id.clone()).collect();
+        let held: Vec<HostId> = self
+            .lives
+            .iter()
+            .filter(|(_, life)| life.held.is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
         for id in held {
             let still = self.held_of(&id);
             let shown = self.observed.hosts.get(&id).and_then(|host| host.inventory.as_ref());

@@ -69,7 +69,7 @@ impl Fold {
         };
         life.heard(now);
         let another = life.is_another(host.uptime, now);
-        let unshown = life.inventory_at.is_none() || life.held;
+        let unshown = life.inventory_at.is_none() || life.held.is_some();
         life.pongs = if life.pongs.0 == round { (round, life.pongs.1 + 1) } else { (round, 1) };
         if life.pongs.1 == 2 && self.duplicates.insert(id.clone()) {
             self.outcome.change.health = true;
@@ -136,7 +136,7 @@ impl Fold {
         }
         life.inventory_at = Some(now);
         life.uptime = uptime;
-        life.held = false;
+        life.held = None;
         life.mute = false;
         life.confirm_at = None;
         if another {

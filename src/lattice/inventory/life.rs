@@ -29,8 +29,8 @@ pub(super) struct Life {
     pub(super) confirm_at: Option<Moment>,
     /// The last `host.get` brought nothing, though it may be alive.
     pub(super) mute: bool,
-    /// Its grace is over, and something of it is held.
-    pub(super) held: bool,
+    /// When its grace was over, if something of it is held since.
+    pub(super) held: Option<Moment>,
     /// Two pongs in one round: two processes have this id.
     pub(super) pongs: (u64, u32),
 }
@@ -68,7 +68,7 @@ impl Life {
 
     pub(super) fn state(&self, settings: &Settings, duplicate: bool, now: Moment) -> HostState {
         let overdue = self.overdue(settings, now);
-        if self.held {
+        if self.held.is_some() {
             HostState::Held
         } else if self.unreachable.is_some() {
             HostState::Unreachable

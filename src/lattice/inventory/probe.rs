@@ -48,7 +48,7 @@ impl Fold {
             if self.observed.hosts.get(id).is_some_and(|host| host.state != state) {
                 changed.push(id.clone());
             }
-            if let Some(since) = life.unreachable.filter(|_| !life.held) {
+            if let Some(since) = life.unreachable.filter(|_| life.held.is_none()) {
                 let alone = unsure == 1
                     && self
                         .loss
@@ -77,7 +77,7 @@ impl Fold {
 
     /// How many hosts are unreachable, or may be.
     fn unsure(&self) -> usize {
-        let unsure = |l: &&Life| !l.held && (l.unreachable.is_some() || l.unanswered > 0);
+        let unsure = |l: &&Life| l.held.is_none() && (l.unreachable.is_some() || l.unanswered > 0);
         self.lives.values().filter(unsure).count()
     }
 

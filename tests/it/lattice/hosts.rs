@@ -127,8 +127,8 @@ async fn the_loss_of_most_hosts_stops_removals() {
     let lost = |gate: &Gate| matches!(gate, Gate::MassLoss { .. });
     let observed = world.until("the loss to be seen", |o| lost(&o.gate)).await;
     assert!(observed.gate.may_add() && !observed.gate.may_remove());
-    let loss = world.handle.health().mass_loss.expect("the loss is told");
-    let confirmed_loss = Some(loss.token.into());
+    let told = world.handle.health().mass_loss.expect("the loss is told");
+    let confirmed_loss = Some(told.token.into());
     world.handle.update(Settings { confirmed_loss, ..world.settings.clone() }).await;
     world.open().await;
 }

@@ -62,7 +62,7 @@ impl World {
         sim.add_hosts(hosts, |_| HostOptions::default()).await.unwrap();
         let (tell, changes) = mpsc::channel(16);
         let handle = watch(settings.clone(), Arc::new(Fence::open()), tell);
-        Self { nats, settings, sim, handle, changes }
+        Self { nats, sim, settings, handle, changes }
     }
 
     pub(crate) async fn host(&self) -> HostHandle {

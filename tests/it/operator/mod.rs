@@ -9,6 +9,7 @@ mod installed;
 mod kill;
 mod lattices;
 mod lease;
+mod metrics;
 mod owned;
 mod quiet;
 mod real;
