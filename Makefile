@@ -4,7 +4,7 @@ CARGO  ?= cargo
 target := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cluster-test check image generate bench clean
+.PHONY: help demo test cluster-test check image generate bench bench-scale bench-peer clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ cluster-test: ## Take Trellis from helm install to helm uninstall, on a Kubernet
 
 check: ## Formatting, lints, docs, generated files, one crypto provider
 	@$(CARGO) fmt --all --check
-	@for part in host http-provider; do $(CARGO) fmt --check --manifest-path hack/$$part/Cargo.toml || exit 1; done
+	@for part in host http-provider wadm; do $(CARGO) fmt --check --manifest-path hack/$$part/Cargo.toml || exit 1; done
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	@$(CARGO) build --quiet --workspace --bin trellis --bin generate
@@ -42,6 +42,14 @@ generate: ## Write what is made from the code and the chart: CRDs, config/, the 
 
 bench: ## Measure the planner and the fold
 	@$(CARGO) bench --workspace
+
+bench-scale: ## Measure the operator with 1,000 hosts and 10,000 Applications (SIZE="--hosts … --applications …")
+	@$(CARGO) build --release --locked --package trellis --package scale --bins
+	@$(target)/release/scale alone $(target)/release/trellis $(SIZE)
+
+bench-peer: ## Measure the operator beside wadm, with the same hosts and manifests (SIZE as above)
+	@$(CARGO) build --release --locked --package trellis --package scale --bins
+	@$(target)/release/scale beside $(target)/release/trellis --lattices 1 $(or $(SIZE),--hosts 50 --applications 100)
 
 clean: ## Remove what was built here; the real parts stay in their cache
 	@$(CARGO) clean

@@ -26,6 +26,7 @@ use super::{ApplicationStatus, schema};
     doc = "Components, what they are linked to, and on which lattices they run.",
     status = "ApplicationStatus",
     derive = "PartialEq",
+    selectable = ".status.status",
     printcolumn(name = "PHASE", type_ = "string", json_path = ".status.status"),
     printcolumn(name = "READY", type_ = "string", json_path = ".status.summary.ready"),
     printcolumn(name = "LATTICES", type_ = "string", json_path = ".status.summary.lattices"),

@@ -64,7 +64,7 @@ pub enum Error {
     #[error("the cluster is not one that the operator can run in: {}", .0.join("; and "))]
     Unfit(Vec<String>),
     #[error("--lease-duration")]
-    Lease(#[source] controller::TooShort),
+    Lease(#[source] controller::BadTerms),
     #[error("could not listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("could not serve health and metrics")]

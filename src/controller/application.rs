@@ -15,11 +15,14 @@ use kube::{
 use tracing::instrument;
 
 use super::{
-    Error, chain,
+    Error,
+    call::passed,
+    chain,
     cleanup::cleanup,
     context::Context,
     decision::{Decision, Run, Sight, World, decide},
     index::Names,
+    memory,
     metrics::ReconcileResult,
     release::{self, Release, key_of},
     report,
@@ -33,8 +36,6 @@ use crate::{
 
 /// Ours; kept while something of the Application may be on a lattice.
 pub const FINALIZER: &str = "lattice.oam.dev/cleanup";
-/// A pass that makes a few calls to the API server, each of 15 s at most, takes no longer.
-const LONGEST: Duration = Duration::from_mins(2);
 /// A failed pass is tried again after this, doubled by the watch's own changes at the earliest.
 const RETRY: Duration = Duration::from_secs(5);
 /// After another writer was faster, the watch is about to show what it wrote.
@@ -49,22 +50,25 @@ pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Resul
         return Ok(Action::await_change());
     }
     ctx.ready().await;
+    if ctx.unseen.misses_some(&key_of(&app).namespace) {
+        // What its revisions put where isn't known. Once it is, all are looked at again.
+        return Ok(Action::await_change());
+    }
     if !ctx.leads() {
         take_note(&app, &ctx);
         return Ok(Action::await_change());
     }
     let _timer = ctx.metrics.timer();
+    let app = memory::newest(app, &ctx);
     let namespace = app.namespace().unwrap_or_default();
     let api = Api::<Application>::namespaced(ctx.kube.clone(), &namespace);
-    let pass = finalizer(&api, FINALIZER, app, |event| async {
+    passed(Box::pin(finalizer(&api, FINALIZER, app, |event| async {
         match event {
             Event::Apply(app) => apply(&app, &ctx).await,
             Event::Cleanup(app) => cleanup(&app, &ctx).await,
         }
-    });
-    // kube's own calls for the finalizer have no end of their own.
-    let passed = tokio::time::timeout(LONGEST, pass).await;
-    passed.map_err(|_| Error::TimedOut)?.map_err(Error::from)
+    })))
+    .await
 }
 
 /// What is done about a pass that failed.

@@ -4,13 +4,16 @@ use std::{future::Future, time::Duration};
 use kube::{
     api::{PatchParams, PostParams},
     core::Status,
+    runtime::finalizer,
 };
 
-use super::fenced;
+use super::{Error, fenced};
 
 /// kube sets no read time-out of its own, because a watch has none: a call that hangs would hang
 /// for ever.
 const LONGEST: Duration = Duration::from_secs(15);
+/// A pass that makes a few calls takes no longer.
+const LONGEST_PASS: Duration = Duration::from_mins(2);
 
 /// Why a call to the API server came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -91,5 +94,34 @@ pub(super) async fn within_time<T>(
         Ok(Err(kube::Error::Api(status))) => Err(CallError::Refused(status)),
         Ok(Err(error)) => Err(CallError::Failed(Box::new(error))),
         Err(_) => Err(CallError::TimedOut { after }),
+    }
+}
+
+/// Waits for a pass, but not for ever: kube's own calls for the finalizer have no end of their own.
+pub(super) async fn passed<T>(
+    pass: impl Future<Output = Result<T, finalizer::Error<Error>>>,
+) -> Result<T, Error> {
+    passed_within(LONGEST_PASS, pass).await
+}
+
+async fn passed_within<T>(
+    after: Duration,
+    pass: impl Future<Output = Result<T, finalizer::Error<Error>>>,
+) -> Result<T, Error> {
+    let passed = tokio::time::timeout(after, pass).await;
+    passed.map_err(|_| Error::TimedOut)?.map_err(Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_api_server_never_answers_ends() {
+        let soon = Duration::from_millis(1);
+        let ended = passed_within(soon, std::future::pending::<Result<(), _>>()).await;
+        assert!(matches!(ended, Err(Error::TimedOut)));
+        let ended = within_time(soon, std::future::pending::<kube::Result<()>>()).await;
+        assert!(matches!(ended, Err(CallError::TimedOut { .. })));
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, OnceCell};
 
 use super::{
     application::claim_released, claims::ClaimTables, index::Index, lattices::Lattices,
-    memory::Memory, metrics::Metrics, revisions::Revisions, touched::Touched,
+    memory::Memory, metrics::Metrics, revisions::Revisions, touched::Touched, unseen::Unseen,
 };
 use crate::{
     api::{Application, CLASS, Lattice},
@@ -47,6 +47,8 @@ pub struct Context {
     pub everything: Arc<Notify>,
     /// Has all Lattices looked at again.
     pub every_lattice: Arc<Notify>,
+    /// Namespaces whose objects may not be known.
+    pub unseen: Arc<Unseen>,
     /// Objects have gone.
     pub some_gone: Arc<Notify>,
     pub metrics: Metrics,
@@ -121,6 +123,10 @@ impl Context {
     /// Drops what is kept for objects that have gone. Who acts sees them go; who stands by doesn't.
     pub async fn forget_gone(&self) {
         let is_gone = |key: &ApplicationKey| {
+            if self.unseen.has(&key.namespace) {
+                // Nothing shows it, be it there or not; only with its namespace it has gone for sure.
+                return !self.is_namespace(&key.namespace);
+            }
             let object = ObjectRef::new(&key.name).within(&key.namespace);
             self.applications.get(&object).is_none()
         };
@@ -133,6 +139,16 @@ impl Context {
                 self.facts_changed();
             }
         }
+    }
+
+    /// The namespaces that exist and in which there may be Applications that aren't known.
+    #[must_use]
+    pub fn unseen_namespaces(&self) -> Vec<String> {
+        self.unseen.namespaces().into_iter().filter(|name| self.is_namespace(name)).collect()
+    }
+
+    fn is_namespace(&self, name: &str) -> bool {
+        self.namespaces.get(&ObjectRef::new(name)).is_some()
     }
 
     pub fn index(&self) -> RwLockReadGuard<'_, Index> {

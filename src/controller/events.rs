@@ -1,4 +1,6 @@
 //! What is worth an event: transitions, and nothing else.
+use std::collections::BTreeSet;
+
 use crate::api::{ApplicationStatus, Phase};
 
 use super::{
@@ -30,6 +32,7 @@ pub(super) fn transitions(
     {
         events.push(normal("Revisioned", &format!("made revision {}", revision.name)));
     }
+    events.extend(pulled_away(before, after));
     let was_ready = is_true(before, "Ready");
     let is_ready = is_true(after, "Ready");
     if is_ready && !was_ready {
@@ -43,6 +46,39 @@ pub(super) fn transitions(
         events.extend(degraded(before, after, was_ready));
     }
     events
+}
+
+/// The same revision goes to other lattices: nobody has changed the Application.
+fn pulled_away(before: &ApplicationStatus, after: &ApplicationStatus) -> Option<Transition> {
+    let (old, new) = (lattices(before), lattices(after));
+    if before.latest_revision != after.latest_revision || old.is_empty() || old == new {
+        return None;
+    }
+    let list = |lattices: &[&str]| match lattices {
+        [] => "none".to_owned(),
+        some => some.join(", "),
+    };
+    let left: Vec<_> = old.iter().filter(|name| !new.contains(name)).copied().collect();
+    let leaves = match left.as_slice() {
+        [] => String::new(),
+        left => format!(", and leaves {} once it runs there", left.join(", ")),
+    };
+    Some(normal(
+        "LatticeChanged",
+        &format!(
+            "goes to lattice {} instead of {}{leaves}: the labels, default or allowedNamespaces of \
+             a Lattice or the annotations of the namespace have changed; a topology policy that \
+             names lattices keeps it where it is",
+            list(&new),
+            list(&old)
+        ),
+    ))
+}
+
+/// Where what is in force is to run, in order.
+fn lattices(status: &ApplicationStatus) -> Vec<&str> {
+    let names: BTreeSet<_> = status.released.iter().map(|it| it.lattice.as_str()).collect();
+    names.into_iter().collect()
 }
 
 fn is_refusal(reason: Option<&str>) -> bool {

@@ -14,7 +14,7 @@ use tracing::instrument;
 use super::{
     Error,
     announce::announce,
-    call::{within, written},
+    call::{passed, within, written},
     chain,
     conditions::{Verdict, set},
     context::Context,
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     api::{CLASS, Lattice, LatticeStatus},
-    lattice::watch::Settings,
+    lattice::access::Credentials,
     model::LatticeName,
 };
 
@@ -49,14 +49,13 @@ pub(super) async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Resul
         return take_note(&lattice, &ctx).await;
     }
     let api = Api::<Lattice>::all(ctx.kube.clone());
-    finalizer(&api, FINALIZER, lattice, |event| async {
+    passed(Box::pin(finalizer(&api, FINALIZER, lattice, |event| async {
         match event {
             Event::Apply(lattice) => apply(&lattice, &ctx).await,
             Event::Cleanup(lattice) => cleanup(&lattice, &ctx).await,
         }
-    })
+    })))
     .await
-    .map_err(Error::from)
 }
 
 /// Another installation's now, if it was ours: two that command one lattice would fight.
@@ -89,8 +88,8 @@ async fn take_note(lattice: &Arc<Lattice>, ctx: &Context) -> Result<Action, Erro
     let Ok(name) = lattice.name_any().parse::<LatticeName>() else {
         return Ok(Action::await_change());
     };
-    let settings = take_up(lattice, ctx, &name).await?;
-    Ok(settings.map_or_else(|_| Action::requeue(TWIN), |_| Action::await_change()))
+    let taken = take_up(lattice, ctx, &name).await?;
+    Ok(if taken.is_ok() { Action::await_change() } else { Action::requeue(TWIN) })
 }
 
 async fn apply(lattice: &Arc<Lattice>, ctx: &Context) -> Result<Action, Error> {
@@ -98,8 +97,14 @@ async fn apply(lattice: &Arc<Lattice>, ctx: &Context) -> Result<Action, Error> {
     let Ok(name) = lattice.name_any().parse::<LatticeName>() else {
         return Ok(Action::await_change());
     };
-    let settings = take_up(lattice, ctx, &name).await?;
-    write_status(lattice, ctx, &name, settings.as_ref().err()).await
+    let taken = take_up(lattice, ctx, &name).await?;
+    write_status(lattice, ctx, &name, &taken).await
+}
+
+/// A lattice that can be watched as its object asks for it.
+struct Taken {
+    /// Why it is watched with credentials that were read before.
+    kept: Option<SettingsError>,
 }
 
 /// Starts the task that watches a lattice, or has it follow what is new. One that is being deleted
@@ -108,15 +113,22 @@ async fn take_up(
     lattice: &Arc<Lattice>,
     ctx: &Context,
     name: &LatticeName,
-) -> Result<Result<Settings, SettingsError>, Error> {
-    let settings = match twin(lattice, &ctx.lattice_objects.state()) {
+) -> Result<Result<Taken, SettingsError>, Error> {
+    let read = match twin(lattice, &ctx.lattice_objects.state()) {
         Some(other) => Err(SettingsError::Twin { other }),
         None => read(lattice, ctx, name).await?,
     };
-    if ctx.lattices.put(name, Arc::clone(lattice), settings.as_ref().ok().cloned()).await {
+    let built = read.and_then(|(credentials, kept)| {
+        Ok((settings::build(lattice, credentials, ctx.start_deadline)?, Taken { kept }))
+    });
+    let (settings, taken) = match built {
+        Ok((settings, taken)) => (Some(settings), Ok(taken)),
+        Err(error) => (None, Err(error)),
+    };
+    if ctx.lattices.put(name, Arc::clone(lattice), settings).await {
         ctx.facts_changed();
     }
-    Ok(settings)
+    Ok(taken)
 }
 
 /// An older object for the same hosts: two would count and command them twice. Other credentials
@@ -137,47 +149,50 @@ fn twin(lattice: &Lattice, all: &[Arc<Lattice>]) -> Option<String> {
     all.iter().find(same).map(|other| other.name_any())
 }
 
+/// The credentials that `lattice` asks for; those that it is used with already, and why, if its
+/// Secret doesn't say them any more: what works isn't cut for that.
 async fn read(
     lattice: &Lattice,
     ctx: &Context,
     name: &LatticeName,
-) -> Result<Result<Settings, SettingsError>, Error> {
+) -> Result<Result<(Credentials, Option<SettingsError>), SettingsError>, Error> {
     let Some(secret) = &lattice.spec.nats.credentials_secret else {
-        return Ok(settings::build(lattice, None, ctx.start_deadline));
+        return Ok(Ok((Credentials::default(), None)));
     };
+    let before = ctx.lattices.credentials(name, &secret.name);
     let api = Api::<Secret>::namespaced(ctx.kube.clone(), &ctx.namespace);
     let (namespace, secret) = (ctx.namespace.clone(), secret.name.clone());
-    Ok(match within(api.get_opt(&secret)).await {
-        Ok(Some(secret)) => settings::build(lattice, Some(&secret), ctx.start_deadline),
+    let found = match within(api.get_opt(&secret)).await {
+        Ok(Some(found)) => settings::credentials(&found),
         Ok(None) => Err(SettingsError::NoSecret { namespace, name: secret }),
-        // A lattice that is watched goes on with what it was told before.
-        Err(error) if error.is_forbidden() && ctx.lattices.handle(name).is_none() => {
+        Err(error) if error.is_forbidden() => {
             Err(SettingsError::ForbiddenSecret { namespace, name: secret })
         }
         Err(source) => return Err(Error::Secret { name: secret, source }),
-    })
+    };
+    Ok(settings::kept(found, before, lattice, &ctx.namespace))
 }
 
 async fn write_status(
     lattice: &Lattice,
     ctx: &Context,
     name: &LatticeName,
-    error: Option<&SettingsError>,
+    taken: &Result<Taken, SettingsError>,
 ) -> Result<Action, Error> {
     let handle = ctx.lattices.handle(name);
     let seen = handle.as_ref().map(|handle| (handle.health(), handle.observed()));
-    let (after, wake) = match (error, &seen) {
-        (Some(error), _) => lattice_status::compute(lattice, &Facts::Unusable(error), &now()),
-        (None, Some((health, observed))) => {
+    let (after, wake) = match (taken, &seen) {
+        (Err(error), _) => lattice_status::compute(lattice, &Facts::Unusable(error), &now()),
+        (Ok(Taken { kept }), Some((health, observed))) => {
             let unusable_for = ctx.lattices.unusable_for(name, &health.gate);
-            let facts = Facts::Watched { health, observed, unusable_for };
+            let facts = Facts::Watched { health, observed, unusable_for, kept: kept.as_ref() };
             lattice_status::compute(lattice, &facts, &now())
         }
-        (None, None) => return Ok(Action::await_change()),
+        (Ok(_), None) => return Ok(Action::await_change()),
     };
     put_status(lattice, ctx, after).await?;
     // The older one of two may go without a word to the other.
-    let wake = wake.or(matches!(error, Some(SettingsError::Twin { .. })).then_some(TWIN));
+    let wake = wake.or(matches!(taken, Err(SettingsError::Twin { .. })).then_some(TWIN));
     Ok(wake.map_or_else(Action::await_change, Action::requeue))
 }
 
@@ -199,17 +214,49 @@ async fn cleanup(lattice: &Arc<Lattice>, ctx: &Context) -> Result<Action, Error>
         say_who_uses_it(lattice, ctx, &users).await?;
         return Err(Error::Deleting { look_again: LOOK_AGAIN });
     }
+    let unseen = ctx.unseen_namespaces();
+    if !unseen.is_empty() {
+        say_who_may_use_it(lattice, ctx, &unseen).await?;
+        return Err(Error::Deleting { look_again: LOOK_AGAIN });
+    }
     ctx.lattices.remove(&name).await;
     ctx.facts_changed();
     Ok(Action::await_change())
 }
 
 async fn say_who_uses_it(lattice: &Lattice, ctx: &Context, users: &[String]) -> Result<(), Error> {
-    let more = if users.len() > USERS { " and others" } else { "" };
-    let named = users.iter().take(USERS).cloned().collect::<Vec<_>>().join(", ");
-    let message = format!("waits until these Applications are gone from it: {named}{more}");
+    let named = some_of(users);
+    let message = format!("waits until these Applications are gone from it: {named}");
+    say_terminating(lattice, ctx, "InUse", &message).await
+}
+
+async fn say_who_may_use_it(
+    lattice: &Lattice,
+    ctx: &Context,
+    unseen: &[String],
+) -> Result<(), Error> {
+    let message = format!(
+        "the operator may not watch Applications in these namespaces, and some may be on it: {}; \
+         grant the rights that the chart grants there, or leave the namespaces out of the chart's \
+         value `watchNamespaces`",
+        some_of(unseen)
+    );
+    say_terminating(lattice, ctx, "MayBeInUse", &message).await
+}
+
+fn some_of(names: &[String]) -> String {
+    let more = if names.len() > USERS { " and others" } else { "" };
+    format!("{}{more}", names.iter().take(USERS).cloned().collect::<Vec<_>>().join(", "))
+}
+
+async fn say_terminating(
+    lattice: &Lattice,
+    ctx: &Context,
+    reason: &'static str,
+    message: &str,
+) -> Result<(), Error> {
     let mut status = lattice.status.clone().unwrap_or_default();
-    let verdict = Verdict::yes("Terminating", "InUse", &message);
+    let verdict = Verdict::yes("Terminating", reason, message);
     set(&mut status.conditions, &verdict, lattice.metadata.generation, &now());
     put_status(lattice, ctx, status).await
 }
@@ -220,7 +267,7 @@ async fn put_status(lattice: &Lattice, ctx: &Context, after: LatticeStatus) -> R
     if lattice.status.is_some() && before == after {
         return Ok(());
     }
-    let transition = lattice_status::transition(&before, &after);
+    let transitions = lattice_status::transitions(&before, &after);
     let mut next = lattice.clone();
     next.metadata.managed_fields = None;
     next.status = Some(after);
@@ -229,7 +276,7 @@ async fn put_status(lattice: &Lattice, ctx: &Context, after: LatticeStatus) -> R
         .await
         .map_err(Error::Status)?;
     ctx.metrics.status_writes.inc();
-    if let Some(transition) = transition {
+    for transition in transitions {
         announce(lattice, ctx, &transition).await;
     }
     Ok(())

@@ -37,6 +37,7 @@ pub(super) fn of_settings(error: &SettingsError) -> Trouble {
         SettingsError::Credentials { .. } => "CredentialsUnusable",
         SettingsError::NoSecret { .. } => "SecretNotFound",
         SettingsError::ForbiddenSecret { .. } => "SecretForbidden",
+        SettingsError::LostKeys { .. } => "SecretIncomplete",
     };
     Trouble::new(reason, chain(error))
 }

@@ -15,19 +15,23 @@ use super::{
 };
 use crate::{
     api::{Condition, ConditionStatus, HostCounts, HostSummary, Lattice, LatticeStatus},
-    lattice::inventory::Health,
+    lattice::{fault::Fault, inventory::Health},
     model::{CONFIRM_LOSS, Gate, Host, HostId, HostState, Observed},
 };
 
+/// Stands while a lattice is used with credentials that its Secret doesn't hold any more.
+const KEPT: &str = "CredentialsKept";
 /// A status lists no more hosts than this.
 const MAX_HOSTS: usize = 2000;
 /// Nor more things that are held: some 250 bytes each, in an object of 1.5 MiB at most.
 const MAX_HELD: usize = 2000;
 /// So many hosts are named in a message.
 const MAX_NAMED: usize = 10;
-/// A lattice that can't be used for less, be it for a lost connection or because this process has
-/// just begun to look, is nobody's business.
-pub(super) const BLIP: Duration = Duration::from_secs(30);
+/// A connection that is lost for less is nobody's business: servers are started anew.
+const LOSS: Duration = Duration::from_secs(15);
+/// So long a lattice may take to be seen whole, after a connection was lost or this process began,
+/// before that is said.
+const SYNC: Duration = Duration::from_secs(30);
 
 /// What is known of a lattice.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub(super) enum Facts<'a> {
         observed: &'a Observed,
         /// How long it has been disconnected or not been seen whole; `None` while it can be used.
         unusable_for: Option<Duration>,
+        /// Why it is used with credentials that were read before.
+        kept: Option<&'a SettingsError>,
     },
 }
 
@@ -53,9 +59,13 @@ pub(super) fn compute(
     let generation = lattice.metadata.generation;
     let mut after = LatticeStatus { observed_generation: generation, ..before };
     let (verdicts, wake) = match facts {
-        Facts::Unusable(error) => (all(&lattice_fault::of_settings(error)), None),
-        Facts::Watched { health, observed, unusable_for } => {
+        Facts::Unusable(error) => {
+            after.conditions.retain(|c| c.type_ != KEPT);
+            (all(&lattice_fault::of_settings(error)), None)
+        }
+        Facts::Watched { health, observed, unusable_for, kept } => {
             count_hosts(&mut after, lattice, health, observed);
+            report_kept(&mut after, *kept, generation, now);
             report_troubles(&mut after, lattice, health, now);
             watched(lattice, health, *unusable_for)
         }
@@ -82,19 +92,31 @@ fn watched(
     health: &Health,
     unusable_for: Option<Duration>,
 ) -> (Verdicts, Option<Duration>) {
-    let left = BLIP.saturating_sub(unusable_for.unwrap_or_default());
-    let spare = |condition| !left.is_zero() && was(lattice, condition);
+    let left = |most: Duration| {
+        let left = most.saturating_sub(unusable_for.unwrap_or_default());
+        (!left.is_zero()).then_some(left)
+    };
+    let held = |left| ([None, None, None], Some(left));
     if let Gate::Disconnected { why } = &health.gate {
-        if spare("Connected") {
-            return ([None, None, None], Some(left));
+        // What somebody has to mend, or has just changed, is said at once; so is what never worked.
+        let untried = health.fault == Fault::Untried;
+        let sparing = untried || (health.proven && health.fault.may_pass());
+        if let Some(left) = left(LOSS).filter(|_| sparing && was(lattice, "Connected")) {
+            return held(left);
         }
         return (all(&lattice_fault::of_connection(lattice, health.fault, why)), None);
     }
     let connected = Some(Verdict::yes("Connected", "Connected", ""));
     let refused = lattice_fault::of_permissions(health);
     if !health.gate.may_add() {
-        if refused.is_none() && spare("Ready") {
-            return ([connected, None, None], Some(left));
+        if let Some(left) = left(SYNC).filter(|_| refused.is_none()) {
+            if was(lattice, "Ready") {
+                return ([connected, None, None], Some(left));
+            }
+            if is_lost(lattice) {
+                // The end of it is one write, not two.
+                return held(left);
+            }
         }
         let syncing = || Trouble { reason: "Syncing", message: health.gate.to_string() };
         let trouble = refused.unwrap_or_else(syncing);
@@ -108,13 +130,25 @@ fn watched(
     ([connected, synced, Some(ready)], None)
 }
 
-/// The event that the step from one status to the next calls for: a trouble that is new, or over.
+/// The events that the step from one status to the next calls for: a trouble that is new, or over.
 #[must_use]
-pub(super) fn transition(before: &LatticeStatus, after: &LatticeStatus) -> Option<Transition> {
-    fn ready(status: &LatticeStatus) -> Option<&Condition> {
-        status.conditions.iter().find(|c| c.type_ == "Ready")
-    }
-    let (old, new) = (ready(before), ready(after)?);
+pub(super) fn transitions(before: &LatticeStatus, after: &LatticeStatus) -> Vec<Transition> {
+    readiness(before, after).into_iter().chain(newly_kept(before, after)).collect()
+}
+
+fn find<'a>(status: &'a LatticeStatus, condition: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|c| c.type_ == condition)
+}
+
+fn newly_kept(before: &LatticeStatus, after: &LatticeStatus) -> Option<Transition> {
+    let new = find(after, KEPT).filter(|_| find(before, KEPT).is_none())?;
+    let message = new.message.as_deref().unwrap_or_default();
+    let reason = new.reason.clone().unwrap_or_default();
+    Some(Transition { warning: true, reason, note: shorten(message, MAX_NOTE) })
+}
+
+fn readiness(before: &LatticeStatus, after: &LatticeStatus) -> Option<Transition> {
+    let (old, new) = (find(before, "Ready"), find(after, "Ready")?);
     let reason = |c: &Condition| c.reason.clone().unwrap_or_default();
     if old.map(reason) == Some(reason(new))
         || matches!(new.reason.as_deref(), None | Some("Connecting" | "Syncing"))
@@ -127,6 +161,24 @@ pub(super) fn transition(before: &LatticeStatus, after: &LatticeStatus) -> Optio
     }
     let message = new.message.as_deref().unwrap_or("can be used");
     Some(Transition { warning, reason: reason(new), note: shorten(message, MAX_NOTE) })
+}
+
+/// The Secret no longer says what the lattice is used with.
+fn report_kept(
+    status: &mut LatticeStatus,
+    kept: Option<&SettingsError>,
+    generation: Option<i64>,
+    now: &str,
+) {
+    let Some(error) = kept else {
+        return status.conditions.retain(|c| c.type_ != KEPT);
+    };
+    let Trouble { reason, message } = lattice_fault::of_settings(error);
+    let message = format!(
+        "{message}; until then the lattice is used with the credentials that were read before, and \
+         an operator that starts anew can't use it"
+    );
+    set(&mut status.conditions, &Verdict::yes(KEPT, reason, &message), generation, now);
 }
 
 /// What else can be the matter; each condition stands only while it is.
@@ -217,9 +269,17 @@ fn not_kept(status: &LatticeStatus, health: &Health, installation: &str) -> Stri
 }
 
 fn was(lattice: &Lattice, condition: &str) -> bool {
+    status_of(lattice, condition) == Some(ConditionStatus::True)
+}
+
+/// Whether it says that there is no connection.
+fn is_lost(lattice: &Lattice) -> bool {
+    status_of(lattice, "Connected") == Some(ConditionStatus::False)
+}
+
+fn status_of(lattice: &Lattice, condition: &str) -> Option<ConditionStatus> {
     let before = lattice.status.iter().flat_map(|status| &status.conditions);
-    let named = before.into_iter().find(|c| c.type_ == condition);
-    named.is_some_and(|c| c.status == ConditionStatus::True)
+    before.into_iter().find(|c| c.type_ == condition).map(|c| c.status)
 }
 
 fn count_hosts(
@@ -293,7 +353,7 @@ mod tests {
     use crate::{
         api::LatticeSpec,
         lattice::{
-            fault::{Fault, Permission, Verb},
+            fault::{Permission, Verb},
             inventory::{HostHealth, MassLoss},
         },
         model::{
@@ -331,6 +391,7 @@ mod tests {
             server: None,
             jetstream: true,
             fault: Fault::Other,
+            proven: true,
             refused: BTreeSet::new(),
             hosts: BTreeMap::from([("NHOST".parse().unwrap(), host)]),
             duplicates: BTreeSet::new(),
@@ -349,7 +410,8 @@ mod tests {
         let mut observed = Observed::unknown("edge".parse::<LatticeName>().unwrap());
         observed.gate = health.gate.clone();
         let unusable_for = Some(Duration::from_secs(for_seconds));
-        compute(lattice, &Facts::Watched { health, observed: &observed, unusable_for }, "2")
+        let facts = Facts::Watched { health, observed: &observed, unusable_for, kept: None };
+        compute(lattice, &facts, "2")
     }
 
     fn reasons(status: LatticeStatus) -> Vec<String> {
@@ -374,10 +436,66 @@ mod tests {
         let held = || ["Connected", "Was", "Was"].map(str::to_owned).to_vec();
         assert_eq!(shown(None, gone(), 0), (all("Disconnected"), false));
         assert_eq!(shown(Some("Was"), gone(), 0), (all("Was"), true));
-        assert_eq!(shown(Some("Was"), gone(), 30), (all("Disconnected"), false));
+        assert_eq!(shown(Some("Was"), gone(), 14), (all("Was"), true));
+        assert_eq!(shown(Some("Was"), gone(), 15), (all("Disconnected"), false));
         assert_eq!(shown(None, syncing(), 0), (syncs(), false));
         assert_eq!(shown(Some("Was"), syncing(), 0), (held(), true), "as after a restart");
         assert_eq!(shown(Some("Was"), syncing(), 30), (syncs(), false));
+    }
+
+    #[test]
+    fn what_has_to_be_mended_or_was_just_changed_is_said_at_once() {
+        let was = lattice(Some("Was"), true);
+        let reason = |fault, proven| {
+            let health = Health { fault, proven, ..healthy(gone()) };
+            reasons(computed(&was, &health, 0).0).pop().unwrap()
+        };
+        assert_eq!(reason(Fault::Unreachable, true), "Was");
+        assert_eq!(reason(Fault::Unreachable, false), "ServerUnreachable");
+        assert_eq!(reason(Fault::Untried, false), "Was", "what comes of it is known soon");
+        for (fault, expected) in [
+            (Fault::Refused, "CredentialsRejected"),
+            (Fault::Untrusted, "CertificateNotTrusted"),
+            (Fault::NoTls, "TlsNotOffered"),
+            (Fault::ClientCertificate, "ClientCertificateRejected"),
+        ] {
+            assert_eq!(reason(fault, true), expected);
+        }
+    }
+
+    #[test]
+    fn a_loss_that_was_said_and_is_over_is_one_write_more() {
+        let lost = lattice(Some("Was"), false);
+        let (status, _) = computed(&lost, &healthy(gone()), 15);
+        let lost = Lattice { status: Some(status.clone()), ..lost };
+        let syncing = healthy(Gate::Syncing { waiting_for: BTreeSet::new() });
+        assert_eq!(computed(&lost, &syncing, 16).0, status);
+        assert_eq!(reasons(computed(&lost, &syncing, 30).0)[1], "Syncing");
+    }
+
+    #[test]
+    fn credentials_that_a_restart_would_not_find_are_said_and_told_once() {
+        let (before, health) = (lattice(Some("Ready"), true), healthy(Gate::Open));
+        let missing = SettingsError::NoSecret { namespace: "home".into(), name: "nats".into() };
+        let mut observed = Observed::unknown("edge".parse::<LatticeName>().unwrap());
+        observed.gate = Gate::Open;
+        let status = |kept| {
+            let (health, observed) = (&health, &observed);
+            let facts = Facts::Watched { health, observed, unusable_for: None, kept };
+            compute(&before, &facts, "2").0
+        };
+        let (well, kept) = (status(None), status(Some(&missing)));
+        assert_eq!(find(&kept, "Ready").unwrap().status, ConditionStatus::True);
+        let said = find(&kept, KEPT).unwrap();
+        assert_eq!(said.reason.as_deref(), Some("SecretNotFound"));
+        assert!(said.message.as_ref().unwrap().starts_with("Secret home/nats does not exist"));
+        let told = |before, after| {
+            let events = transitions(before, after).into_iter();
+            events.map(|event| event.reason).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&well, &kept), ["SecretNotFound"]);
+        assert_eq!(told(&kept, &kept), [""; 0]);
+        assert_eq!(find(&well, KEPT), None);
     }
 
     #[test]
@@ -491,7 +609,8 @@ mod tests {
             held.insert(id, many(1500));
         }
         let health = Health { held, ..healthy(Gate::Open) };
-        let facts = Facts::Watched { health: &health, observed: &observed, unusable_for: None };
+        let facts =
+            Facts::Watched { health: &health, observed: &observed, unusable_for: None, kept: None };
         let (after, _) = compute(&lattice(None, false), &facts, "2");
         let kept: Vec<_> = after.hosts.iter().map(|host| host.held.len()).collect();
         assert_eq!(kept, [500, 1500]);
@@ -509,7 +628,10 @@ mod tests {
         let (ready, hostless) = (status(&ready), status(&hostless));
         let syncing = status(&healthy(Gate::Syncing { waiting_for: BTreeSet::new() }));
         let told = |before: &LatticeStatus, after: &LatticeStatus| {
-            transition(before, after).map(|event| (event.warning, event.reason))
+            let mut events = transitions(before, after).into_iter();
+            let told = events.next().map(|event| (event.warning, event.reason));
+            assert_eq!(events.next(), None);
+            told
         };
         let nothing = LatticeStatus::default();
         assert_eq!(told(&nothing, &ready), None);

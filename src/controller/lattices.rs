@@ -13,6 +13,7 @@ use crate::{
     api::Lattice,
     appfile::{Appfile, LatticeFacts, NamespaceFacts, TargetFacts},
     lattice::{
+        access::Credentials,
         clock,
         fence::Fence,
         inventory::{Change, Predecessor},
@@ -172,6 +173,16 @@ impl Lattices {
         entry.unusable_since =
             (!gate.may_add()).then(|| entry.unusable_since.unwrap_or_else(clock::now));
         entry.unusable_since.map(|since| clock::now().since(since))
+    }
+
+    /// The credentials that it is used with, if they are of this Secret.
+    #[must_use]
+    pub(super) fn credentials(&self, name: &LatticeName, secret: &str) -> Option<Credentials> {
+        let known = self.read();
+        let entry = known.get(name)?;
+        let named = entry.object.spec.nats.credentials_secret.as_ref()?;
+        let settings = entry.settings.as_ref().filter(|_| named.name == secret)?;
+        Some(settings.access.credentials.clone())
     }
 
     /// Those that have been taken up.

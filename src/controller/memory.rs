@@ -9,10 +9,11 @@ use std::{
 use kube::ResourceExt;
 use serde_json::Value;
 
-use super::{context::Context, decision::Plans, release::key_of};
+use super::{context::Context, decision::Plans, release::key_of, revisions::version};
 use crate::{
     api::{Application, ApplicationRevision},
     appfile::{self, Appfile, Manifest, Problems, Stamp, Target},
+    lattice::clock,
     model::{ApplicationKey, Desired, LatticeName, Owner},
 };
 
@@ -29,6 +30,8 @@ pub struct Memory {
     appfiles: BTreeMap<String, Parsed>,
     /// What a revision wants on a lattice, for these namespaces.
     desired: BTreeMap<(String, LatticeName), Wanted>,
+    /// The Application as it was written last, until the watch shows that or something newer.
+    written: Option<Arc<Application>>,
     /// When the status was written last, in this process's time.
     pub last_write: Option<Duration>,
     /// Since when a lattice that it uses can't be judged.
@@ -66,6 +69,33 @@ struct ManifestKey {
     generation: Option<i64>,
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
+}
+
+/// The newest that is known of an Application: what the watch shows may be older than what was
+/// written last, and whoever decides on that is refused.
+pub(super) fn newest(app: Arc<Application>, ctx: &Context) -> Arc<Application> {
+    let memory = ctx.memories.of(&key_of(&app));
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    match &memory.written {
+        Some(written)
+            if written.uid() == app.uid()
+                && version(&written.metadata) > version(&app.metadata) =>
+        {
+            Arc::clone(written)
+        }
+        _ => {
+            memory.written = None;
+            app
+        }
+    }
+}
+
+/// Takes note of what was written of an Application.
+pub(super) fn learn(written: Application, ctx: &Context) {
+    let memory = ctx.memories.of(&key_of(&written));
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    memory.last_write = Some(clock::now().0);
+    memory.written = Some(Arc::new(written));
 }
 
 /// The Appfile and its hash, read anew only if what they are read from is new.

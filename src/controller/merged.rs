@@ -1,10 +1,21 @@
 //! Several watches of a kind as one: a listing of all of them, then the changes of each.
 //!
-//! Who listens may take a listing for everything that there is, so it ends only when every place
-//! has been listed, and begins anew for all of them when one has to be listed again.
+//! ```text
+//!            ┌────────── refused, several times ──────────▶ Refused ─┐
+//! Opened ─▶ Listing ─▶ Listed ── refused, several times ──▶    ▲     │ may be listed:
+//!   ▲                    │ is listed again                           │ all begin anew
+//!   └────────────────────┴───────────────────────────────────────────┘
+//! ```
+//!
+//! 1. Who listens may take a listing for everything that there is, so it ends only when every place
+//!    has been listed, and begins anew for all of them when one has to be listed again.
+//! 2. A place that the API server refuses doesn't hold up the others, as long as there are any. Who
+//!    listens is told: what is there isn't known.
+use std::time::Duration;
+
 use futures::{
     FutureExt, Stream, StreamExt,
-    future::select_all,
+    future::{BoxFuture, select_all},
     stream::{self, BoxStream},
 };
 use kube::runtime::watcher::{self, Event};
@@ -16,97 +27,243 @@ pub(super) type Watch<K> = BoxStream<'static, watcher::Result<Event<K>>>;
 /// A place to watch; it is opened again when all have to be listed again.
 pub(super) type Open<K> = Box<dyn Fn() -> Watch<K> + Send>;
 
+/// An API server that has just begun refuses what it allows a little later. kube's watches try again
+/// after about a second, however often.
+const REFUSALS: u32 = 4;
+/// The first and the longest pause before a place is tried again that was refused so often.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Opened,
     Listing,
     Listed,
+    Refused,
+}
+
+/// What is known of a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    Seen,
+    /// What was seen there before may not be so any more.
+    Old,
+    /// A listing has ended without it.
+    Missing,
 }
 
 struct Place<K> {
     open: Open<K>,
     watch: Watch<K>,
     stage: Stage,
+    /// What has been told of it.
+    sight: Sight,
+    /// Whether it has begun a listing of which nothing was heard yet: kube's watches say so before
+    /// they ask, and so also when they are refused.
+    begun: bool,
+    /// How often in a row it was refused.
+    refusals: u32,
+    /// What is wrong, as it was logged.
+    said: Option<String>,
 }
 
+struct Merged<K, T> {
+    places: Vec<Place<K>>,
+    /// Is told what is known of a place.
+    told: T,
+    /// Whether a listing has begun that hasn't ended.
+    listing: bool,
+    /// What comes next, and from where.
+    pending: Option<(usize, Event<K>)>,
+    wait: Wait,
+}
+
+type Wait = fn(Duration) -> BoxFuture<'static, ()>;
+
 /// What happens in all of `places`. A watch that fails is logged and tries again, as kube's do.
+/// `told` hears of each place, by its number, when what is known of it is something else; that it
+/// can be seen again it hears only after all that is there has been taken.
 pub(super) fn merged<K: Send + 'static>(
     places: Vec<Open<K>>,
+    told: impl Fn(usize, Sight) + Send + 'static,
 ) -> impl Stream<Item = Event<K>> + Send + 'static {
-    let opened = |open: Open<K>| Place { watch: open(), open, stage: Stage::Opened };
-    let places: Vec<_> = places.into_iter().map(opened).collect();
-    stream::unfold(places, |mut places| async {
-        let event = next(&mut places).await;
-        Some((event, places))
+    merged_with(places, told, |pause| tokio::time::sleep(pause).boxed())
+}
+
+fn merged_with<K: Send + 'static>(
+    places: Vec<Open<K>>,
+    told: impl Fn(usize, Sight) + Send + 'static,
+    wait: Wait,
+) -> impl Stream<Item = Event<K>> + Send + 'static {
+    let opened = |open: Open<K>| Place {
+        watch: open(),
+        open,
+        stage: Stage::Opened,
+        sight: Sight::Seen,
+        begun: false,
+        refusals: 0,
+        said: None,
+    };
+    let places = places.into_iter().map(opened).collect();
+    let merged = Merged { places, told, listing: false, pending: None, wait };
+    stream::unfold(merged, |mut merged| async {
+        let event = merged.next().await;
+        Some((event, merged))
     })
 }
 
-async fn next<K>(places: &mut [Place<K>]) -> Event<K> {
-    loop {
-        let (at, event) = first(places).await;
-        match event {
-            Some(Ok(Event::Init)) => {
-                if begin(places, at) {
-                    return Event::Init;
+impl<K: Send + 'static, T: Fn(usize, Sight)> Merged<K, T> {
+    async fn next(&mut self) -> Event<K> {
+        // Whoever asks for the next event has taken the one before, such as the end of a listing.
+        if !self.listing {
+            self.tell(Stage::Listed, Sight::Seen);
+        }
+        loop {
+            let (at, event) = match self.pending.take() {
+                Some((at, event)) => (at, Some(Ok(event))),
+                None => self.first().await,
+            };
+            match event {
+                Some(Ok(Event::Init)) => self.places[at].begun = true,
+                Some(Ok(event)) => {
+                    let place = &mut self.places[at];
+                    (place.refusals, place.said) = (0, None);
+                    if std::mem::take(&mut place.begun) && self.begin(at) {
+                        self.pending = Some((at, event));
+                        return Event::Init;
+                    }
+                    if !matches!(event, Event::InitDone) {
+                        return event;
+                    }
+                    self.places[at].stage = Stage::Listed;
                 }
+                Some(Err(error)) => self.failed(at, &error),
+                // kube's watches have no end.
+                None => std::future::pending().await,
             }
-            Some(Ok(Event::InitDone)) => {
-                places[at].stage = Stage::Listed;
-                if places.iter().all(|place| place.stage == Stage::Listed) {
-                    return Event::InitDone;
-                }
+            if self.has_ended() {
+                return Event::InitDone;
             }
-            Some(Ok(event)) => return event,
-            Some(Err(error)) => tracing::warn!(error = said(&error), "watch"),
-            // kube's watches have no end.
-            None => std::future::pending().await,
+        }
+    }
+
+    /// What comes first, and from where. While one place is still being listed, the others' changes
+    /// wait: they would be lost in a listing that hasn't ended.
+    async fn first(&mut self) -> (usize, Option<watcher::Result<Event<K>>>) {
+        let listing = self.places.iter().any(Place::is_underway);
+        let heard = self
+            .places
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, place)| !listing || place.stage != Stage::Listed)
+            .map(|(at, place)| place.watch.next().map(move |event| (at, event)));
+        let (first, _, _) = select_all(heard).await;
+        first
+    }
+
+    /// Takes note that a listing begins at one place; whether that begins the listing of all.
+    fn begin(&mut self, at: usize) -> bool {
+        let again = self.places[at].stage != Stage::Opened;
+        self.places[at].stage = Stage::Listing;
+        let mut others = self.places.iter_mut().enumerate().filter(|(other, _)| *other != at);
+        if again {
+            for (_, other) in others {
+                other.watch = (other.open)();
+                (other.stage, other.begun) = (Stage::Opened, false);
+            }
+            self.listing = true;
+            return true;
+        }
+        let first = others.all(|(_, other)| matches!(other.stage, Stage::Opened | Stage::Refused));
+        self.listing |= first;
+        first
+    }
+
+    fn failed(&mut self, at: usize, error: &watcher::Error) {
+        let place = &mut self.places[at];
+        let wrong = said(error);
+        if place.said.as_ref() == Some(&wrong) {
+            tracing::debug!(error = wrong, "watch");
+        } else {
+            tracing::warn!(error = wrong, "watch");
+            place.said = Some(wrong);
+        }
+        if !is_refusal(error) {
+            return;
+        }
+        place.refusals = place.refusals.saturating_add(1);
+        let Some(more) = place.refusals.checked_sub(REFUSALS) else { return };
+        if place.stage == Stage::Listed {
+            // What was seen stays until it can be listed again, and only that tells that it can.
+            place.sight = Sight::Old;
+            (self.told)(at, Sight::Old);
+        }
+        (place.stage, place.begun) = (Stage::Refused, false);
+        let (first, longest) = PAUSES;
+        let pause = (self.wait)(first.saturating_mul(1 << more.min(16)).min(longest));
+        let watch = (place.open)();
+        place.watch = stream::once(pause.map(|()| watch)).flatten().boxed();
+    }
+
+    /// Whether the listing ends here: all places are listed but those that can't be.
+    fn has_ended(&mut self) -> bool {
+        let ended = self.listing
+            && !self.places.iter().any(Place::is_underway)
+            && self.places.iter().any(|place| place.stage == Stage::Listed);
+        if ended {
+            self.listing = false;
+            self.tell(Stage::Refused, Sight::Missing);
+        }
+        ended
+    }
+
+    /// Tells what is known of the places at `stage`, where that is something else than before.
+    fn tell(&mut self, stage: Stage, sight: Sight) {
+        for (at, place) in self.places.iter_mut().enumerate() {
+            if place.stage == stage && place.sight != sight {
+                place.sight = sight;
+                (self.told)(at, sight);
+            }
         }
     }
 }
 
-/// What the API server says is wrong, if it does: kube's own text has all of its answer, twice.
-fn said(error: &watcher::Error) -> String {
+impl<K> Place<K> {
+    fn is_underway(&self) -> bool {
+        matches!(self.stage, Stage::Opened | Stage::Listing)
+    }
+}
+
+/// What the API server answered, if it did.
+fn answered(error: &watcher::Error) -> Option<&kube::core::Status> {
     use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
     match error {
         InitialListFailed(kube::Error::Api(status))
         | WatchStartFailed(kube::Error::Api(status))
         | WatchFailed(kube::Error::Api(status))
-        | WatchError(status) => status.message.clone(),
-        error => chain(error),
+        | WatchError(status) => Some(status),
+        _ => None,
     }
 }
 
-/// What comes first, and from where. While one place is still being listed, the others' changes
-/// wait: they would be lost in a listing that hasn't ended.
-async fn first<K>(places: &mut [Place<K>]) -> (usize, Option<watcher::Result<Event<K>>>) {
-    let listing = places.iter().any(|place| place.stage != Stage::Listed);
-    let heard = places
-        .iter_mut()
-        .enumerate()
-        .filter(|(_, place)| !listing || place.stage != Stage::Listed)
-        .map(|(at, place)| place.watch.next().map(move |event| (at, event)));
-    let (first, _, _) = select_all(heard).await;
-    first
+/// kube's own text has all of the API server's answer, twice.
+fn said(error: &watcher::Error) -> String {
+    answered(error).map_or_else(|| chain(error), |status| status.message.clone())
 }
 
-/// Takes note that a listing begins at one place; whether that begins the listing of all.
-fn begin<K>(places: &mut [Place<K>], at: usize) -> bool {
-    let again = places[at].stage != Stage::Opened;
-    places[at].stage = Stage::Listing;
-    let mut others = places.iter_mut().enumerate().filter(|(other, _)| *other != at);
-    if again {
-        for (_, other) in others {
-            other.watch = (other.open)();
-            other.stage = Stage::Opened;
-        }
-        return true;
-    }
-    others.all(|(_, other)| other.stage == Stage::Opened)
+/// Whether asking again is no use before somebody has changed something.
+fn is_refusal(error: &watcher::Error) -> bool {
+    answered(error).is_some_and(|status| status.is_forbidden() || status.is_not_found())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    };
+
     use futures::stream;
+    use kube::core::Status;
 
     use super::*;
 
@@ -120,6 +277,7 @@ mod tests {
                     ("+", name) => Event::Apply(name),
                     ("-", name) => Event::Delete(name),
                     ("!", "") => return Err(watcher::Error::NoResourceVersion),
+                    ("x", "") => return Err(watcher::Error::WatchError(forbidden())),
                     _ => Event::InitApply(word),
                 })
             };
@@ -128,8 +286,27 @@ mod tests {
         })
     }
 
-    /// All that is heard of `places` before they fall silent.
+    /// As [`place`], with other events each time that it is opened, and none after these.
+    fn in_turn(events: &[&'static str]) -> Open<&'static str> {
+        let places: Vec<_> = events.iter().copied().map(place).collect();
+        let opened = AtomicUsize::new(0);
+        Box::new(move || match places.get(opened.fetch_add(1, Relaxed)) {
+            Some(open) => open(),
+            None => stream::pending().boxed(),
+        })
+    }
+
+    fn forbidden() -> Box<Status> {
+        Box::new(Status { code: 403, reason: "Forbidden".into(), ..Status::default() })
+    }
+
+    /// All that is heard of `places` before they fall silent, and `NUMBER?` where one is missing,
+    /// `NUMBER~` where it is old, `NUMBER!` where it is seen again.
     fn heard(places: &[&'static str]) -> String {
+        heard_of(places.iter().copied().map(place).collect())
+    }
+
+    fn heard_of(places: Vec<Open<&'static str>>) -> String {
         let word = |event: Event<&'static str>| match event {
             Event::Init => "(".to_owned(),
             Event::InitDone => ")".to_owned(),
@@ -137,9 +314,23 @@ mod tests {
             Event::Apply(name) => format!("+{name}"),
             Event::Delete(name) => format!("-{name}"),
         };
-        let mut all = Box::pin(merged(places.iter().copied().map(place).collect()));
-        let words = std::iter::from_fn(|| all.next().now_or_never().flatten().map(word));
-        words.collect::<Vec<_>>().join(" ")
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let told = {
+            let heard = Arc::clone(&heard);
+            move |at: usize, sight: Sight| {
+                let mark = match sight {
+                    Sight::Seen => '!',
+                    Sight::Old => '~',
+                    Sight::Missing => '?',
+                };
+                heard.lock().unwrap().push(format!("{at}{mark}"));
+            }
+        };
+        let mut all = Box::pin(merged_with(places, told, |_| std::future::ready(()).boxed()));
+        while let Some(event) = all.next().now_or_never().flatten() {
+            heard.lock().unwrap().push(word(event));
+        }
+        heard.lock().unwrap().join(" ")
     }
 
     #[test]
@@ -151,7 +342,10 @@ mod tests {
             (&["( a )", "( c"], "( a c"),
             (&["( a )", "!"], "( a"),
             (&["( a )", "! ( c )"], "( a c )"),
-            (&["( a )", "( c ! ( d )"], "( a c ( a d )"),
+            (&["( a )", "( c ! ( d )"], "( a c ( d a )"),
+            // kube's watches say that they begin before they ask.
+            (&["( a )", "( ! ( ! ( c )"], "( a c )"),
+            (&["( )", "( )"], "( )"),
         ];
         for (places, wanted) in rows {
             assert_eq!(heard(places), *wanted, "{places:?}");
@@ -160,7 +354,55 @@ mod tests {
 
     #[test]
     fn one_that_is_listed_again_has_all_listed_again() {
-        assert_eq!(heard(&["( a ) +b", "( c ) ( d )"]), "( a c ) +b ( a d ) +b");
+        assert_eq!(heard(&["( a ) +b", "( c ) ( d )"]), "( a c ) +b ( d a ) +b");
         assert_eq!(heard(&["( a ) ( b ) +d"]), "( a ) ( b ) +d");
+    }
+
+    #[test]
+    fn one_that_is_refused_holds_up_no_other() {
+        let often = "( x ( x ( x ( x";
+        let rows: &[(&[&str], &str)] = &[
+            (&["( a )", "( x ( x ( x"], "( a"),
+            // An API server that has just begun is given a little time.
+            (&["( a )", "( x ( x ( x ( b )"], "( a b )"),
+        ];
+        for (places, wanted) in rows {
+            assert_eq!(heard(places), *wanted, "{places:?}");
+        }
+        let refused = || in_turn(&[often]);
+        assert_eq!(heard_of(vec![place("( a ) +b"), refused()]), "( a 1? ) +b");
+        assert_eq!(heard_of(vec![refused(), place("( a ) +b")]), "( a 0? ) +b");
+        // Without any that can be listed, nothing is known.
+        assert_eq!(heard_of(vec![refused()]), "");
+        assert_eq!(heard_of(vec![refused(), refused()]), "");
+    }
+
+    #[test]
+    fn one_that_is_refused_no_longer_has_all_listed_again() {
+        let refused = in_turn(&["( x ( x ( x ( x", "( b )"]);
+        assert_eq!(heard_of(vec![place("( a )"), refused]), "( a 1? ) ( b a ) 1!");
+    }
+
+    #[test]
+    fn what_was_seen_stays_when_it_is_refused_later_until_others_are_listed_again() {
+        let lost = "( a ) x x x x";
+        assert_eq!(heard_of(vec![in_turn(&[lost, "( b )"])]), "( a ) 0~ ( b ) 0!");
+        let places = vec![in_turn(&[lost, "", "x"]), place("( c ) ( d )")];
+        assert_eq!(heard_of(places), "( a c ) 0~ ( d 0? )");
+    }
+
+    #[test]
+    fn one_that_stays_refused_is_asked_ever_more_seldom() {
+        static PAUSED: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+        let mut openings = vec!["x x x x"];
+        openings.extend(["x"; 8]);
+        let open = in_turn(&openings);
+        let wait: Wait = |pause| {
+            PAUSED.lock().unwrap().push(pause.as_secs());
+            std::future::ready(()).boxed()
+        };
+        let mut all = Box::pin(merged_with(vec![open], |_, _| {}, wait));
+        assert!(all.next().now_or_never().is_none());
+        assert_eq!(*PAUSED.lock().unwrap(), [1, 2, 4, 8, 16, 32, 60, 60, 60]);
     }
 }

@@ -17,6 +17,8 @@ pub struct Metrics {
     pub status_writes: Counter,
     /// 1 while this process acts, 0 while it stands by.
     pub leader: Gauge,
+    /// Of those to be watched, how many may not be.
+    pub unseen_namespaces: Gauge,
     failures: Family<FailedAt, Counter>,
 }
 
@@ -48,6 +50,11 @@ pub enum FailedStep {
     Stale,
 }
 
+impl FailedStep {
+    const ALL: [Self; 5] =
+        [Self::Revision, Self::Status, Self::Secret, Self::Finalizer, Self::Stale];
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self {
@@ -56,6 +63,7 @@ impl Default for Metrics {
             seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 16)),
             status_writes: Counter::default(),
             leader: Gauge::default(),
+            unseen_namespaces: Gauge::default(),
             failures: Family::default(),
         }
     }
@@ -63,6 +71,10 @@ impl Default for Metrics {
 
 impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
+        // A series that begins with its first failure hides that failure from `rate()`.
+        for step in FailedStep::ALL {
+            drop(self.failures.get_or_create(&FailedAt { step }));
+        }
         registry.register("reconciles", "Passes over an Application", self.reconciles.clone());
         registry.register_with_unit(
             "reconcile",
@@ -80,6 +92,11 @@ impl Metrics {
             "leader",
             "Whether this process acts (1) or stands by (0)",
             self.leader.clone(),
+        );
+        registry.register(
+            "unseen_namespaces",
+            "Namespaces that are to be watched and may not be",
+            self.unseen_namespaces.clone(),
         );
     }
 

@@ -44,6 +44,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod touched;
+mod unseen;
 mod watches;
 mod workflow_status;
 
@@ -51,7 +52,7 @@ pub use application::FINALIZER as APPLICATION_FINALIZER;
 pub use lattice::FINALIZER as LATTICE_FINALIZER;
 pub use lattice_metrics::LatticeMetrics;
 pub use lattices::Lattices;
-pub use lease::{Election, Terms, TooShort};
+pub use lease::{BadTerms, Election, Terms};
 pub use metrics::Metrics;
 pub use run::{Options, RunError, lattices, run};
 pub use watches::Scope;

@@ -10,6 +10,7 @@ use super::{
     context::Context,
     decision::{Decision, World},
     events::transitions,
+    memory,
     release::{Release, key_of, record},
     revisions,
     status::{self, Facts, is_uncertain},
@@ -109,10 +110,9 @@ pub(super) async fn write(
     let mut next = app.clone();
     next.metadata.managed_fields = None;
     next.status = Some(after.clone());
-    within(api.replace_status(&app.name_any(), &written(), &next)).await.map_err(Error::Status)?;
+    let written = within(api.replace_status(&app.name_any(), &written(), &next)).await;
+    memory::learn(written.map_err(Error::Status)?, ctx);
     ctx.metrics.status_writes.inc();
-    let memory = ctx.memories.of(&key_of(app));
-    memory.lock().unwrap_or_else(PoisonError::into_inner).last_write = Some(clock::now().0);
     for transition in transitions(before, &after) {
         announce(app, ctx, &transition).await;
     }

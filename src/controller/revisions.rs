@@ -100,17 +100,17 @@ impl Revisions {
 fn insert(known: &mut BTreeMap<ApplicationKey, Of>, revision: ApplicationRevision) {
     let Some(key) = owner(&revision) else { return };
     let of = known.entry(key).or_default();
-    let newer = of
-        .get(&revision.spec.revision)
-        .is_none_or(|old| version(old) <= version(&revision) || old.uid() != revision.uid());
+    let newer = of.get(&revision.spec.revision).is_none_or(|old| {
+        version(&old.metadata) <= version(&revision.metadata) || old.uid() != revision.uid()
+    });
     if newer {
         of.insert(revision.spec.revision, Arc::new(revision));
     }
 }
 
 /// Resource versions grow, and may be compared as numbers (Kubernetes API concepts, 1.35 on).
-fn version(revision: &ApplicationRevision) -> u64 {
-    revision.resource_version().and_then(|v| v.parse().ok()).unwrap_or_default()
+pub(super) fn version(metadata: &ObjectMeta) -> u64 {
+    metadata.resource_version.as_ref().and_then(|v| v.parse().ok()).unwrap_or_default()
 }
 
 fn owner(revision: &ApplicationRevision) -> Option<ApplicationKey> {

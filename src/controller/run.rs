@@ -31,6 +31,7 @@ use super::{
     metrics::Metrics,
     secrets,
     touched::Touched,
+    unseen::Unseen,
     watches::{self, Scope},
 };
 use crate::{
@@ -100,11 +101,12 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let changes = std::mem::replace(&mut options.changes, idle);
     let stop = &options.stop;
     let some_gone = Arc::new(Notify::new());
-    let applications = applications(&options, Arc::clone(&some_gone));
+    let unseen = Arc::<Unseen>::default();
+    let applications = applications(&options, Arc::clone(&some_gone), &unseen);
     let (lattices, lattices_changed) = lattice_objects(&options, Arc::clone(&some_gone));
     let (namespaces, namespace_writer) = reflector::store();
     let stores = (applications.store(), namespaces, lattices.store());
-    let ctx = context(&options, stores, lattices_changed, some_gone);
+    let ctx = context(&options, stores, lattices_changed, (some_gone, unseen));
     let (ctx_of_passes, lattice_store) = (Arc::clone(&ctx), lattices.store());
 
     let namespaces = drive_namespaces(&ctx, &options.scope, namespace_writer);
@@ -129,6 +131,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = secrets => ("the watch on Secrets", false),
         () = changes => ("the watch on lattices", false),
         () = drive_forgetting(&ctx) => ("forgetting", false),
+        () = drive_unseen(&ctx) => ("watching what can be seen", false),
         () = listed => ("the start", false),
         () = Campaign::ended(&mut campaign) => ("the election", false),
         drained = passes => ("the controller", drained),
@@ -178,9 +181,13 @@ fn all_taken_up(ctx: &Context, lattices: &reflector::Store<Lattice>) -> bool {
     lattices.state().iter().all(|lattice| of_others(lattice) || taken_up(lattice))
 }
 
-fn applications(options: &Options, gone: Arc<Notify>) -> Controller<Application> {
+fn applications(
+    options: &Options,
+    gone: Arc<Notify>,
+    unseen: &Arc<Unseen>,
+) -> Controller<Application> {
     let (store, writer) = reflector::store();
-    let events = watches::in_scope(&options.kube, &options.scope).map(Ok).reflect(writer);
+    let events = watches::in_scope(&options.kube, &options.scope, unseen).map(Ok).reflect(writer);
     let events = events.inspect(move |event| tell_if_gone(event, &gone));
     Controller::for_stream(events.applied_objects(), store)
 }
@@ -212,7 +219,7 @@ fn context(
     options: &Options,
     (applications, namespaces, lattice_objects): Stores,
     lattices_changed: Arc<Notify>,
-    some_gone: Arc<Notify>,
+    (some_gone, unseen): (Arc<Notify>, Arc<Unseen>),
 ) -> Arc<Context> {
     let reporter = Reporter { controller: "trellis".into(), instance: options.instance.clone() };
     Arc::new(Context {
@@ -231,6 +238,7 @@ fn context(
         everything: Arc::new(Notify::new()),
         every_lattice: Arc::new(Notify::new()),
         some_gone,
+        unseen,
         metrics: options.metrics.clone(),
         start_deadline: options.start_deadline,
         namespace: options.namespace.clone(),
@@ -250,22 +258,34 @@ async fn drive_namespaces(
     let mut listed = false;
     while let Some(Ok(event)) = events.next().await {
         match event {
-            // The first listing is what passes wait for; later changes may choose other lattices.
-            watcher::Event::InitDone if !listed => listed = true,
-            watcher::Event::InitDone | watcher::Event::Apply(_) | watcher::Event::Delete(_)
-                if listed =>
-            {
+            // What was there has gone with it.
+            watcher::Event::Delete(_) => {
+                ctx.some_gone.notify_one();
                 ctx.facts_changed();
             }
+            // The first listing is what passes wait for; later changes may choose other lattices.
+            watcher::Event::InitDone if !listed => listed = true,
+            watcher::Event::InitDone | watcher::Event::Apply(_) if listed => ctx.facts_changed(),
             _ => {}
         }
     }
 }
 
 async fn drive_revisions(ctx: &Context, scope: &Scope) {
-    let mut events = std::pin::pin!(watches::in_scope(&ctx.kube, scope));
+    let mut events = std::pin::pin!(watches::in_scope(&ctx.kube, scope, &ctx.unseen));
     while let Some(event) = events.next().await {
         ctx.revisions.watched(event);
+    }
+}
+
+/// What depends on namespaces that can't be seen is looked at again when these are others.
+async fn drive_unseen(ctx: &Context) {
+    loop {
+        ctx.unseen.changed().await;
+        let unseen = i64::try_from(ctx.unseen.namespaces().len()).unwrap_or(i64::MAX);
+        ctx.metrics.unseen_namespaces.set(unseen);
+        ctx.some_gone.notify_one();
+        ctx.look_at_everything();
     }
 }
 

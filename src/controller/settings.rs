@@ -45,21 +45,48 @@ pub(super) enum SettingsError {
          or grant the operator's ServiceAccount get and watch on it"
     )]
     ForbiddenSecret { namespace: String, name: String },
+    #[error("Secret {namespace}/{name} no longer has {keys}; put that back")]
+    LostKeys { namespace: String, name: String, keys: &'static str },
 }
 
-/// The settings that `lattice` asks for; `secret` is the one that it names.
+/// What `secret` says that we are.
+pub(super) fn credentials(secret: &Secret) -> Result<Credentials, SettingsError> {
+    Credentials::from_secret(&data(secret))
+        .map_err(|source| SettingsError::Credentials { name: secret.name_any(), source })
+}
+
+/// The credentials to use: those that were `found`, or those of `before` with the reason why these are
+/// no use. A lattice that is used goes on with what it was told before.
+pub(super) fn kept(
+    found: Result<Credentials, SettingsError>,
+    before: Option<Credentials>,
+    lattice: &Lattice,
+    namespace: &str,
+) -> Result<(Credentials, Option<SettingsError>), SettingsError> {
+    match (found, before) {
+        (Ok(found), Some(before)) => Ok(match found.lost(&before) {
+            Some(keys) => {
+                let secret = lattice.spec.nats.credentials_secret.as_ref();
+                let name = secret.map(|secret| secret.name.clone()).unwrap_or_default();
+                let lost = SettingsError::LostKeys { namespace: namespace.into(), name, keys };
+                (before, Some(lost))
+            }
+            None => (found, None),
+        }),
+        (Ok(found), None) => Ok((found, None)),
+        (Err(error), Some(before)) => Ok((before, Some(error))),
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// The settings that `lattice` asks for, with the credentials of the Secret that it names.
 pub(super) fn build(
     lattice: &Lattice,
-    secret: Option<&Secret>,
+    credentials: Credentials,
     start_deadline: Duration,
 ) -> Result<Settings, SettingsError> {
     let spec = &lattice.spec;
     let name: LatticeName = lattice.name_any().parse().map_err(SettingsError::Name)?;
-    let credentials = match secret {
-        None => Credentials::default(),
-        Some(secret) => Credentials::from_secret(&data(secret))
-            .map_err(|source| SettingsError::Credentials { name: secret.name_any(), source })?,
-    };
     let status = lattice.status.as_ref();
     let hosts = status.into_iter().flat_map(|status| &status.hosts);
     let known_hosts = hosts.filter_map(|host| held::from_status(host, &spec.installation));
@@ -122,6 +149,8 @@ fn duration(field: &'static str, text: &str) -> Result<Duration, SettingsError> 
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::api::TlsSpec;
 
@@ -143,6 +172,33 @@ mod tests {
         lattice.annotations_mut().insert(FORGET_HOST.into(), "NA, NB,,no id".into());
         let named: Vec<_> = forgotten(&lattice).into_iter().map(|id| id.to_string()).collect();
         assert_eq!(named, ["NA", "NB"]);
+    }
+
+    #[test]
+    fn credentials_that_work_are_kept_when_their_secret_no_longer_says_them() {
+        let nats = json!({ "urls": ["nats://a"], "credentialsSecret": { "name": "nats" } });
+        let spec = serde_json::from_value(json!({ "nats": nats })).unwrap();
+        let lattice = Lattice::new("edge", spec);
+        let of = |keys: &[(&str, &str)]| {
+            let data = keys.iter().map(|(key, value)| ((*key).into(), value.as_bytes().to_vec()));
+            Credentials::from_secret(&data.collect()).unwrap()
+        };
+        let missing = || SettingsError::NoSecret { namespace: "home".into(), name: "nats".into() };
+        let (token, other, none) = (of(&[("token", "a")]), of(&[("token", "b")]), of(&[]));
+        let chosen = |found, before: Option<&Credentials>| {
+            let kept = kept(found, before.cloned(), &lattice, "home").unwrap();
+            (kept.0, kept.1.map(|error| error.to_string()))
+        };
+        assert_eq!(chosen(Ok(other.clone()), Some(&token)), (other, None));
+        assert_eq!(chosen(Ok(none.clone()), None), (none.clone(), None));
+        let (used, why) = chosen(Err(missing()), Some(&token));
+        assert_eq!((used, why.is_some()), (token.clone(), true));
+        let (used, why) = chosen(Ok(none), Some(&token));
+        assert_eq!(used, token);
+        assert!(
+            why.unwrap().starts_with("Secret home/nats no longer has user and password, token")
+        );
+        assert!(kept(Err(missing()), None, &lattice, "home").is_err());
     }
 
     #[test]

@@ -229,10 +229,22 @@ fn verdicts(facts: &Facts, phase: Phase, services: &[Service]) -> Vec<Verdict> {
     verdicts
 }
 
+/// What is wrong, and what becomes of what runs: who has changed nothing, because it was the lattices
+/// that changed, would think that it goes.
+fn stalled(facts: &Facts, refusal: &Refusal) -> String {
+    let message = refusal.message();
+    match facts.revision {
+        Some(RevisionName { name, .. }) => {
+            format!("{message}\nrevision {name} stays in force, and is repaired where it runs")
+        }
+        None => message,
+    }
+}
+
 /// `Ready`, `Reconciling` and `Stalled`, as kstatus reads them.
 fn readiness(facts: &Facts, phase: Phase, services: &[Service]) -> [Verdict; 3] {
     if let Some(refusal) = facts.refusal {
-        let (reason, message) = (refusal.reason(), refusal.message());
+        let (reason, message) = (refusal.reason(), stalled(facts, refusal));
         return [
             Verdict::no("Ready", reason, &message),
             Verdict::no("Reconciling", reason, ""),

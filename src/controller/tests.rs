@@ -166,7 +166,32 @@ fn a_refused_spec_is_stalled_with_its_problems_and_says_so_once() {
     let events = transitions(&running, &refused);
     assert_eq!(events.len(), 1);
     assert_eq!((events[0].reason.as_str(), events[0].warning), ("FailedParse", true));
+    let stays = "revision shop-v1 stays in force, and is repaired where it runs";
+    assert!(events[0].note.ends_with(stays), "{}", events[0].note);
     assert_eq!(transitions(&refused, &refused), []);
+}
+
+#[test]
+fn what_other_lattices_pull_away_is_told_once() {
+    let app = appfile(2);
+    let world = world(&app, observed(&app, 2), true);
+    let decision = decide(&world, &mut Plans::default());
+    let here = report(&ApplicationStatus::default(), &world, &decision, None);
+    let on = |lattice: &str| {
+        let mut there = here.clone();
+        there.released.iter_mut().for_each(|it| it.lattice = lattice.into());
+        there
+    };
+    let events = transitions(&on("east"), &on("west"));
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!((events[0].reason.as_str(), events[0].warning), ("LatticeChanged", false));
+    let note = "goes to lattice west instead of east, and leaves east once it runs there: ";
+    assert!(events[0].note.starts_with(note), "{}", events[0].note);
+    assert_eq!(transitions(&on("west"), &on("west")), []);
+    let mut edited = on("west");
+    edited.latest_revision.as_mut().unwrap().name = "shop-v2".into();
+    let reasons: Vec<_> = transitions(&on("east"), &edited).into_iter().map(|e| e.reason).collect();
+    assert_eq!(reasons, ["Revisioned"], "who edits it knows");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! What is watched, with no more rights than that takes.
-use std::{collections::BTreeSet, fmt::Debug};
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Namespace;
@@ -13,7 +13,10 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::merged::{Open, merged};
+use super::{
+    merged::{Open, merged},
+    unseen::Unseen,
+};
 
 /// The namespaces whose Applications are ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,19 +34,31 @@ impl FromIterator<String> for Scope {
     }
 }
 
-/// The objects of a namespaced kind that are in `scope`.
+/// The objects of a namespaced kind that are in `scope`. Namespaces that it names and that may not be
+/// watched are told to `unseen`, and hold up no other.
 pub(super) fn in_scope<K>(
     kube: &Client,
     scope: &Scope,
+    unseen: &Arc<Unseen>,
 ) -> impl Stream<Item = Event<K>> + Send + 'static + use<K>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    merged(match scope {
+    let names: Vec<_> = match scope {
+        Scope::All => Vec::new(),
+        Scope::Only(names) => names.iter().cloned().collect(),
+    };
+    let places = match scope {
         Scope::All => vec![listed(Api::<K>::all(kube.clone()))],
-        Scope::Only(names) => {
+        Scope::Only(_) => {
             names.iter().map(|name| listed(Api::<K>::namespaced(kube.clone(), name))).collect()
+        }
+    };
+    let unseen = Arc::clone(unseen);
+    merged(places, move |at, sight| {
+        if let Some(namespace) = names.get(at) {
+            unseen.told(&K::plural(&()), namespace, sight);
         }
     })
 }
@@ -54,7 +69,7 @@ pub(super) fn namespaces(
     scope: &Scope,
 ) -> impl Stream<Item = Event<Namespace>> + Send + 'static + use<> {
     let api = Api::<Namespace>::all(kube.clone());
-    merged(match scope {
+    all_of(match scope {
         Scope::All => vec![listed(api)],
         Scope::Only(names) => names.iter().map(|name| named(api.clone(), name)).collect(),
     })
@@ -66,7 +81,7 @@ where
     K: Resource<Scope = ClusterResourceScope, DynamicType = ()>,
     K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    merged(vec![listed(Api::<K>::all(kube.clone()))])
+    all_of(vec![listed(Api::<K>::all(kube.clone()))])
 }
 
 /// One object, whether it exists or not.
@@ -77,7 +92,14 @@ pub(super) fn one<K>(
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    merged(vec![named(api, name)])
+    all_of(vec![named(api, name)])
+}
+
+/// Whether one of them may be watched is in the log alone.
+fn all_of<K: Send + 'static>(
+    places: Vec<Open<K>>,
+) -> impl Stream<Item = Event<K>> + Send + 'static + use<K> {
+    merged(places, |_, _| {})
 }
 
 fn listed<K>(api: Api<K>) -> Open<K>

@@ -135,6 +135,20 @@ impl Credentials {
         Ok(credentials)
     }
 
+    /// The keys of a Secret that make up what `before` has and this lacks.
+    #[must_use]
+    pub fn lost(&self, before: &Self) -> Option<&'static str> {
+        let lost = [
+            (
+                self.identity == Identity::None && before.identity != Identity::None,
+                "user and password, token, nkey or creds",
+            ),
+            (self.ca.is_none() && before.ca.is_some(), "ca.crt"),
+            (self.client.is_none() && before.client.is_some(), "tls.crt and tls.key"),
+        ];
+        lost.into_iter().find_map(|(lost, keys)| lost.then_some(keys))
+    }
+
     fn options(&self, options: ConnectOptions) -> Result<ConnectOptions, CredentialsError> {
         let options = match &self.identity {
             Identity::None => options,

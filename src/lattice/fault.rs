@@ -25,6 +25,19 @@ pub enum Fault {
     Other,
 }
 
+impl Fault {
+    /// Whether it may pass by itself, as when a server is started again.
+    #[must_use]
+    pub fn may_pass(self) -> bool {
+        match self {
+            Self::Untried | Self::NameUnknown | Self::Unreachable | Self::NotNats | Self::Other => {
+                true
+            }
+            Self::Untrusted | Self::NoTls | Self::ClientCertificate | Self::Refused => false,
+        }
+    }
+}
+
 /// What a NATS user may do with a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {

@@ -18,6 +18,9 @@ use crate::{Process, Program, Scratch, pki, process, programs};
 /// An idle machine takes 20 ms.
 const START: Duration = Duration::from_secs(20);
 
+/// What the server logs then.
+const RELOADED: &str = "Reloaded server configuration";
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("could not get nats-server")]
@@ -58,6 +61,8 @@ pub struct Nats {
     port: u16,
     client: Client,
     scratch: Scratch,
+    /// All but the users, and further lines.
+    settings: (serde_json::Value, String),
 }
 
 impl Nats {
@@ -70,17 +75,18 @@ impl Nats {
         if !without_jetstream {
             config["jetstream"] = json!({ "store_dir": scratch.folder("jetstream")? });
         }
-        if !users.is_empty() {
-            auth::limit(&mut config, &users);
-        }
         if let Some(bytes) = max_payload {
             config["max_payload"] = json!(bytes);
+        }
+        let settings = (config.clone(), further.clone());
+        if !users.is_empty() {
+            auth::limit(&mut config, &users);
         }
         let config = scratch.write("nats.conf", text(&config) + &further)?;
         // -1 lets the server choose.
         let (process, port) = launch(&program, &config, &scratch, "-1")?;
         let client = Client { url: format!("nats://127.0.0.1:{port}"), ..client };
-        Ok(Self { process, program, config, port, client, scratch })
+        Ok(Self { process, program, config, port, client, scratch, settings })
     }
 
     /// Where the server is, without anything that proves who connects.
@@ -118,6 +124,19 @@ impl Nats {
         let port = self.port.to_string();
         (self.process, _) = launch(&self.program, &self.config, &self.scratch, &port)?;
         Ok(())
+    }
+
+    /// Has the running server read other permissions of `users`, as an administrator would who grants
+    /// something: connections stay.
+    pub fn grant(&mut self, users: &[User]) -> Result<(), Error> {
+        let (mut config, further) = self.settings.clone();
+        auth::limit(&mut config, users);
+        self.config = self.scratch.write("nats.conf", text(&config) + &further)?;
+        let reloads = |process: &Process| process.log().matches(RELOADED).count();
+        let before = reloads(&self.process);
+        self.process.hang_up()?;
+        let reloaded = |process: &mut Process| (reloads(process) > before).then_some(());
+        Ok(self.process.wait_for("it read its configuration again", START, reloaded)?)
     }
 
     /// The server hangs: connections stay open and nothing arrives, until [`Nats::resume`].

@@ -267,6 +267,11 @@ impl Process {
         self.signal_group(Signal::CONT)
     }
 
+    /// SIGHUP to the program: most read their configuration again.
+    pub fn hang_up(&self) -> Result<(), Error> {
+        kill_process(self.pid, Signal::HUP).map_err(|errno| self.signal_error(errno))
+    }
+
     /// SIGTERM to the program, then SIGKILL to what is left of its group.
     pub fn stop(&mut self) -> Result<ExitStatus, Error> {
         if self.status().is_none() {

@@ -131,6 +131,11 @@ pub fn host() -> Result<PathBuf, Error> {
     rust::host()
 }
 
+/// wadm, to be measured beside the operator: `hack/wadm`.
+pub fn wadm() -> Result<PathBuf, Error> {
+    rust::wadm()
+}
+
 /// The HTTP server provider as an archive for a registry: `hack/http-provider`.
 pub fn http_provider() -> Result<PathBuf, Error> {
     rust::http_provider()

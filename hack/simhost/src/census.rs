@@ -18,7 +18,11 @@ pub struct Moment {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Census(BTreeMap<String, Tally>);
+pub(crate) struct Census {
+    tallies: BTreeMap<String, Tally>,
+    /// Instances of all ids together.
+    all: u64,
+}
 
 #[derive(Debug, Default)]
 struct Tally {
@@ -29,12 +33,13 @@ struct Tally {
 impl Census {
     /// Notes that `host` now runs `instances` of `id`; 0 if it has stopped.
     pub(crate) fn note(&mut self, at: Duration, host: &str, id: &str, instances: u32) {
-        let tally = self.0.entry(id.to_owned()).or_default();
-        if instances == 0 {
-            tally.now.remove(host);
+        let tally = self.tallies.entry(id.to_owned()).or_default();
+        let before = if instances == 0 {
+            tally.now.remove(host)
         } else {
-            tally.now.insert(host.to_owned(), instances);
-        }
+            tally.now.insert(host.to_owned(), instances)
+        };
+        self.all = self.all - u64::from(before.unwrap_or_default()) + u64::from(instances);
         let instances = tally.now.values().sum();
         tally.moments.push(Moment { at, instances, hosts: tally.now.len() });
     }
@@ -42,7 +47,7 @@ impl Census {
     /// Notes that all of a host is gone.
     pub(crate) fn forget(&mut self, at: Duration, host: &str) {
         let ran: Vec<String> = self
-            .0
+            .tallies
             .iter()
             .filter(|(_, tally)| tally.now.contains_key(host))
             .map(|(id, _)| id.clone())
@@ -53,6 +58,10 @@ impl Census {
     }
 
     pub(crate) fn moments(&self, id: &str) -> &[Moment] {
-        self.0.get(id).map(|tally| tally.moments.as_slice()).unwrap_or_default()
+        self.tallies.get(id).map(|tally| tally.moments.as_slice()).unwrap_or_default()
+    }
+
+    pub(crate) fn all(&self) -> u64 {
+        self.all
     }
 }

@@ -246,6 +246,12 @@ impl SimLattice {
         self.with_moments(id, |moments| moments.last().map_or(0, |moment| moment.instances))
     }
 
+    /// How much of everything runs on all hosts together; a provider counts as one on each host.
+    #[must_use]
+    pub fn all_instances(&self) -> u64 {
+        lock(&self.inner.census).all()
+    }
+
     /// The most of `id` that ever ran at once on all hosts together.
     #[must_use]
     pub fn most_instances(&self, id: &str) -> u32 {

@@ -8,6 +8,11 @@ use super::documents::MAX_FILE;
 /// Deeper than any Application may be, so that it is `appfile` that says so with its path.
 const MAX_DEPTH: usize = 100;
 
+/// More than fit into [`MAX_FILE`], with an Application in each.
+const MAX_DOCUMENTS: usize = 50_000;
+/// Eight bytes a value: more than any file of that size has that somebody wrote.
+const MAX_VALUES: usize = 1_000_000;
+
 /// What can't be read, and what to do.
 #[derive(Debug)]
 pub(super) struct NotYaml {
@@ -58,9 +63,16 @@ fn why(error: &serde_saphyr::Error) -> (String, &'static str) {
         Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
             ("is nested too deeply to be read".into(), "write it flatter")
         }
-        Error::Budget { .. } => {
-            ("has too many values or aliases to be read".into(), "split it into several files")
+        Error::Budget { breach: BudgetBreach::Documents { .. }, .. } => {
+            (format!("has more than {MAX_DOCUMENTS} documents"), "split it into several files")
         }
+        Error::Budget {
+            breach: BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. }, ..
+        } => (format!("has more than {MAX_VALUES} values"), "split it into several files"),
+        Error::Budget { .. } => (
+            "repeats values with anchors, aliases and merge keys too often to be read".into(),
+            "write what they stand for, or split it into several files",
+        ),
         Error::DuplicateMappingKey { key: Some(key), .. } => {
             (format!("has the key {key} twice"), "remove one")
         }
@@ -80,7 +92,30 @@ fn options() -> serde_saphyr::Options {
         with_snippet: false,
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
+            max_documents: MAX_DOCUMENTS,
+            max_nodes: MAX_VALUES,
+            // A mapping or a list has an end besides, and a document two of each.
+            max_events: 3 * MAX_VALUES,
             max_total_scalar_bytes: MAX_FILE,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_documents_as_a_cluster_has_applications_are_read() {
+        assert_eq!(read(&"a: 1\n---\n".repeat(20_000)).unwrap().len(), 20_000);
+    }
+
+    #[test]
+    fn what_there_is_too_much_of_is_named() {
+        let refused = |text: String| read(&text).unwrap_err().wrong;
+        assert_eq!(refused("a: 1\n---\n".repeat(50_001)), "has more than 50000 documents");
+        assert_eq!(refused("- 1\n".repeat(1_000_001)), "has more than 1000000 values");
+        let aliases = format!("a: &a 1\nb:\n{}", "  - *a\n".repeat(200));
+        assert!(refused(aliases).starts_with("repeats values with anchors, aliases"));
     }
 }

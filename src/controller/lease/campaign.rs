@@ -3,6 +3,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     pin::pin,
     sync::Arc,
+    time::Duration,
 };
 
 use futures::StreamExt;
@@ -16,7 +17,7 @@ use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
 
 use super::{
     Election,
-    decision::{Candidate, Record, Step, Terms, Why},
+    decision::{Candidate, LONGEST, Record, Step, Terms, Why},
     record,
 };
 use crate::{
@@ -53,6 +54,7 @@ impl Campaign {
             lease: None,
             owner: None,
             failing: false,
+            odd: None,
             name,
             terms,
             ctx: Arc::clone(ctx),
@@ -98,6 +100,8 @@ struct Runner {
     owner: Option<OwnerReference>,
     /// Whether the last call came to nothing.
     failing: bool,
+    /// What the Lease says that isn't what is configured, as it was logged.
+    odd: Option<Duration>,
     ctx: Arc<Context>,
 }
 
@@ -162,6 +166,9 @@ impl Runner {
         }
         let before = self.candidate.holder().map(str::to_owned);
         let record = lease.as_ref().map(|lease| self.read(lease));
+        if let Some(record) = &record {
+            self.compare(record);
+        }
         self.candidate.observe(record, clock::now());
         self.lease = lease;
         let holder = self.candidate.holder();
@@ -170,8 +177,33 @@ impl Runner {
         }
     }
 
+    /// Says so if a Lease has come to say something else than what is configured, as after an edit.
+    fn compare(&mut self, record: &Record) {
+        let configured = self.terms.written();
+        let odd = (record.duration != configured).then_some(record.duration);
+        if std::mem::replace(&mut self.odd, odd) != odd
+            && let Some(said) = odd
+        {
+            let (said, configured) = (said.as_secs(), configured.as_secs());
+            let longest = LONGEST.as_secs();
+            tracing::warn!(
+                "Lease {} says {said} s, and this operator is configured for {configured} s; its \
+                 holder is waited for as long as the longer of both says, up to {longest} s",
+                self.name
+            );
+        }
+        if record.holder.is_none() && record.released.is_none() {
+            let patience = self.candidate.patience().as_secs();
+            tracing::warn!(
+                "Lease {} has no holder, and none has released it: somebody has edited it, and who \
+                 had it may act for up to {patience} s",
+                self.name
+            );
+        }
+    }
+
     fn read(&self, lease: &Lease) -> Record {
-        record::read(lease, self.terms.duration())
+        record::read(lease, self.terms.written())
     }
 
     async fn write(&mut self) {

@@ -11,17 +11,24 @@
 //! 1. Only this process's own clock counts. What others wrote is compared, never read as a time.
 //! 2. A holder counts its time from before it asked for it, all others from after they saw that it
 //!    was granted: so the holder's is over first, however long either was paused in between.
-//! 3. Each write names the version that it replaces, so that of two that want to be next one fails.
+//! 3. What somebody writes into a Lease by hand makes nobody lead earlier: who waits reckons with the
+//!    longest of what its holder ever said and what is configured, and takes a Lease without a holder
+//!    for released only if that was said. Nor does it keep anybody from leading: no lease is longer
+//!    than [`LONGEST`], whatever it says, and a holder puts right what isn't as it wrote it.
+//! 4. Each write names the version that it replaces, so that of two that want to be next one fails.
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::model::Moment;
 
+/// No holder reckons with more, so nobody has to wait for longer.
+pub(super) const LONGEST: Duration = Duration::from_mins(5);
+
 /// What a Lease says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
-    /// `None` once it was released.
+    /// `None`: it is nobody's.
     pub holder: Option<String>,
     /// When its holder wrote it last, by the holder's clock.
     pub renewed: Option<Timestamp>,
@@ -29,7 +36,14 @@ pub(super) struct Record {
     pub duration: Duration,
     /// How often it went to another holder.
     pub transitions: i32,
-    /// Whether who released it has left nothing under way.
+    /// `None` unless its last holder released it.
+    pub released: Option<Released>,
+}
+
+/// Who had a Lease has given it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Released {
+    /// Whether it has left nothing under way.
     pub drained: bool,
 }
 
@@ -42,26 +56,34 @@ pub struct Terms {
     margin: Duration,
 }
 
-/// A Lease that would have to be renewed again before anything could be done with it.
+/// A lease that is of no use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a lease of {} s is too short; give it at least {} s", .duration.as_secs_f64(), .least.as_secs_f64())]
-pub struct TooShort {
-    duration: Duration,
-    least: Duration,
+pub enum BadTerms {
+    /// It would have to be renewed again before anything could be done with it.
+    #[error("a lease of {} s is too short; give it at least {} s", .duration.as_secs_f64(), .least.as_secs_f64())]
+    TooShort { duration: Duration, least: Duration },
+    /// Nobody would take over in time.
+    #[error("a lease of {} s is too long; give it at most {} s", .duration.as_secs_f64(), LONGEST.as_secs_f64())]
+    TooLong { duration: Duration },
 }
 
 impl Terms {
-    pub fn new(duration: Duration, margin: Duration) -> Result<Self, TooShort> {
+    pub fn new(duration: Duration, margin: Duration) -> Result<Self, BadTerms> {
         let least = margin * 3;
         if duration < least {
-            return Err(TooShort { duration, least });
+            return Err(BadTerms::TooShort { duration, least });
+        }
+        if duration > LONGEST {
+            return Err(BadTerms::TooLong { duration });
         }
         Ok(Self { duration, margin })
     }
 
+    /// As a Lease says it: in whole seconds, and never for less than its holder reckons with.
     #[must_use]
-    pub(super) fn duration(&self) -> Duration {
-        self.duration
+    pub(super) fn written(&self) -> Duration {
+        let part = u64::from(self.duration.subsec_nanos() > 0);
+        Duration::from_secs(self.duration.as_secs() + part)
     }
 
     /// How often it is renewed; a call that takes longer is given up.
@@ -118,6 +140,8 @@ pub(super) struct Candidate {
     /// Whether that still counts. A write that failed may have been carried out, or refused because
     /// there is something newer.
     current: bool,
+    /// The longest that the holder of what was seen last may reckon with.
+    longest: Duration,
     /// Until when somebody else may lead, by what was seen.
     others_until: Moment,
     /// While we lead: when the request was sent that the Lease was taken or renewed with.
@@ -135,6 +159,7 @@ impl Candidate {
             terms,
             seen: None,
             current: false,
+            longest: terms.written(),
             others_until: Moment::default(),
             sent: None,
             not_before: Moment::default(),
@@ -185,8 +210,9 @@ impl Candidate {
         if !self.current {
             return Step::Look;
         }
-        // One that was deleted is made again at once: whoever comes now would take it.
-        let due = self.sent.filter(|_| self.seen.is_some()).map(|at| at + self.terms.interval());
+        // One that was deleted or edited is written again at once: whoever comes now would go by it.
+        let whole = self.seen.as_ref().is_some_and(|seen| seen.duration == self.terms.written());
+        let due = self.sent.filter(|_| whole).map(|at| at + self.terms.interval());
         match due.filter(|due| now < *due) {
             Some(due) => Step::Wait { until: due.min(until) },
             None => Step::Renew,
@@ -197,23 +223,34 @@ impl Candidate {
         record.holder.as_ref() == Some(&self.me)
     }
 
-    fn is_others(&self, record: &Record) -> bool {
-        record.holder.is_some() && !self.is_mine(record)
-    }
-
     /// The Lease was read, or it was seen to change; `None`: there is none.
     pub(super) fn observe(&mut self, record: Option<Record>, now: Moment) {
-        match (&self.seen, &record) {
-            (old, Some(new)) if old.as_ref() != Some(new) => {
-                let others = self.is_others(new);
-                self.others_until = if others { now + new.duration } else { now };
-            }
-            // Somebody deleted it, and who had it may have renewed it until then.
-            (Some(old), None) => self.others_until = now + old.duration,
-            (Some(_) | None, Some(_)) | (None, None) => {}
+        if self.seen != record {
+            // The word of its holder, and not what somebody has made of it.
+            let is_word = match (&self.seen, &record) {
+                (Some(old), Some(new)) => {
+                    new.holder.is_some() && (old.holder != new.holder || old.renewed != new.renewed)
+                }
+                (None, Some(_)) => true,
+                (Some(_) | None, None) => false,
+            };
+            let before = if is_word { Duration::ZERO } else { self.longest };
+            let said = record.as_ref().map_or(Duration::ZERO, |record| record.duration);
+            self.longest = before.max(said).max(self.terms.written()).min(LONGEST);
+            // Its holder, if it is another, may have renewed it until it was deleted or edited.
+            let free = record.as_ref().is_some_and(|record| {
+                self.is_mine(record) || (record.holder.is_none() && record.released.is_some())
+            });
+            self.others_until = if free { now } else { now + self.longest };
         }
         self.seen = record;
         self.current = true;
+    }
+
+    /// For how long after its last sign of life the holder of what was seen last is waited for.
+    #[must_use]
+    pub(super) fn patience(&self) -> Duration {
+        self.longest
     }
 
     /// What to write to take or to renew the Lease.
@@ -227,9 +264,9 @@ impl Candidate {
         Record {
             holder: Some(self.me.clone()),
             renewed: Some(renewed),
-            duration: self.terms.duration,
+            duration: self.terms.written(),
             transitions,
-            drained: false,
+            released: None,
         }
     }
 
@@ -237,7 +274,13 @@ impl Candidate {
     #[must_use]
     pub(super) fn release(&self, renewed: Timestamp, drained: bool) -> Option<Record> {
         let record = self.seen.as_ref().filter(|record| self.is_mine(record))?;
-        Some(Record { holder: None, renewed: Some(renewed), drained, ..record.clone() })
+        Some(Record {
+            holder: None,
+            renewed: Some(renewed),
+            duration: self.terms.written(),
+            released: Some(Released { drained }),
+            ..record.clone()
+        })
     }
 
     /// A write that was sent at `sent` was accepted, and the Lease says `record` now.
@@ -247,7 +290,9 @@ impl Candidate {
     /// What was won, if that made us the leader.
     pub(super) fn accepted(&mut self, record: Record, sent: Moment) -> Option<Won> {
         let before = self.seen.replace(record);
-        let clean = before.is_some_and(|record| record.holder.is_none() && record.drained);
+        let clean = before.is_some_and(|record| {
+            record.holder.is_none() && record.released.is_some_and(|released| released.drained)
+        });
         let won = !self.leads();
         (self.current, self.sent, self.not_before) = (true, Some(sent), Moment::default());
         won.then_some(Won { clean })

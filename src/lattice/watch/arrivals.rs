@@ -10,9 +10,10 @@ use super::{
 };
 use crate::lattice::{
     client::is_nobody,
+    clock,
     fault::{Fault, Permission, Verb},
     inventory::Input,
-    wire::{self, decode_event},
+    wire::{self, Read, decode_event},
 };
 
 impl Task {
@@ -47,6 +48,10 @@ impl Task {
 
     fn pong(&mut self, message: &Message) {
         let Some(round) = round_of(message) else { return };
+        if let Link::Open(session) = &self.link {
+            // Be it that nobody listens: the ping went out.
+            self.answered(&session.client.subjects().read(&Read::Ping).subject);
+        }
         if !self.up || is_nobody(message) {
             return;
         }
@@ -112,9 +117,22 @@ impl Task {
         let Link::Open(session) = &self.link else { return };
         let permission = Permission { verb, subject: session.permission(subject).into() };
         let mut state = self.shared.lock();
-        if !state.refused.contains(&permission) {
+        if state.refused.refused(permission.clone(), subject, clock::now()) {
             tracing::warn!(lattice = %self.settings.name, %permission, "NATS refused");
-            state.refused.insert(permission);
+            state.change.health = true;
+        }
+    }
+
+    /// What was sent to `subject` has reached the server and been let through.
+    pub(super) fn answered(&self, subject: &str) {
+        let Link::Open(session) = &self.link else { return };
+        let mut state = self.shared.lock();
+        if state.refused.is_empty() {
+            return;
+        }
+        let permission = session.permission(subject);
+        if state.refused.answered(&permission, subject, clock::now()) {
+            tracing::info!(lattice = %self.settings.name, permission, "NATS allows what it refused");
             state.change.health = true;
         }
     }

@@ -14,6 +14,7 @@
 mod arrivals;
 mod metrics;
 mod queue;
+mod refusals;
 mod requests;
 mod session;
 mod state;

@@ -15,7 +15,7 @@ use crate::{
         clock,
         in_flight::{Answer, Ticket},
         inventory::{Effect, Input, LinksUnread, Silence},
-        wire::HostInventory,
+        wire::{HostInventory, Read},
     },
     model::{Command, ConfigName, HostId, Lane, LinkKey},
 };
@@ -33,6 +33,8 @@ pub(super) enum Done {
         ticket: Ticket,
         verb: &'static str,
         answer: Answer,
+        /// Where it was sent, if that is known to have been allowed.
+        allowed: Option<String>,
     },
     /// The host was asked before something is stopped there.
     Looked {
@@ -47,26 +49,41 @@ impl Task {
         match done {
             Done::Inventory(host, result) => {
                 self.reading -= 1;
+                self.was_allowed(|| Read::Inventory(host.clone()), &result);
                 self.fold(inventory(host, result));
             }
             Done::Links(result) => {
                 self.reading -= 1;
+                self.was_allowed(|| Read::Links, &result);
                 let read = self.links(result);
                 self.fold(Input::Links(read));
             }
             Done::Config(name, result) => {
                 self.reading -= 1;
+                self.was_allowed(|| Read::Config(name.clone()), &result);
                 self.fold(Input::Config { name, values: result.map_err(|error| silence(&error)) });
             }
-            Done::Command { lane, ticket, verb, answer } => {
+            Done::Command { lane, ticket, verb, answer, allowed } => {
                 self.sending -= 1;
+                if let Some(subject) = allowed {
+                    self.answered(&subject);
+                }
                 self.shared.metrics.command(verb, &answer);
                 self.fold(Input::Answered { lane, ticket, answer });
             }
             Done::Looked { item, host, result } => {
                 self.sending -= 1;
+                self.was_allowed(|| Read::Inventory(host.clone()), &result);
                 self.looked(item, host, result);
             }
+        }
+    }
+
+    fn was_allowed<T>(&self, read: impl Fn() -> Read, result: &Result<T, Error>) {
+        if let Link::Open(session) = &self.link
+            && has_arrived(result)
+        {
+            self.answered(&session.client.subjects().read(&read()).subject);
         }
     }
 
@@ -199,6 +216,14 @@ fn silence(error: &Error) -> Silence {
     }
 }
 
+/// Whether a request is known to have been let through by the server.
+fn has_arrived<T>(result: &Result<T, Error>) -> bool {
+    match result {
+        Ok(_) | Err(Error::NoResponders | Error::Refused(_) | Error::BadReply(_)) => true,
+        Err(Error::TimedOut | Error::TooLarge | Error::BadSubject | Error::Connection(_)) => false,
+    }
+}
+
 fn answer(result: Result<(), Error>) -> Answer {
     match result {
         Ok(()) => Answer::Accepted,
@@ -238,10 +263,12 @@ async fn send(client: Client, shared: Arc<Shared>, command: Command, item: Item)
         let state = shared.lock();
         state.fence.allows(clock::now()) && state.fold.awaits(&lane, ticket)
     };
-    let answer = if may_go {
-        answer(client.command(&command).await)
-    } else {
-        Answer::NotDelivered("this process may not send any more".into())
-    };
-    Done::Command { lane, ticket, verb: verb(&command), answer }
+    let verb = verb(&command);
+    if !may_go {
+        let answer = Answer::NotDelivered("this process may not send any more".into());
+        return Done::Command { lane, ticket, verb, answer, allowed: None };
+    }
+    let result = client.command(&command).await;
+    let allowed = has_arrived(&result).then(|| client.subjects().command(&command).subject);
+    Done::Command { lane, ticket, verb, answer: answer(result), allowed }
 }

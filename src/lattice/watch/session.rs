@@ -8,7 +8,7 @@ use std::{
 
 use async_nats::{Event as Connection, Message, Subscriber};
 use futures::StreamExt;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::sleep};
 
 use super::Settings;
 use crate::lattice::{
@@ -60,6 +60,27 @@ impl Session {
         nats.flush().await.ok();
         let client = Client::new(nats, subjects);
         Ok(Self { client, events, pongs, inbox, connection, overflow })
+    }
+
+    /// A connection on which nothing is refused that is subscribed to; `None` if there is none.
+    pub(super) async fn allowed(settings: Settings) -> Option<Self> {
+        let patience = settings.request_timeout;
+        let mut session = Self::open(settings).await.ok()?;
+        // A server that allows something doesn't say so.
+        sleep(patience).await;
+        while let Ok(said) = session.connection.try_recv() {
+            match said {
+                Connection::Connected => {}
+                Connection::ServerError(_)
+                | Connection::Disconnected
+                | Connection::SlowConsumer(_)
+                | Connection::ClientError(_)
+                | Connection::LameDuckMode
+                | Connection::Draining
+                | Connection::Closed => return None,
+            }
+        }
+        Some(session)
     }
 
     /// The next thing that arrives. What the connection says of itself comes first, so that no

@@ -9,10 +9,11 @@ use tokio::sync::Notify;
 use super::{
     Metrics, Settings,
     queue::{Item, Queue},
+    refusals::Refusals,
 };
 use crate::{
     lattice::{
-        fault::{Fault, Permission},
+        fault::Fault,
         fence::Fence,
         inventory::{Change, Effect, Fold, Health, Input, Outcome, Predecessor},
     },
@@ -40,9 +41,9 @@ pub(super) struct State {
     pub(super) jetstream: bool,
     /// Why there is no connection.
     pub(super) fault: Fault,
-    /// What the NATS server has refused on this connection. It doesn't say when it no longer would,
-    /// and other permissions come with another connection.
-    pub(super) refused: BTreeSet<Permission>,
+    /// Whether there has been one with the present address and credentials.
+    pub(super) proven: bool,
+    pub(super) refused: Refusals,
     pub(super) fence: Arc<Fence>,
     pub(super) stopping: bool,
     /// What found the queue full; told when it has room again.
@@ -65,7 +66,8 @@ impl Shared {
             server: None,
             jetstream: true,
             fault: Fault::Untried,
-            refused: BTreeSet::new(),
+            proven: false,
+            refused: Refusals::default(),
             fence,
             stopping: false,
             crowded_out: Change::default(),
@@ -214,8 +216,8 @@ impl State {
     }
 
     pub(super) fn health(&self) -> Health {
-        let Self { server, jetstream, fault, refused, .. } = self;
-        let (server, refused) = (server.clone(), refused.clone());
-        Health { server, jetstream: *jetstream, fault: *fault, refused, ..self.fold.health() }
+        let Self { jetstream, fault, proven, .. } = *self;
+        let (server, refused) = (self.server.clone(), self.refused.permissions());
+        Health { server, jetstream, fault, proven, refused, ..self.fold.health() }
     }
 }

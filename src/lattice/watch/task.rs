@@ -25,6 +25,8 @@ use crate::{
 
 /// The first and the longest pause between attempts to connect.
 const ATTEMPTS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// The first and the longest pause before a connection is tried beside one that doesn't bring all.
+const TRIALS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(2));
 /// How often time is looked at, at most.
 const TICK: Duration = Duration::from_millis(250);
 /// Dropped messages come in thousands; the picture is taken again at most this often.
@@ -48,6 +50,10 @@ pub(super) struct Task {
     /// Why the last one did, as it was logged.
     pub(super) said: Option<Arc<str>>,
     pub(super) up: bool,
+    /// A connection that may bring what this one doesn't, when the next is tried, and how many were.
+    trial: Option<BoxFuture<'static, Option<Session>>>,
+    trial_due: Option<Moment>,
+    trials: u32,
     pub(super) requests: FuturesUnordered<BoxFuture<'static, Done>>,
     /// Of those, the ones that change nothing, and the others.
     pub(super) reading: usize,
@@ -65,6 +71,7 @@ enum Next {
     Opened(Result<Box<Session>, AccessError>),
     Retry,
     Arrived(Arrival),
+    Tried(Option<Session>),
     Done(Done),
     Tick,
     Woken,
@@ -86,6 +93,9 @@ pub(super) async fn run(
         attempts: 0,
         said: None,
         up: false,
+        trial: None,
+        trial_due: None,
+        trials: 0,
         requests: FuturesUnordered::new(),
         reading: 0,
         sending: 0,
@@ -99,6 +109,7 @@ pub(super) async fn run(
         let next = tokio::select! {
             order = control.recv() => Next::Control(order),
             next = task.link.next() => next,
+            tried = tried(&mut task.trial) => Next::Tried(tried),
             Some(done) = task.requests.next() => Next::Done(done),
             permit = changes.reserve(), if untold && !changes.is_closed() => {
                 if let Ok(permit) = permit {
@@ -114,6 +125,7 @@ pub(super) async fn run(
             Next::Opened(opened) => task.opened(opened),
             Next::Retry => task.connect(),
             Next::Arrived(arrival) => task.arrived(arrival),
+            Next::Tried(session) => task.tried(session),
             Next::Done(done) => task.done(done),
             Next::Tick => task.tick(),
             Next::Woken | Next::Delivered => {}
@@ -128,6 +140,13 @@ pub(super) async fn run(
         }
         task.pump().await;
         task.tell_if_drained();
+    }
+}
+
+async fn tried(trial: &mut Option<BoxFuture<'static, Option<Session>>>) -> Option<Session> {
+    match trial {
+        Some(trial) => trial.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -188,6 +207,7 @@ impl Task {
         let mut state = self.shared.lock();
         state.server = Some(server.version.as_str().into());
         state.jetstream = server.jetstream;
+        state.proven = true;
         state.refused.clear();
         state.effects.clear();
         state.fold(Input::Connected, clock::now());
@@ -224,6 +244,34 @@ impl Task {
             self.fold(Input::Missed);
         }
         self.fold(Input::Tick);
+        self.try_another(now);
+    }
+
+    /// What this connection may not subscribe to, another may, once somebody has granted it.
+    fn try_another(&mut self, now: Moment) {
+        if !self.up || !self.shared.lock().refused.lack_a_subscription() {
+            (self.trial, self.trial_due, self.trials) = (None, None, 0);
+            return;
+        }
+        let Some(due) = self.trial_due else {
+            self.trials = self.trials.saturating_add(1);
+            let (first, longest) = TRIALS;
+            self.trial_due = Some(now + backoff(first, longest, self.trials, &self.settings.name));
+            return;
+        };
+        if due <= now && self.trial.is_none() {
+            self.trial = Some(Box::pin(Session::allowed(self.settings.clone())));
+        }
+    }
+
+    /// The connection that brings less stays until there is one that brings all.
+    fn tried(&mut self, session: Option<Session>) {
+        (self.trial, self.trial_due) = (None, None);
+        if let Some(session) = session.filter(|_| self.up) {
+            let why = "connecting anew with what has been granted";
+            self.disconnected(self.at(why), Fault::Untried);
+            self.opened(Ok(Box::new(session)));
+        }
     }
 
     fn update(&mut self, settings: Settings) {
@@ -246,6 +294,8 @@ impl Task {
             || settings.request_timeout != before.request_timeout
         {
             self.attempts = 0;
+            self.trial = None;
+            self.shared.lock().proven = false;
             self.disconnected(self.at("connecting with other settings"), Fault::Untried);
             self.connect();
         } else if let Link::Waiting(_) = self.link {

@@ -154,3 +154,31 @@ async fn the_documented_configuration_is_one() {
         .await;
     assert!(!nats.log().contains(REFUSED), "{}", nats.log());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_granted_to_a_living_connection_is_noticed() {
+    let user = documented();
+    let lacking = each_lacks_one(&user);
+    let mut users: Vec<_> = lacking.iter().map(|(user, _)| user.clone()).collect();
+    let options = NatsOptions { users: users.clone(), ..NatsOptions::default() };
+    let mut nats = start_nats(options).await;
+    let options = LatticeOptions { heartbeat_interval: HEARTBEAT, ..LatticeOptions::default() };
+    let sim = SimLattice::start(nats.url(), options).await.unwrap();
+    let host = sim.add_host(HostOptions::default()).await.unwrap();
+    let (tell, mut changes) = mpsc::channel(16);
+    tokio::spawn(async move { while changes.recv().await.is_some() {} });
+    let handles = lacking.iter().map(|(user, _)| {
+        let name = user.name.parse().unwrap();
+        watch(Settings { name, ..as_user(&nats, user) }, Arc::new(Fence::open()), tell.clone())
+    });
+    let handles: Vec<_> = handles.collect();
+    let refused = |refused: &BTreeSet<_>, _| !refused.is_empty();
+    join_all(handles.iter().map(|handle| do_everything(handle, &host, refused))).await;
+
+    for granted in &mut users {
+        (granted.publish, granted.subscribe) = (user.publish.clone(), user.subscribe.clone());
+    }
+    tokio::task::block_in_place(|| nats.grant(&users).unwrap());
+    let healed = |refused: &BTreeSet<_>, _| refused.is_empty();
+    join_all(handles.iter().map(|handle| do_everything(handle, &host, healed))).await;
+}

@@ -2,7 +2,8 @@
 use std::{collections::BTreeMap, fs, io::Write as _, net::TcpListener};
 
 use futures::{StreamExt, future::join_all};
-use kube::{Api, runtime::watcher};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, api::DeleteParams, runtime::watcher};
 use parts::{Auth, Nats, NatsOptions};
 use serde_json::{Value, json};
 use simhost::{HostOptions, LatticeOptions, SimLattice};
@@ -10,7 +11,8 @@ use trellis::api::{Condition, ConditionStatus, Lattice};
 
 use super::{
     lattices::{nats, nats_with, put, put_secret, put_with_secret, secret},
-    stage::{CLUSTER, Stage},
+    simulated::{SHOP, lattice},
+    stage::{CLUSTER, NATS_USER, Stage},
 };
 use crate::permissions::documented;
 
@@ -214,7 +216,7 @@ async fn a_lattice_without_hosts_says_so_and_whether_there_could_be_any() {
     assert!(told.message.unwrap().contains("turn JetStream on"));
     event(&stage, "hostless-stream", "JetStreamMissing").await;
 
-    let sim = super::simulated::lattice(&stage, 1).await;
+    let sim = lattice(&stage, 1).await;
     gives(&stage, "hostless", "Ready", "Ready").await;
     sim.hosts()[0].stop().await;
     gives(&stage, "hostless", "Ready", "NoHosts").await;
@@ -228,7 +230,7 @@ async fn credentials_that_the_server_no_longer_takes_are_told_from_a_server_that
     stage.start_operator().await;
     gives(&stage, "revoked", "Connected", "Connected").await;
     tokio::task::block_in_place(|| nats.stop().unwrap());
-    // Half a minute is a blip, for a lattice that was well.
+    // For a lattice that was well, a short loss is a blip.
     gives(&stage, "revoked", "Connected", "ServerUnreachable").await;
     let wrong = BTreeMap::from([("token", "wrong".to_owned())]);
     put_secret(&stage, "revoked", &wrong).await;
@@ -236,4 +238,36 @@ async fn credentials_that_the_server_no_longer_takes_are_told_from_a_server_that
     gives(&stage, "revoked", "Connected", "CredentialsRejected").await;
     put_secret(&stage, "revoked", &secret(nats.client())).await;
     gives(&stage, "revoked", "Connected", "Connected").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_deleted_takes_nothing_from_a_lattice_that_works() {
+    let stage = Stage::start("bereft").await;
+    let sim = lattice(&stage, 1).await;
+    let shop = SHOP.replace("NAME", "shop");
+    stage.apply(&shop).await;
+    stage.settled("shop").await;
+    let secrets = Api::<Secret>::namespaced(stage.kube.clone(), "bereft");
+    secrets.delete(NATS_USER, &DeleteParams::default()).await.unwrap();
+    let told = gives(&stage, "bereft", "CredentialsKept", "SecretNotFound").await;
+    assert!(told.message.unwrap().starts_with("Secret bereft/nats does not exist; create it"));
+    event(&stage, "bereft", "SecretNotFound").await;
+    gives(&stage, "bereft", "Ready", "Ready").await;
+    stage.apply(&shop.replace("instances: 2", "instances: 3")).await;
+    stage.settled("shop").await;
+    assert_eq!(sim.instances("bereft-shop-web"), 3);
+
+    // What is written into it next is used.
+    put_secret(&stage, NATS_USER, &BTreeMap::new()).await;
+    gives(&stage, "bereft", "CredentialsKept", "SecretIncomplete").await;
+    let user = documented();
+    let whole = [("user", user.name), ("password", user.password)];
+    put_secret(&stage, NATS_USER, &BTreeMap::from(whole)).await;
+    stage
+        .lattice_until("the Lattice to have its Secret again", |lattice| {
+            let conditions = lattice.status.iter().flat_map(|status| &status.conditions);
+            conditions.into_iter().all(|condition| condition.type_ != "CredentialsKept")
+        })
+        .await;
+    gives(&stage, "bereft", "Connected", "Connected").await;
 }

@@ -19,3 +19,4 @@ mod rights;
 mod samples;
 mod simulated;
 pub(crate) mod stage;
+mod watched;

@@ -30,6 +30,14 @@ const HOST: RustProgram = RustProgram { folder: "host", binary: "trellis-test-ho
 const HTTP_PROVIDER: RustProgram =
     RustProgram { folder: "http-provider", binary: "trellis-test-http-provider" };
 
+const WADM: RustProgram = RustProgram { folder: "wadm", binary: "trellis-test-wadm" };
+
+pub(super) fn wadm() -> Result<PathBuf, Error> {
+    let thing = Thing { name: "wadm", about: "4 minutes" };
+    let folder = cache::ensure(thing, WADM.key()?, |folder| WADM.build(&folder.join(WADM.binary)))?;
+    Ok(folder.join(WADM.binary))
+}
+
 pub(super) fn host() -> Result<PathBuf, Error> {
     let thing = Thing { name: "wasmcloud-host", about: "5 minutes" };
     let folder = cache::ensure(thing, HOST.key()?, |folder| HOST.build(&folder.join(HOST.binary)))?;
