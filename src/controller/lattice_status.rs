@@ -4,8 +4,6 @@ use std::{
     time::Duration,
 };
 
-use kube::ResourceExt;
-
 use super::{
     conditions::{Verdict, set, shorten},
     events::{MAX_NOTE, Transition},
@@ -183,7 +181,8 @@ fn report_kept(
 
 /// What else can be the matter; each condition stands only while it is.
 fn report_troubles(status: &mut LatticeStatus, lattice: &Lattice, health: &Health, now: &str) {
-    let (name, generation) = (lattice.name_any(), lattice.metadata.generation);
+    let (name, generation) =
+        (lattice.metadata.name.as_deref().unwrap_or_default(), lattice.metadata.generation);
     let listed = |ids: Vec<String>| ids.join(", ");
     let old = health.unsupported.iter().map(|(id, version)| format!("{id} ({version})"));
     let twins = health.duplicates.iter().map(ToString::to_string);
