@@ -41,7 +41,7 @@ pub use application_status::{
 pub use condition::{Condition, ConditionStatus};
 pub use crds::{MARK, Mark, crds};
 pub use lattice::{
-    AllowedNamespaces, CrossNamespace, HostCounts, HostSummary, Lattice, LatticeSpec,
+    AllowedNamespaces, CrossNamespace, HeldWorkload, HostCounts, HostSummary, Lattice, LatticeSpec,
     LatticeStatus, LossPolicy, NamespacesFrom, NatsSpec, OnHostLoss, Orphan, SecretName, TlsSpec,
     Tombstone,
 };

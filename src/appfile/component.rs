@@ -4,10 +4,12 @@ use std::sync::Arc;
 use super::{
     Component, LinkTrait, Shared, config,
     cursor::{At, Fields, Shape, is_empty},
-    image, link, linkdef, name, scaler, secret,
+    image, link, linkdef, name,
+    scaler::{self, Scaler},
+    secret,
     suggest::{closest, quote},
 };
-use crate::model::{Scaling, WorkloadId, WorkloadKind};
+use crate::model::{WorkloadId, WorkloadKind};
 
 const COMPONENT: Shape = Shape {
     known: &["name", "type", "properties", "traits", "scopes", "externalRevision"],
@@ -76,16 +78,15 @@ pub(super) fn parse(at: &At) -> Option<Written> {
     }
     let config = config::parse(&properties);
     let secrets = secret::parse(&properties);
-    secret::refuse_beside_application(&properties);
     let id = match properties.get("id") {
         Some(at) => Some(name::token::<WorkloadId>(&at)?),
         None => None,
     };
     let (type_, kind) = kind?;
     let image = image(&properties, kind);
-    let Traits { scaling, links, .. } = traits?;
-    let (name, image) = (name?, image?);
-    let (scaling, path) = (scaling.unwrap_or_else(scaler::one), at.path.clone());
+    let Traits { scaler, links, .. } = traits?;
+    let Scaler { scaling, on_host_loss } = scaler.unwrap_or_else(scaler::one);
+    let (name, image, path) = (name?, image?, at.path.clone());
     Some(Written::Own(Component {
         name,
         kind,
@@ -95,6 +96,7 @@ pub(super) fn parse(at: &At) -> Option<Written> {
         config,
         secrets,
         scaling,
+        on_host_loss,
         links,
         path,
     }))
@@ -143,8 +145,8 @@ fn shared(properties: &Fields, reference: &At, (name, kind, traits): Head) -> Op
         None => None,
     };
     let (application, component) = (application?.text()?, component?.text()?);
-    let Traits { links, scaler, .. } = traits?;
-    if let Some(at) = scaler {
+    let Traits { links, scaled_at, .. } = traits?;
+    if let Some(at) = scaled_at {
         at.problem(
             "scales a component of another Application",
             "remove it (that Application says how many run)",
@@ -180,7 +182,7 @@ fn image(properties: &Fields, kind: WorkloadKind) -> Option<Arc<str>> {
 }
 
 enum Trait {
-    Scaler(Scaling),
+    Scaler(Scaler),
     Link(LinkTrait),
     /// Read once all components are.
     Linkdef,
@@ -188,40 +190,40 @@ enum Trait {
 
 /// What the traits of one component say.
 struct Traits<'a> {
-    scaling: Option<Scaling>,
+    scaler: Option<Scaler>,
     links: Vec<LinkTrait>,
     /// Where it is scaled.
-    scaler: Option<At<'a>>,
+    scaled_at: Option<At<'a>>,
 }
 
 /// `None` if any trait is wrong.
 fn traits<'a>(component: &Fields<'a>) -> Option<Traits<'a>> {
-    let (mut scaling, mut links, mut complete) = (None, Vec::new(), true);
-    let mut scaler: Option<At> = None;
+    let (mut scaler, mut links, mut complete) = (None, Vec::new(), true);
+    let mut scaled_at: Option<At> = None;
     for at in component.list("traits") {
         let Some((type_, type_at)) = trait_type(&at) else {
             complete = false;
             continue;
         };
         if !matches!(type_, "link" | linkdef::TYPE) {
-            if let Some(first) = &scaler {
+            if let Some(first) = &scaled_at {
                 at.problem(
                     format!("is a second scaler, after {}", first.path),
                     "keep one (several entries of its spread may share the instances)",
                 );
             }
-            if scaler.is_none() {
-                scaler = Some(at.clone());
+            if scaled_at.is_none() {
+                scaled_at = Some(at.clone());
             }
         }
         match parse_trait(&at, type_, &type_at) {
-            Some(Trait::Scaler(parsed)) => scaling = Some(parsed),
+            Some(Trait::Scaler(parsed)) => scaler = Some(parsed),
             Some(Trait::Link(link)) => links.push(link),
             Some(Trait::Linkdef) => {}
             None => complete = false,
         }
     }
-    complete.then_some(Traits { scaling, links, scaler })
+    complete.then_some(Traits { scaler, links, scaled_at })
 }
 
 /// The trait's type, if it is a built-in one.

@@ -98,6 +98,7 @@ impl Appfile {
             image: Arc::clone(&component.image),
             config,
             scaling: component.scaling.clone(),
+            on_host_loss: component.on_host_loss,
             annotations: annotations(stamp, component, &hash),
             hash,
         };

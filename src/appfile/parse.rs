@@ -83,8 +83,7 @@ fn read(manifest: &Manifest, findings: &Findings) -> Option<Appfile> {
     if !check_size(&at) {
         return None;
     }
-    let (mut components, mut shared, mut policies) =
-        (Vec::new(), Vec::new(), Policies::default());
+    let (mut components, mut shared, mut policies) = (Vec::new(), Vec::new(), Policies::default());
     if let Some(spec) = at.object(&SPEC) {
         (components, shared) = parse_components(&spec);
         policies = policy::parse(&spec);

@@ -79,19 +79,6 @@ fn entry(at: &At) -> Option<Secret> {
     })
 }
 
-/// A component of another Application has its secrets from there.
-pub(super) fn refuse_beside_application(properties: &Fields) {
-    if properties.get("application").is_some()
-        && let Some(at) = properties.get("secrets")
-        && !is_empty(at.value)
-    {
-        at.problem(
-            "stands beside application, whose component has its own secrets",
-            "write it there, and remove it here",
-        );
-    }
-}
-
 /// What a policy of [`POLICY_TYPE`] says, from its `properties` if it has any.
 pub(super) fn policy(policy: &Fields) -> Option<SecretPolicy> {
     let path = super::cursor::join(&policy.at.path, "properties");

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Problem, Sharing};
 use crate::model::{
-    Adopt, ApplicationKey, ConfigName, ConfigWanted, Scaling, WorkloadId, WorkloadKind,
+    Adopt, ApplicationKey, ConfigName, ConfigWanted, LossPolicy, Scaling, WorkloadId, WorkloadKind,
 };
 
 /// An Application whose every part has been checked.
@@ -44,6 +44,8 @@ pub struct Component {
     pub config: Vec<Config>,
     pub secrets: Vec<Secret>,
     pub scaling: Scaling,
+    /// As its scaler says, if that says anything.
+    pub on_host_loss: Option<LossPolicy>,
     pub links: Vec<LinkTrait>,
     /// Such as `spec.components[0]`.
     pub path: String,

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     api::{Application, CLASS},
-    model::{ApplicationKey, Command, Desired, LatticeName, Owner},
+    model::{ApplicationKey, Command, Desired, LatticeName, LossPolicy, Owner, WorkloadId},
     placement::Created,
     workflow,
 };
@@ -209,7 +209,27 @@ fn register(
     for (lattice, names) in &names {
         ctx.lattices.want_configs(lattice, key, &names.configs);
     }
+    for (lattice, desired) in places {
+        let former = release.former.get(lattice).map(Vec::as_slice).unwrap_or_default();
+        let policies = on_host_loss(former.iter().rev().chain([desired]));
+        ctx.lattices.want_on_host_loss(lattice, key, policies);
+    }
     ctx.index_mut().set(key, names);
+}
+
+/// What scalers say of lost hosts; of several releases, the last that says anything. What is wanted
+/// no more stays held until it is seen gone, for nobody could stop it before.
+fn on_host_loss<'a>(
+    releases: impl Iterator<Item = &'a Arc<Desired>>,
+) -> BTreeMap<WorkloadId, LossPolicy> {
+    let mut policies = BTreeMap::new();
+    for (id, workload) in releases.flat_map(|desired| &desired.workloads) {
+        match workload.on_host_loss {
+            Some(policy) => policies.insert(id.clone(), policy),
+            None => policies.remove(id),
+        };
+    }
+    policies
 }
 
 /// Sends what may be sent now. Whether anything was.

@@ -95,12 +95,13 @@ impl Collector for LatticeMetrics {
 }
 
 /// How many hosts are in each state; those that none is in are there too, so that a graph has no gaps.
-fn by_state(observed: &Observed) -> [(&'static str, i64); 4] {
+fn by_state(observed: &Observed) -> [(&'static str, i64); 5] {
     let states = [
         ("ready", HostState::Ready),
         ("suspect", HostState::Suspect),
         ("mute", HostState::Mute),
         ("unreachable", HostState::Unreachable),
+        ("held", HostState::Held),
     ];
     states.map(|(name, state)| {
         let count = observed.hosts.values().filter(|host| host.state == state).count();

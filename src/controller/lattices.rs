@@ -19,7 +19,10 @@ use crate::{
         inventory::{Change, Predecessor},
         watch::{Handle, Settings},
     },
-    model::{ApplicationKey, Command, ConfigName, Gate, LatticeName, Moment, Observed, Owner},
+    model::{
+        ApplicationKey, Command, ConfigName, Gate, LatticeName, LossPolicy, Moment, Observed,
+        Owner, WorkloadId,
+    },
 };
 
 #[derive(Debug)]
@@ -247,6 +250,17 @@ impl Lattices {
     ) {
         if let Some(handle) = self.handle(name) {
             handle.want_configs(application, configs.clone());
+        }
+    }
+
+    pub fn want_on_host_loss(
+        &self,
+        name: &LatticeName,
+        application: &ApplicationKey,
+        policies: BTreeMap<WorkloadId, LossPolicy>,
+    ) {
+        if let Some(handle) = self.handle(name) {
+            handle.want_on_host_loss(application, policies);
         }
     }
 

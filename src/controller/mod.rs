@@ -22,6 +22,7 @@ mod context;
 mod decision;
 mod events;
 mod fenced;
+mod held;
 mod index;
 mod lattice;
 mod lattice_fault;

@@ -85,6 +85,8 @@ pub struct Workload {
     /// Names of its own config, in order: the right-most wins.
     pub config: Vec<ConfigName>,
     pub scaling: Scaling,
+    /// What is done about its share of a host that is lost; `None` leaves it to the lattice.
+    pub on_host_loss: Option<LossPolicy>,
     /// All that is written on it, `hash` included.
     pub annotations: BTreeMap<String, String>,
     pub hash: AskHash,
@@ -105,6 +107,15 @@ impl fmt::Display for WorkloadKind {
             Self::Provider => "provider",
         })
     }
+}
+
+/// What happens to the share of a host that is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LossPolicy {
+    /// Others take it over.
+    Replace,
+    /// It stays there: the host is taken to go on working while it is cut off.
+    Hold,
 }
 
 /// How many run, and where. `spread` is never empty: no spread means one that all hosts meet.

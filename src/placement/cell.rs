@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{assign::Rank, image};
 use crate::model::{
-    Adopt, Annotations, Command, Desired, Failure, HASH, Host, HostId, HostState, Inventory,
-    Pending, Workload, WorkloadId, WorkloadKind,
+    Adopt, Annotations, Command, Desired, Failure, HASH, Host, HostId, Inventory, Pending,
+    Workload, WorkloadId, WorkloadKind,
 };
 
 /// One workload on one host.
@@ -99,7 +99,7 @@ impl Cell<'_> {
         let stopping = self.pending.is_some_and(|pending| pending.command.removes());
         self.running().is_some_and(|running| running.count > 0)
             && !stopping
-            && self.info.state != HostState::Unreachable
+            && !self.info.state.is_lost()
     }
 }
 

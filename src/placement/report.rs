@@ -1,14 +1,14 @@
 //! What a plan says beside its commands: who waits for what in vain, and how far everything is.
 
 use super::{
-    cell::Fit,
+    cell::{Cell, Fit},
     image,
     order::Draft,
     survey::{Barred, FAILURES_UNTIL_ELSEWHERE, Placement, Survey},
 };
 use crate::model::{
-    HostId, HostProgress, HostState, Lane, MANAGED_BY, Owner, Progress, Reason, Scaling,
-    SpreadEntry, Subject, WorkloadKind,
+    FORGET_HOST, HostId, HostProgress, HostState, Lane, LatticeName, MANAGED_BY, Owner, Progress,
+    Reason, Scaling, SpreadEntry, Subject, WorkloadKind,
 };
 
 /// Adds what is blocked, and how far each workload is.
@@ -35,7 +35,9 @@ fn progress(placement: &Placement<'_>) -> Progress {
     });
     let hosts = hosts.filter(|(_, host)| host.wanted > 0 || host.running > 0).collect();
     let adopted = placement.cells.iter().filter_map(|cell| cell.running()).any(|r| r.adopted);
-    let ready = placement.cells.iter().filter_map(|cell| cell.running());
+    // What is held is taken to run, and nobody sees it.
+    let seen = placement.cells.iter().filter(|cell| cell.info.state != HostState::Held);
+    let ready = seen.filter_map(|cell| cell.running());
     let ready = ready.filter(|running| running.fit == Fit::AsWanted).map(|running| running.count);
     Progress {
         kind: placement.workload.kind,
@@ -119,10 +121,31 @@ fn block_by_host(draft: &mut Draft<'_>, placement: &Placement<'_>) {
         {
             draft.report(namespace, &lane(), failure);
         }
-        if cell.target > 0 && cell.info.state == HostState::Unreachable {
-            let message = format!("host {} should run it and doesn't answer", cell.host);
+        if cell.target > 0
+            && let Some(message) = unseen(&draft.inputs.observed.lattice, placement, cell)
+        {
             let subject = Subject::Workload(placement.id.clone());
             draft.block(namespace, subject, Reason::HostUnreachable, message);
+        }
+    }
+}
+
+/// Why nobody can see what a host runs that should run something.
+fn unseen(lattice: &LatticeName, placement: &Placement<'_>, cell: &Cell<'_>) -> Option<String> {
+    let host = cell.host;
+    match cell.info.state {
+        HostState::Ready | HostState::Suspect | HostState::Mute => None,
+        HostState::Unreachable => Some(format!("host {host} should run it and doesn't answer")),
+        HostState::Held => {
+            let whose = match placement.workload.on_host_loss {
+                Some(_) => "its scaler",
+                None => "the Lattice",
+            };
+            Some(format!(
+                "host {host} is cut off: whether it runs there is unknown, and no other host takes \
+                 over, because onHostLoss of {whose} says Hold; if it never returns, give it up: \
+                 kubectl annotate lattice {lattice} {FORGET_HOST}={host}"
+            ))
         }
     }
 }

@@ -79,7 +79,7 @@ impl<'p, 'a> Settling<'p, 'a> {
         Self {
             placement,
             needs: if idle { Vec::new() } else { needs(draft, survey, open, placement) },
-            away: cells.iter().filter(|cell| cell.target > 0 && !cell.serves()).count(),
+            away: cells.iter().filter(|cell| is_away(cell)).count(),
             serving: cells.iter().filter(|cell| cell.serves()).count(),
             surplus: up.saturating_sub(placement.wanted),
             // Where something runs, a start that was under way before may have come in between;
@@ -254,12 +254,17 @@ pub(super) fn stop(id: &WorkloadId, host: &HostId, running: &Running<'_>) -> Com
     }
 }
 
+/// Whether a host that should serve doesn't, which others that change wait for. One that is held
+/// may be away for as long as it likes.
+fn is_away(cell: &Cell<'_>) -> bool {
+    cell.target > 0 && !cell.serves() && cell.info.state != HostState::Held
+}
+
 /// The instances of a cell that count as running when something is to be taken away elsewhere.
 fn counted(cell: &Cell<'_>) -> Option<u32> {
     let running = cell.running()?;
     let passing = running.fit == Fit::OtherStart && cell.target > 0;
-    let unreachable = cell.info.state == HostState::Unreachable;
-    if passing || unreachable {
+    if passing || cell.info.state.is_lost() {
         return Some(running.count.min(cell.target));
     }
     cell.serves().then_some(running.count)

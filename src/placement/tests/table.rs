@@ -36,6 +36,62 @@ fn check(cases: &[Case<'_>]) {
 }
 
 #[test]
+fn a_host_that_is_held_keeps_its_share_and_gets_no_command() {
+    let held = |host: &str| {
+        format!(
+            "blocked: web: HostUnreachable: host {host} is cut off: whether it runs there is \
+             unknown, and no other host takes over, because onHostLoss of the Lattice says Hold; \
+             if it never returns, give it up: kubectl annotate lattice l \
+             lattice.oam.dev/forget-host={host}"
+        )
+    };
+    let a = held("a");
+    let cases: [Case; 6] = [
+        ("nobody takes over", web(2, "all"), "a(Held) [] web=1\nb [] web=1", &[&a]),
+        (
+            "not even where it had more than its part",
+            web(2, "all"),
+            "a(Held) [] web=2\nb []",
+            &[&a],
+        ),
+        (
+            "a change goes on elsewhere",
+            web2(2, "all"),
+            "a(Held) [] web=1\nb [] web=1\nc []",
+            &[
+                "scale component web on c to 1",
+                "later: stop component web on a, after the lattice: host a is cut off, and what it \
+                 ran is held",
+                "later: stop component web on b, after what is newly wanted to be in place",
+                &a,
+            ],
+        ),
+        (
+            "what isn't wanted there any more is stopped when it is back",
+            web(1, "zone=eu"),
+            "a(Held) [] web=1\nb [zone=eu] web=1",
+            &["later: stop component web on a, after what is newly wanted to be in place and the \
+                 lattice: host a is cut off, and what it ran is held"],
+        ),
+        (
+            "another that is missing is made up for",
+            web(2, "all"),
+            "a(Held) [] web=1\nb []",
+            &["scale component web on b to 1", &a],
+        ),
+        (
+            "who was replaced and comes back keeps nothing twice",
+            web(2, "all"),
+            "a [] web=1\nb [] web=1\nc [] web=1",
+            &["stop component web on c"],
+        ),
+    ];
+    check(&cases);
+    let plan = plan_of(&web(2, "all"), &[], &lattice("a(Held) [] web=1\nb [] web=1"));
+    assert_eq!(plan.progress[&id("web")].ready, 1, "what nobody sees isn't ready");
+}
+
+#[test]
 fn instances_go_evenly_to_the_hosts_of_each_spread() {
     let cases: [Case; 8] = [
         ("nothing to do", web(3, "all"), "a [] web=2\nb [] web=1", &[]),

@@ -4,6 +4,7 @@ mod audit;
 mod bad_input;
 mod diagnosis;
 mod guard;
+mod hold;
 mod installed;
 mod kill;
 mod lattices;
