@@ -1,8 +1,14 @@
 ;; Answers every HTTP request with "hello from trellis VERSION", or with "GREETING VERSION" when
-;; the component's configuration has a value `greeting`.
+;; the component has a secret `greeting`, or its configuration a value of that name.
 (module
   (import "wasi:config/store@0.2.0-draft" "get"
     (func $config-get (param $key i32) (param $key-length i32) (param $result i32)))
+  (import "wasmcloud:secrets/store@0.1.0-draft" "get"
+    (func $secret-get (param $key i32) (param $key-length i32) (param $result i32)))
+  (import "wasmcloud:secrets/store@0.1.0-draft" "[resource-drop]secret"
+    (func $drop-secret (param i32)))
+  (import "wasmcloud:secrets/reveal@0.1.0-draft" "reveal"
+    (func $reveal (param $secret i32) (param $result i32)))
   (import "wasi:http/types@0.2.6" "[resource-drop]incoming-request"
     (func $drop-request (param i32)))
   (import "wasi:http/types@0.2.6" "[constructor]fields"
@@ -43,7 +49,7 @@
 
   (func (export "wasi:http/incoming-handler@0.2.6#handle") (param $request i32) (param $outparam i32)
     (local $response i32) (local $body i32) (local $stream i32)
-    (local $greeting i32) (local $greeting-length i32)
+    (local $greeting i32) (local $greeting-length i32) (local $secret i32)
     (call $drop-request (local.get $request))
 
     (local.set $greeting (i32.const 96))
@@ -58,6 +64,16 @@
           (then
             (local.set $greeting (i32.load offset=8 (global.get $result)))
             (local.set $greeting-length (i32.load offset=12 (global.get $result)))))))
+
+    (call $secret-get (i32.const 64) (i32.const 8) (global.get $result))
+    (if (i32.eqz (i32.load8_u (global.get $result)))
+      (then
+        (local.set $secret (call $unwrap))
+        ;; A variant of text and bytes, which are told apart by the first byte.
+        (call $reveal (local.get $secret) (global.get $result))
+        (local.set $greeting (i32.load offset=4 (global.get $result)))
+        (local.set $greeting-length (i32.load offset=8 (global.get $result)))
+        (call $drop-secret (local.get $secret))))
 
     (local.set $response (call $new-response (call $new-fields)))
     (call $response-body (local.get $response) (global.get $result))

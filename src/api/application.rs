@@ -67,7 +67,8 @@ pub struct SpecSchema {
     /// What runs: components and capabilities.
     #[serde(default)]
     pub components: Option<Vec<ComponentSpec>>,
-    /// Where it runs: `topology`. Other types are refused for now.
+    /// Where it runs: `topology`. Where its secrets come from: `policy.secret.wasmcloud.dev/v1alpha1`.
+    /// Other types are refused for now.
     #[serde(default)]
     pub policies: Option<Vec<PolicySpec>>,
     /// Steps of one's own, refused for now. Without them: a step a topology, or else a component.
@@ -87,7 +88,7 @@ pub struct ComponentSpec {
     /// `component`, `capability`, or the name of a definition.
     #[serde(rename = "type")]
     pub type_: String,
-    /// What the type takes: `image`, `id`, `config` and so on.
+    /// What the type takes: `image`, `id`, `config`, `secrets` and so on.
     #[serde(default)]
     #[schemars(schema_with = "schema::free_form")]
     pub properties: Option<Map<String, Value>>,

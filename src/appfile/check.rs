@@ -7,7 +7,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Component, Config, LinkTrait,
+    Component, Config, LinkTrait, Secret,
     cursor::Fields,
     problem::Findings,
     suggest::{closest, quote},
@@ -139,17 +139,22 @@ fn clash(earlier: &LinkTrait, later: &LinkTrait) -> Option<(String, String)> {
             .map(|config| (&config.name, &config.wanted))
             .eq(b.iter().map(|config| (&config.name, &config.wanted)))
     };
-    let agree = same(&earlier.source_config, &later.source_config)
+    let alike = |a: &[Secret], b: &[Secret]| {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.asks_the_same(b))
+    };
+    let config = same(&earlier.source_config, &later.source_config)
         && same(&earlier.target_config, &later.target_config);
-    (!agree).then(|| {
-        (
-            format!(
-                "has other config than {}, with which it is one link to the hosts",
-                earlier.path
-            ),
-            "use the same config in both, or give one another name".into(),
-        )
-    })
+    let secrets = alike(&earlier.source_secrets, &later.source_secrets)
+        && alike(&earlier.target_secrets, &later.target_secrets);
+    let what = match (config, secrets) {
+        (true, true) => return None,
+        (false, _) => "config",
+        (true, false) => "secrets",
+    };
+    Some((
+        format!("has other {what} than {}, with which it is one link to the hosts", earlier.path),
+        format!("use the same {what} in both, or give one another name"),
+    ))
 }
 
 /// A config name has one value, and names stay apart when they are written to the lattice.

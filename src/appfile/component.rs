@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::{
     Component, LinkTrait, config,
     cursor::{At, Fields, Shape},
-    image, link, name, scaler,
+    image, link, linkdef, name, scaler, secret,
     suggest::{closest, quote},
 };
 use crate::model::{Scaling, WorkloadId, WorkloadKind};
@@ -19,11 +19,9 @@ const COMPONENT: Shape = Shape {
     ],
 };
 const PROPERTIES: Shape = Shape {
-    known: &["image", "application", "id", "config"],
-    not_yet: &["secrets", "limits"],
+    known: &["image", "application", "id", "config", "secrets", "contract", "link_name"],
+    not_yet: &["limits"],
     elsewhere: &[
-        ("contract", "is of wasmCloud before 1.0", "remove it and write a link with WIT names"),
-        ("link_name", "is of wasmCloud before 1.0", "write it as the name of the link"),
         ("env", "means nothing to Wasm", "write config"),
         ("cmd", "means nothing to Wasm", "remove it"),
         ("port", "means nothing to Wasm", "link an HTTP server capability to the component"),
@@ -33,11 +31,10 @@ const PROPERTIES: Shape = Shape {
 const TRAIT: Shape = Shape { known: &["type", "properties"], not_yet: &["name"], elsewhere: &[] };
 
 const TYPES: &[&str] = &["component", "actor", "capability"];
-const TRAITS: &[&str] = &["link", "spreadscaler", "daemonscaler"];
+const TRAITS: &[&str] = &["link", "spreadscaler", "daemonscaler", linkdef::TYPE];
 
 /// Traits known from elsewhere, and what to write instead.
 const TRAITS_ELSEWHERE: &[(&str, &str)] = &[
-    ("linkdef", "write a link trait with target, namespace, package and interfaces"),
     ("scaler", "write a spreadscaler with instances"),
     ("manualscaler", "write a spreadscaler with instances"),
     ("expose", "link an HTTP server capability to the component"),
@@ -66,6 +63,8 @@ pub(super) fn parse(at: &At) -> Option<Component> {
     let properties = properties.and_then(|at| at.object(&PROPERTIES));
     let properties = properties?;
     let config = config::parse(&properties);
+    let secrets = secret::parse(&properties);
+    secret::refuse_beside_application(&properties);
     let id = match properties.get("id") {
         Some(at) => Some(name::token::<WorkloadId>(&at)?),
         None => None,
@@ -74,7 +73,18 @@ pub(super) fn parse(at: &At) -> Option<Component> {
     let image = image(&properties, kind);
     let (scaling, links) = traits?;
     let (name, image) = (name?, image?);
-    Some(Component { name, kind, type_, image, id, config, scaling, links, path: at.path.clone() })
+    Some(Component {
+        name,
+        kind,
+        type_,
+        image,
+        id,
+        config,
+        secrets,
+        scaling,
+        links,
+        path: at.path.clone(),
+    })
 }
 
 fn kind(at: &At) -> Option<(Arc<str>, WorkloadKind)> {
@@ -123,6 +133,8 @@ fn image(properties: &Fields, kind: WorkloadKind) -> Option<Arc<str>> {
 enum Trait {
     Scaler(Scaling),
     Link(LinkTrait),
+    /// Read once all components are.
+    Linkdef,
 }
 
 /// The scaling and the links; `None` if any trait is wrong.
@@ -134,7 +146,7 @@ fn traits(component: &Fields) -> Option<(Scaling, Vec<LinkTrait>)> {
             complete = false;
             continue;
         };
-        if type_ != "link" {
+        if !matches!(type_, "link" | linkdef::TYPE) {
             if let Some(first) = &scaler_at {
                 at.problem(
                     format!("is a second scaler, after {first}"),
@@ -146,6 +158,7 @@ fn traits(component: &Fields) -> Option<(Scaling, Vec<LinkTrait>)> {
         match parse_trait(&at, type_, &type_at) {
             Some(Trait::Scaler(parsed)) => scaling = Some(parsed),
             Some(Trait::Link(link)) => links.push(link),
+            Some(Trait::Linkdef) => {}
             None => complete = false,
         }
     }
@@ -176,6 +189,7 @@ fn parse_trait(at: &At, type_: &str, type_at: &At) -> Option<Trait> {
     let fields = at.fields()?;
     let properties = fields.need("properties", "write what the trait takes");
     match type_ {
+        linkdef::TYPE => properties.map(|_| Trait::Linkdef),
         "link" => link::parse(&properties?).map(Trait::Link),
         "spreadscaler" => scaler::spread(&properties?).map(Trait::Scaler),
         "daemonscaler" => scaler::daemon(&properties?).map(Trait::Scaler),

@@ -44,7 +44,7 @@ fn entry(at: &At) -> Option<Config> {
     let name: ConfigName = name::token(&name_at)?;
     let wanted = match values {
         Some(values) => ConfigWanted::Managed(values),
-        None if name.as_str().starts_with("SECRET") => {
+        None if name.is_of_secret() => {
             name_at.problem(
                 "begins with SECRET, which hosts take for a reference to a secret",
                 "use another name",
@@ -57,7 +57,7 @@ fn entry(at: &At) -> Option<Config> {
 }
 
 /// Values are strings on a lattice; numbers and booleans are taken as their text.
-fn values(at: &At) -> BTreeMap<String, String> {
+pub(super) fn values(at: &At) -> BTreeMap<String, String> {
     let Some(fields) = at.fields() else { return BTreeMap::new() };
     let mut values = BTreeMap::new();
     for (key, at) in fields.entries() {

@@ -1,9 +1,9 @@
 //! What an Application wants on a lattice.
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Appfile, Component, Config, LinkTrait, hash::short};
+use super::{Appfile, Component, Config, LinkTrait, Secret, hash::short};
 use crate::model::{
     APPLICATION, APPSPEC, AskHash, COMPONENT, ConfigName, ConfigWanted, Desired, HASH,
     INSTALLATION, Link, LinkKey, MANAGED_BY, Owner, REVISION, UID, Workload, WorkloadId,
@@ -51,9 +51,18 @@ impl Appfile {
         desired: &mut Desired,
     ) {
         let config = component.config.iter().map(|c| self.own_config(c, namespace, desired));
-        let config: Vec<ConfigName> = config.collect();
+        let mut config: Vec<ConfigName> = config.collect();
+        // By name, so that their order means nothing.
+        let mut references = Map::new();
+        for secret in &component.secrets {
+            let Some(reference) = self.reference(secret) else { continue };
+            // It keeps its name when it changes, as a config does; the hash tells that it did.
+            let name = ConfigName::of_secret(&[namespace, &self.key.name, &secret.name]);
+            references.insert(secret.name.to_string(), json!(reference));
+            config.push(manage(reference, name, desired));
+        }
         let id = self.id(component, namespace);
-        let hash = ask_hash(&component.image, &self.key.name, &config);
+        let hash = ask_hash(&component.image, &self.key.name, &config, references);
         let workload = Workload {
             kind: component.kind,
             component: Arc::clone(&component.name),
@@ -88,11 +97,14 @@ impl Appfile {
         desired: &mut Desired,
     ) {
         let Some(target) = self.component(&link.target) else { return };
-        let config = |configs: &[Config], desired: &mut Desired| {
-            configs.iter().map(|c| self.link_config(c, namespace, desired)).collect()
+        let mut config = |configs: &[Config], secrets: &[Secret]| {
+            let mut names = Vec::new();
+            names.extend(configs.iter().map(|c| self.link_config(c, namespace, desired)));
+            names.extend(secrets.iter().filter_map(|s| self.link_secret(s, namespace, desired)));
+            names
         };
-        let source_config: Vec<ConfigName> = config(&link.source_config, desired);
-        let target_config: Vec<ConfigName> = config(&link.target_config, desired);
+        let source_config: Vec<ConfigName> = config(&link.source_config, &link.source_secrets);
+        let target_config: Vec<ConfigName> = config(&link.target_config, &link.target_secrets);
         let key = LinkKey {
             source: source.clone(),
             name: Arc::clone(&link.name),
@@ -128,14 +140,41 @@ impl Appfile {
     fn link_config(&self, config: &Config, namespace: &str, desired: &mut Desired) -> ConfigName {
         let name = match &config.wanted {
             ConfigWanted::Managed(values) => {
-                let hash = short(&json!(values));
-                let hash = hash.get(..CONFIG_HASH).unwrap_or(&hash);
-                ConfigName::generated(&[namespace, &self.key.name, config.name.as_str(), hash])
+                let hash = config_hash(values);
+                ConfigName::generated(&[namespace, &self.key.name, config.name.as_str(), &hash])
             }
             ConfigWanted::Required => config.name.clone(),
         };
         want(config, name, desired)
     }
+
+    /// A link's secret reference ends in a hash for the same reason.
+    fn link_secret(
+        &self,
+        secret: &Secret,
+        namespace: &str,
+        desired: &mut Desired,
+    ) -> Option<ConfigName> {
+        let reference = self.reference(secret)?;
+        let parts = [namespace, &self.key.name, &secret.name, &config_hash(&reference)];
+        Some(manage(reference, ConfigName::of_secret(&parts), desired))
+    }
+
+    /// What hosts read to fetch a secret; there if the Appfile was parsed.
+    fn reference(&self, secret: &Secret) -> Option<BTreeMap<String, String>> {
+        Some(secret.reference(self.secret_policies.get(&secret.policy)?))
+    }
+}
+
+fn config_hash(values: &BTreeMap<String, String>) -> String {
+    let mut hash = short(&json!(values));
+    hash.truncate(CONFIG_HASH);
+    hash
+}
+
+fn manage(values: BTreeMap<String, String>, name: ConfigName, desired: &mut Desired) -> ConfigName {
+    desired.configs.entry(name.clone()).or_insert(ConfigWanted::Managed(values));
+    name
 }
 
 fn want(config: &Config, name: ConfigName, desired: &mut Desired) -> ConfigName {
@@ -161,11 +200,18 @@ fn annotations(stamp: &Stamp, component: &Component, hash: &AskHash) -> BTreeMap
     .collect()
 }
 
-/// What hosts can't tell back: see [`AskHash`]. The form below is version 1.
-fn ask_hash(image: &str, appspec: &str, config: &[ConfigName]) -> AskHash {
+/// What hosts can't tell back: see [`AskHash`]. The form below is version 1; what most things don't
+/// have stands in it only where there is some, so that the hash of all others stays.
+fn ask_hash(
+    image: &str,
+    appspec: &str,
+    config: &[ConfigName],
+    secrets: Map<String, Value>,
+) -> AskHash {
     let config: Vec<Value> = config.iter().map(|name| name.as_str().into()).collect();
-    AskHash {
-        start: short(&json!({"image": image, "appspec": appspec})).into(),
-        config: short(&config.into()).into(),
+    let mut start = json!({"image": image, "appspec": appspec});
+    if !secrets.is_empty() {
+        start["secrets"] = secrets.into();
     }
+    AskHash { start: short(&start).into(), config: short(&config.into()).into() }
 }

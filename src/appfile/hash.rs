@@ -27,7 +27,8 @@ fn sha256(bytes: &[u8]) -> String {
     text
 }
 
-fn canonical(value: &Value) -> String {
+/// JSON with objects sorted by key, and no spaces.
+pub(super) fn canonical(value: &Value) -> String {
     let mut text = String::new();
     write_canonical(value, &mut text);
     text

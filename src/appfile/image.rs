@@ -46,6 +46,11 @@ fn wrong(text: &str, kind: WorkloadKind) -> Option<(String, &'static str)> {
     not_oci(text).map(|wrong| (format!("is not an image reference: {wrong}"), EXAMPLE))
 }
 
+/// Whether it is a provider that is part of the host.
+pub(super) fn is_builtin(image: &str) -> bool {
+    image.starts_with(BUILTIN)
+}
+
 /// Checks against the grammar of references that registries share
 /// (<https://github.com/distribution/reference>, `reference.go`).
 fn not_oci(text: &str) -> Option<&'static str> {
@@ -115,7 +120,7 @@ fn is_path(part: &str) -> bool {
 }
 
 fn names_no_version(text: &str) -> bool {
-    if text.starts_with(BUILTIN) || text.starts_with(FILE) || text.contains('@') {
+    if is_builtin(text) || text.starts_with(FILE) || text.contains('@') {
         return false;
     }
     let last = text.rfind('/').map_or(text, |slash| &text[slash + 1..]);

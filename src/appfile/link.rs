@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use serde_json::Value;
 
 use super::{
-    Config, LinkTrait, config,
+    Config, LinkTrait, Secret, config,
     cursor::{At, Fields, Shape},
-    name,
+    name, secret,
     suggest::quote,
     wit,
 };
@@ -30,15 +30,14 @@ const LINK: Shape = Shape {
         ("targetConfig", "unknown field", "write target.config"),
     ],
 };
-const SOURCE: Shape = Shape { known: &["config"], not_yet: &["secrets"], elsewhere: &[] };
-const TARGET: Shape = Shape { known: &["name", "config"], not_yet: &["secrets"], elsewhere: &[] };
+const SOURCE: Shape = Shape { known: &["config", "secrets"], not_yet: &[], elsewhere: &[] };
+const TARGET: Shape = Shape { known: &["name", "config", "secrets"], not_yet: &[], elsewhere: &[] };
 
 pub(super) fn parse(properties: &At) -> Option<LinkTrait> {
     let fields = properties.object(&LINK)?;
-    let source_config = match fields.get("source") {
-        Some(at) => at.object(&SOURCE).map(|source| config::parse(&source)).unwrap_or_default(),
-        None => Vec::new(),
-    };
+    let source = fields.get("source").and_then(|at| at.object(&SOURCE));
+    let source_config = source.as_ref().map(config::parse).unwrap_or_default();
+    let source_secrets = source.as_ref().map(secret::parse).unwrap_or_default();
     let source_config = older(&fields, "source", source_config);
     let target = target(&fields);
     let namespace = fields.need("namespace", "write the WIT namespace, such as wasi");
@@ -50,7 +49,7 @@ pub(super) fn parse(properties: &At) -> Option<LinkTrait> {
         Some(at) => Some(name::token::<crate::model::WorkloadId>(&at)?.as_str().into()),
         None => Some("default".into()),
     };
-    let (target, target_config) = target?;
+    let (target, target_config, target_secrets) = target?;
     let link = LinkTrait {
         target,
         name: link?,
@@ -59,22 +58,25 @@ pub(super) fn parse(properties: &At) -> Option<LinkTrait> {
         interfaces: interfaces?,
         source_config,
         target_config,
+        source_secrets,
+        target_secrets,
         path: properties.path.clone(),
     };
     warn_of_unknown_interfaces(properties, &link);
     Some(link)
 }
 
-/// The target's name and its config.
-fn target(fields: &Fields) -> Option<(Arc<str>, Vec<Config>)> {
+/// The target's name, its config and its secrets.
+fn target(fields: &Fields) -> Option<(Arc<str>, Vec<Config>, Vec<Secret>)> {
     let at = fields.need("target", "name the component to call")?;
     if matches!(at.value, Value::String(_)) {
-        return Some((at.text()?.into(), older(fields, "target", Vec::new())));
+        return Some((at.text()?.into(), older(fields, "target", Vec::new()), Vec::new()));
     }
     let target = at.object(&TARGET)?;
     let config = older(fields, "target", config::parse(&target));
+    let secrets = secret::parse(&target);
     let name = target.need("name", "name the component to call")?.text()?.into();
-    Some((name, config))
+    Some((name, config, secrets))
 }
 
 /// Takes `{end}_config`, the older form, where the newer one isn't used.

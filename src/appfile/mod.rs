@@ -18,12 +18,14 @@ mod document;
 mod hash;
 mod image;
 mod link;
+mod linkdef;
 mod metadata;
 mod name;
 mod parse;
 mod policy;
 mod problem;
 mod scaler;
+mod secret;
 mod suggest;
 mod targets;
 mod types;
@@ -37,4 +39,6 @@ pub use hash::revision_hash;
 pub use parse::{MAX_BYTES, MAX_DEPTH, Manifest, parse, parse_document};
 pub use problem::{Problem, Problems};
 pub use targets::{LatticeFacts, NamespaceFacts, Target, TargetFacts};
-pub use types::{Appfile, Component, Config, LatticeChoice, LinkTrait, Topology};
+pub use types::{
+    Appfile, Component, Config, LatticeChoice, LinkTrait, Secret, SecretPolicy, Topology,
+};

@@ -7,16 +7,30 @@ use crate::model::NameError;
 /// Labels of Kubernetes, which carry these names, hold no more.
 const MAX_NAME: usize = 63;
 
-/// A name of a component, a policy or a spread entry: it becomes a step's name and a label.
-pub(super) fn part(at: &At) -> Option<Arc<str>> {
+/// More than any name of ours on a lattice needs.
+const MAX_TOKEN: usize = 255;
+
+/// Any text that isn't longer than `most`.
+fn text<'a>(at: &At<'a>, most: usize) -> Option<&'a str> {
     let text = at.text()?;
-    if text.len() > MAX_NAME {
+    if text.len() > most {
         at.problem(
             format!("{} has {} characters", quote(text), text.len()),
-            format!("at most {MAX_NAME} are allowed"),
+            format!("at most {most} are allowed"),
         );
         return None;
     }
+    Some(text)
+}
+
+/// A name that stands on a lattice as part of another only.
+pub(super) fn any(at: &At) -> Option<Arc<str>> {
+    text(at, MAX_TOKEN).map(Into::into)
+}
+
+/// A name of a component, a policy or a spread entry: it becomes a step's name and a label.
+pub(super) fn part(at: &At) -> Option<Arc<str>> {
+    let text = text(at, MAX_NAME)?;
     let edge = |c: char| c.is_ascii_alphanumeric();
     let inner = |c: char| edge(c) || matches!(c, '-' | '_' | '.');
     if !text.starts_with(edge) || !text.ends_with(edge) || !text.chars().all(inner) {
@@ -31,15 +45,8 @@ pub(super) fn part(at: &At) -> Option<Arc<str>> {
 
 /// A name that hosts use as one token of a NATS subject.
 pub(super) fn token<T: FromStr<Err = NameError>>(at: &At) -> Option<T> {
-    let text = at.text()?;
+    let text = text(at, MAX_TOKEN)?;
     match text.parse() {
-        Ok(_) if text.len() > 255 => {
-            at.problem(
-                format!("{} has {} characters", quote(text), text.len()),
-                "at most 255 are allowed",
-            );
-            None
-        }
         Ok(token) => Some(token),
         Err(error) => {
             at.problem(format!("{} {error}", quote(text)), "use letters, digits, - and _");

@@ -5,8 +5,10 @@ use serde_json::Value;
 use super::{
     Appfile, Problem, Problems, check, component,
     cursor::{At, Fields, Shape, is_empty},
-    document, metadata, policy,
+    document, linkdef, metadata,
+    policy::{self, Policies},
     problem::{Findings, INVALID},
+    secret,
 };
 use crate::model::ApplicationKey;
 
@@ -80,22 +82,30 @@ fn read(manifest: &Manifest, findings: &Findings) -> Option<Appfile> {
     if !check_size(&at) {
         return None;
     }
-    let (mut components, mut topologies) = (Vec::new(), Vec::new());
+    let (mut components, mut policies) = (Vec::new(), Policies::default());
     if let Some(spec) = at.object(&SPEC) {
         components = parse_components(&spec);
-        topologies = policy::parse(&spec);
+        policies = policy::parse(&spec);
         if let Some(workflow) = spec.get("workflow") {
             workflow.problem(
                 "a workflow of one's own is not supported yet",
                 "remove it (each topology, or else each component, is a step of its own)",
             );
         }
+        linkdef::resolve(&spec, &mut components);
         check::names(&spec, findings);
         check::links(&spec, &components, findings);
         check::configs(&components, findings);
+        secret::check(&components, &policies, findings);
     }
     let key = ApplicationKey::new(manifest.namespace, manifest.name);
-    Some(Appfile { key, components, topologies, warnings: Vec::new() })
+    Some(Appfile {
+        key,
+        components,
+        topologies: policies.topologies,
+        secret_policies: policies.secrets,
+        warnings: Vec::new(),
+    })
 }
 
 fn parse_components(spec: &Fields) -> Vec<super::Component> {

@@ -1,12 +1,12 @@
-//! `policies[]`: where it runs. Only `topology` is built.
+//! `policies[]`: where it runs, and where its secrets come from.
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
 use super::{
-    LatticeChoice, Topology,
+    LatticeChoice, SecretPolicy, Topology,
     cursor::{At, Fields, Shape, join},
-    name,
+    name, secret,
     suggest::{closest, quote},
 };
 use crate::model::LatticeName;
@@ -36,29 +36,54 @@ const NOT_YET: &[&str] = &[
     "take-over",
     "read-only",
     "resource-update",
-    "policy.secret.wasmcloud.dev/v1alpha1",
 ];
 
-/// The topologies, in order.
-pub(super) fn parse(spec: &Fields) -> Vec<Topology> {
+/// Types that are built.
+const TYPES: &[&str] = &["topology", secret::POLICY_TYPE];
+
+/// What all policies say.
+#[derive(Debug, Default)]
+pub(super) struct Policies {
+    /// In order.
+    pub(super) topologies: Vec<Topology>,
+    /// Backends of secrets, by name.
+    pub(super) secrets: BTreeMap<Arc<str>, SecretPolicy>,
+    /// Of every policy, by name.
+    pub(super) types: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+/// What one policy says.
+enum Policy {
+    Topology(Topology),
+    Secrets(SecretPolicy),
+}
+
+pub(super) fn parse(spec: &Fields) -> Policies {
     let mut names: BTreeMap<Arc<str>, String> = BTreeMap::new();
-    let mut topologies = Vec::new();
+    let mut policies = Policies::default();
     for (index, at) in spec.list("policies").iter().enumerate() {
-        let Some((name, topology)) = policy(at, index) else { continue };
+        let Some((name, type_, policy)) = policy(at, index) else { continue };
+        policies.types.insert(Arc::clone(&name), type_.into());
         if let Some(first) = names.get(&name) {
             at.problem(
                 format!("{} is the name of {first} too", quote(&name)),
                 "give it a name of its own",
             );
         }
-        names.entry(name).or_insert_with(|| at.path.clone());
-        topologies.extend(topology);
+        names.entry(Arc::clone(&name)).or_insert_with(|| at.path.clone());
+        match policy {
+            Some(Policy::Topology(topology)) => policies.topologies.push(topology),
+            Some(Policy::Secrets(policy)) => {
+                policies.secrets.insert(name, policy);
+            }
+            None => {}
+        }
     }
-    topologies
+    policies
 }
 
-/// A policy's name, and what it says if it is a topology.
-fn policy(at: &At, index: usize) -> Option<(Arc<str>, Option<Topology>)> {
+/// A policy's name, its type, and what it says if that is built.
+fn policy<'a>(at: &At<'a>, index: usize) -> Option<(Arc<str>, &'a str, Option<Policy>)> {
     let fields = at.object(&POLICY)?;
     let type_at = fields.need("type", "write topology")?;
     let type_ = type_at.text()?;
@@ -69,11 +94,15 @@ fn policy(at: &At, index: usize) -> Option<(Arc<str>, Option<Topology>)> {
     if type_ == "topology" {
         let properties = fields.need("properties", "write lattices or latticeSelector");
         let topology = properties.and_then(|at| topology(&at, name.clone()?));
-        return Some((name?, topology));
+        return Some((name?, type_, topology.map(Policy::Topology)));
+    }
+    if type_ == secret::POLICY_TYPE {
+        let policy = secret::policy(&fields);
+        return Some((name?, type_, policy.map(Policy::Secrets)));
     }
     if NOT_YET.contains(&type_) {
         type_at.problem(format!("the policy {type_} is not supported yet"), "remove the policy");
-    } else if let Some(known) = closest(type_, &["topology"]).or(closest(type_, NOT_YET)) {
+    } else if let Some(known) = closest(type_, TYPES).or(closest(type_, NOT_YET)) {
         type_at.problem(
             format!("{} is not a policy type", quote(type_)),
             format!("did you mean {known}?"),
@@ -86,7 +115,7 @@ fn policy(at: &At, index: usize) -> Option<(Arc<str>, Option<Topology>)> {
     } else {
         type_at.problem(format!("{} is not a policy type", quote(type_)), "remove the policy");
     }
-    Some((name?, None))
+    Some((name?, type_, None))
 }
 
 /// Whether it has string values only, as wadm's policies do, which other tools read.

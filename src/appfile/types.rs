@@ -3,6 +3,8 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::Value;
+
 use super::Problem;
 use crate::model::{ApplicationKey, ConfigName, ConfigWanted, Scaling, WorkloadId, WorkloadKind};
 
@@ -14,6 +16,8 @@ pub struct Appfile {
     pub components: Vec<Component>,
     /// In the order written; none means the default lattice.
     pub topologies: Vec<Topology>,
+    /// By name; each that a secret names is there, and has a backend.
+    pub secret_policies: BTreeMap<Arc<str>, SecretPolicy>,
     /// What works, but is deprecated, without effect or likely to be a mistake.
     pub warnings: Vec<Problem>,
 }
@@ -30,6 +34,7 @@ pub struct Component {
     pub id: Option<WorkloadId>,
     /// In order: the right-most wins.
     pub config: Vec<Config>,
+    pub secrets: Vec<Secret>,
     pub scaling: Scaling,
     pub links: Vec<LinkTrait>,
     /// Such as `spec.components[0]`.
@@ -45,6 +50,32 @@ pub struct Config {
     pub path: String,
 }
 
+/// Something that hosts ask a secrets backend for, and what the component asks for it by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    pub name: Arc<str>,
+    /// Name of a policy of the same Application.
+    pub policy: Arc<str>,
+    /// What the backend knows it by.
+    pub key: String,
+    /// Which field of it; without one, all.
+    pub field: Option<String>,
+    /// Which version of it; without one, the latest.
+    pub version: Option<String>,
+    pub path: String,
+}
+
+/// Which backend secrets come from, and what it is told besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretPolicy {
+    /// There if a secret names the policy.
+    pub backend: Option<Arc<str>>,
+    /// Passed to the backend as they are.
+    pub properties: BTreeMap<String, Value>,
+    /// Such as `spec.policies[0].properties`, which may not be there.
+    pub path: String,
+}
+
 /// What a component may call, written on the component that calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkTrait {
@@ -57,6 +88,8 @@ pub struct LinkTrait {
     pub interfaces: BTreeSet<Arc<str>>,
     pub source_config: Vec<Config>,
     pub target_config: Vec<Config>,
+    pub source_secrets: Vec<Secret>,
+    pub target_secrets: Vec<Secret>,
     /// Such as `spec.components[0].traits[1].properties`.
     pub path: String,
 }

@@ -197,7 +197,8 @@ fn report_troubles(
         (
             "LinksUnreadable",
             "NoAnswer",
-            "the hosts no longer answer with all links; none is removed",
+            "the hosts can't tell all links, and their bucket can't be read (docs/nats-permissions.md, \
+             With thousands of links); none is put or removed",
             if health.links_unreadable { "link.get".into() } else { String::new() },
         ),
         (

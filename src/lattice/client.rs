@@ -1,5 +1,11 @@
 //! Every operation of the control interface, over one connection.
-use std::{collections::BTreeMap, time::Duration};
+mod stored;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use async_nats::RequestErrorKind;
 use futures::StreamExt;
@@ -54,12 +60,14 @@ pub struct LinkList {
 pub struct Client {
     nats: async_nats::Client,
     subjects: Subjects,
+    /// The hosts' bucket may not be read.
+    bucket_refused: Arc<AtomicBool>,
 }
 
 impl Client {
     #[must_use]
     pub fn new(nats: async_nats::Client, subjects: Subjects) -> Self {
-        Self { nats, subjects }
+        Self { nats, subjects, bucket_refused: Arc::default() }
     }
 
     #[must_use]
@@ -73,9 +81,13 @@ impl Client {
     }
 
     async fn request(&self, request: Request) -> Result<bytes::Bytes, Error> {
+        self.message(request).await.map(|message| message.payload)
+    }
+
+    async fn message(&self, request: Request) -> Result<async_nats::Message, Error> {
         let Request { subject, payload } = request;
         match self.nats.request(subject, payload.into()).await {
-            Ok(message) => Ok(message.payload),
+            Ok(message) => Ok(message),
             Err(error) => Err(match error.kind() {
                 RequestErrorKind::NoResponders => Error::NoResponders,
                 RequestErrorKind::TimedOut => Error::TimedOut,

@@ -61,7 +61,7 @@ impl fmt::Display for Owner {
 /// so that an upgrade of Trellis restarts nothing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AskHash {
-    /// Over what only stop → start can change: image, limits, appspec.
+    /// Over what only stop → start can change: image, limits, appspec, secret references.
     pub start: Arc<str>,
     /// Over the ordered list of config names, which one scale can change.
     pub config: Arc<str>,

@@ -115,6 +115,22 @@ token!(
     LatticeName
 );
 
+impl ConfigName {
+    const SECRET: &str = "SECRET";
+
+    /// Whether hosts take it for the name of a reference to a secret.
+    #[must_use]
+    pub fn is_of_secret(&self) -> bool {
+        self.0.starts_with(Self::SECRET)
+    }
+
+    /// The name of a secret reference, made of `parts` as [`ConfigName::generated`] does.
+    #[must_use]
+    pub fn of_secret(parts: &[&str]) -> Self {
+        Self(format!("{}_{}", Self::SECRET, Self::generated(parts)).into())
+    }
+}
+
 /// `namespace/name` of an Application.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApplicationKey {

@@ -14,8 +14,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Inputs, assign::earliest};
 use crate::model::{
-    Blocked, Command, Failure, HostState, Lane, Later, Moment, Pending, Plan, Planned, Reason,
-    Subject, WaitsFor, WorkloadId,
+    Blocked, Command, ConfigName, Failure, HostState, Lane, Later, Moment, Pending, Plan, Planned,
+    Reason, Subject, WaitsFor, WorkloadId,
 };
 
 /// Whether a command takes something away, so that half a picture isn't enough for it.
@@ -185,9 +185,15 @@ impl<'a> Draft<'a> {
             | Command::DeleteConfig { .. } => return String::new(),
         };
         let Some(workload) = self.inputs.desired.workloads.get(id) else { return String::new() };
+        let secrets = workload.config.iter().any(ConfigName::is_of_secret);
+        let (fault, place) = if secrets {
+            ("the image or a secret", "properties.image or properties.secrets")
+        } else {
+            ("the image", "properties.image")
+        };
         format!(
-            ". It is tried again with a growing delay; if the image is at fault, correct \
-             properties.image of component {}",
+            ". It is tried again with a growing delay; if {fault} is at fault, correct {place} of \
+             component {}",
             workload.component
         )
     }

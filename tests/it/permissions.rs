@@ -41,14 +41,28 @@ pub(crate) fn documented() -> NatsUser {
     }
 }
 
+/// The table's rows of what may be published or subscribed to, under the heading that says so.
+fn rows(document: &str, heading: &str, verb: &str) -> BTreeSet<String> {
+    let (_, table) = document.split_once(heading).expect(heading);
+    let row = format!("| {verb} | `");
+    let lines = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let rows = lines.filter_map(|line| line.strip_prefix(&row));
+    rows.map(|row| row.split('`').next().unwrap().to_owned()).collect()
+}
+
+/// The user that is granted what the page calls optional, too.
+pub(crate) fn documented_with_options() -> NatsUser {
+    let mut user = documented();
+    let optional = rows(&document(), "| may, optionally |", "publish");
+    assert_eq!(optional.len(), 1, "{optional:?}");
+    user.publish.extend(optional);
+    user
+}
+
 #[test]
 fn the_table_and_the_nsc_command_say_the_same_as_the_configuration() {
     let (document, user) = (document(), documented());
-    let rows = |verb: &str| -> BTreeSet<String> {
-        let row = format!("| {verb} | `");
-        let rows = document.lines().filter_map(|line| line.strip_prefix(&row));
-        rows.map(|row| row.split('`').next().unwrap().to_owned()).collect()
-    };
+    let rows = |verb: &str| rows(&document, "| may | ", verb);
     let option = |name: &str| -> BTreeSet<String> {
         let (_, rest) = document.split_once(&format!("{name} '")).expect(name);
         rest.split('\'').next().unwrap().split(',').map(str::to_owned).collect()

@@ -61,6 +61,9 @@ struct Options {
     /// An experimental feature such as `builtin-http-server`, repeatable.
     #[arg(long = "feature")]
     features: Vec<String>,
+    /// What the subjects of secrets backends begin with; without it, nothing with a secret starts.
+    #[arg(long)]
+    secrets_topic: Option<String>,
     /// How many hosts this process runs; all but their ids are alike.
     #[arg(long, default_value_t = 1)]
     count: u16,
@@ -102,6 +105,7 @@ impl Options {
                 allowed_insecure: self.insecure_registries.clone(),
                 ..OciConfig::default()
             },
+            secrets_topic_prefix: self.secrets_topic.clone(),
             experimental_features: self
                 .features
                 .iter()

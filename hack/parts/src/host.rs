@@ -50,6 +50,8 @@ pub struct HostOptions {
     pub seed: Option<String>,
     pub heartbeat: Duration,
     pub features: Vec<Feature>,
+    /// What the subjects of secrets backends begin with; without it, nothing with a secret starts.
+    pub secrets_topic: Option<String>,
     /// Registries (`127.0.0.1:PORT`) to pull from over plain HTTP.
     pub insecure_registries: Vec<String>,
     /// How many hosts the process runs. All but their ids are alike.
@@ -67,6 +69,7 @@ impl Default for HostOptions {
             // The real default is 30 s; no test should have to wait for one.
             heartbeat: Duration::from_secs(1),
             features: vec![Feature::HttpServer, Feature::MessagingNats],
+            secrets_topic: None,
             insecure_registries: Vec::new(),
             count: 1,
             network: None,
@@ -105,6 +108,7 @@ impl Host {
             seed,
             heartbeat,
             features,
+            secrets_topic,
             insecure_registries,
             count,
             network,
@@ -126,6 +130,7 @@ impl Host {
             )
             .args(seed.iter().flat_map(|seed| ["--seed", seed]))
             .args(features.iter().flat_map(|feature| ["--feature", feature.name()]))
+            .args(secrets_topic.iter().flat_map(|topic| ["--secrets-topic", topic]))
             .args(insecure_registries.iter().flat_map(|at| ["--insecure-registry", at]))
             .args(
                 client

@@ -34,6 +34,7 @@ pub mod programs;
 mod progress;
 mod registry;
 mod scratch;
+mod token;
 pub mod toolchain;
 mod watchdog;
 

@@ -277,6 +277,6 @@ async fn send_reply(cx: &Cx, to: Subject, reply: &Reply, occasion: &Occasion<'_>
 
 async fn answer(cx: &Cx, to: Subject, payload: Vec<u8>) {
     if cx.host.speaks() {
-        cx.lattice.publish(to, payload).await;
+        cx.lattice.answer(to, payload).await;
     }
 }

@@ -1,7 +1,7 @@
 //! What the hosts of one simulated lattice have in common.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,8 +37,12 @@ pub struct LatticeOptions {
     pub spread_heartbeats: bool,
     /// What a first pull of an image takes unless [`Images::slow`] says otherwise.
     pub default_pull: Duration,
-    /// Between reading a record of links and writing it back (T5, T10).
+    /// Between reading a record of links and writing it back, for a put or a del (T5).
     pub store_gap: Duration,
+    /// The same for a start of what the record is of (T10).
+    pub start_gap: Duration,
+    /// Whether records of links are kept in a bucket of the server's JetStream too, as real hosts do.
+    pub bucket: bool,
     /// How much later hosts see a written link than it is acknowledged.
     pub link_lag: Duration,
     /// What asking the secrets backend takes, with the host's lock held (T13).
@@ -57,6 +61,8 @@ impl Default for LatticeOptions {
             spread_heartbeats: false,
             default_pull: Duration::from_millis(1),
             store_gap: Duration::from_millis(1),
+            start_gap: Duration::from_millis(1),
+            bucket: false,
             link_lag: Duration::from_millis(1),
             secret_fetch: Duration::from_millis(1),
             seed: 0,
@@ -100,6 +106,8 @@ pub(crate) struct Lattice {
     pub(crate) shared: tokio::sync::Mutex<Option<Served>>,
     /// Records of links that were read and are about to be written back (T5, T10).
     pub(crate) records_in_hand: AtomicUsize,
+    /// Answers for which the server would have ended a host's connection.
+    pub(crate) cut_offs: AtomicUsize,
     changed: watch::Sender<()>,
 }
 
@@ -122,6 +130,7 @@ impl Lattice {
             heartbeats: Heartbeats::default(),
             shared: tokio::sync::Mutex::default(),
             records_in_hand: AtomicUsize::new(0),
+            cut_offs: AtomicUsize::new(0),
             changed,
             options,
         }
@@ -149,12 +158,21 @@ impl Lattice {
         lock(&self.faults).strike(occasion, kind)
     }
 
-    /// Publishes, unless it is too large: then the real host's client refuses as well, and what is
-    /// left is a line in the host's log (T12, and heartbeats that never come).
+    /// Publishes, unless it is too large: then the real host's client refuses an event as well, and
+    /// what is left is a line in the host's log.
     pub(crate) async fn publish(&self, subject: Subject, payload: Vec<u8>) {
         if payload.len() <= self.nats.server_info().max_payload {
             // A connection that is gone loses what is said, as it does for a host.
             let _ = self.nats.publish(subject, payload.into()).await;
         }
+    }
+
+    /// Answers. What is too large is sent by the real host's client, and its server ends the
+    /// connection for it (T12); the hosts here share one, so that is only counted.
+    pub(crate) async fn answer(&self, subject: Subject, payload: Vec<u8>) {
+        if payload.len() > self.nats.server_info().max_payload {
+            self.cut_offs.fetch_add(1, Ordering::Relaxed);
+        }
+        self.publish(subject, payload).await;
     }
 }

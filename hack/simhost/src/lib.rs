@@ -37,6 +37,7 @@
 //! 3. *Repeatable*: all chance comes from [`LatticeOptions::seed`], all time from tokio.
 
 mod admin;
+mod bucket;
 mod census;
 mod claims;
 mod clock;

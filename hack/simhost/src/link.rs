@@ -1,10 +1,12 @@
 //! Links: put, get, del, and what the processes of providers are told of them.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use crate::bucket;
 use crate::config::SECRET;
 use crate::dispatch::Answer;
 use crate::host::{Cx, EffectiveLink, State, Told};
@@ -49,7 +51,8 @@ pub(crate) async fn put(cx: &Cx, payload: &[u8]) -> Answer {
 
 async fn set(cx: &Cx, link: &Link) -> Result<(), String> {
     check_config(cx, link)?;
-    let mut record = cx.record(&link.source_id).await.unwrap_or_default();
+    let gap = cx.lattice.options.store_gap;
+    let mut record = cx.record(&link.source_id, gap).await.unwrap_or_default();
     let conflict = record.links.iter().any(|old| {
         old.same_origin(link)
             && old.target != link.target
@@ -62,7 +65,7 @@ async fn set(cx: &Cx, link: &Link) -> Result<(), String> {
         Some(old) => *old = link.clone(),
         None => record.links.push(link.clone()),
     }
-    cx.put_record(&link.source_id, record);
+    cx.put_record(&link.source_id, record).await;
     // Told on the spot to every process of either end, besides what hosts pass on once they see the
     // record.
     if let Some(effective) = cx.resolve(link.clone()) {
@@ -101,7 +104,8 @@ pub(crate) async fn del(cx: &Cx, payload: &[u8]) -> Answer {
         Ok(ask) => ask,
         Err(refusal) => return refusal.into(),
     };
-    let Some(mut record) = cx.record(&ask.source_id).await else {
+    let gap = cx.lattice.options.store_gap;
+    let Some(mut record) = cx.record(&ask.source_id, gap).await else {
         // Of a source nobody has ever heard of there is no event either.
         return Reply::done("successfully deleted link (spec doesn't exist)").into();
     };
@@ -118,7 +122,7 @@ pub(crate) async fn del(cx: &Cx, payload: &[u8]) -> Answer {
     });
     if let Some(found) = found {
         let link = record.links.swap_remove(found);
-        cx.put_record(&ask.source_id, record);
+        cx.put_record(&ask.source_id, record).await;
         forget_everywhere(cx, &link);
         data["target"] = link.target.into();
         data["interfaces"] = link.interfaces.into();
@@ -129,18 +133,22 @@ pub(crate) async fn del(cx: &Cx, payload: &[u8]) -> Answer {
 
 impl Cx {
     /// Reads a record, and leaves the gap in which others may write it.
-    async fn record(&self, source: &str) -> Option<Record> {
+    async fn record(&self, source: &str, gap: Duration) -> Option<Record> {
         let record = lock(&self.lattice.store).record(source);
         self.lattice.records_in_hand.fetch_add(1, Relaxed);
         self.lattice.touch();
-        sleep(self.lattice.options.store_gap).await;
+        sleep(gap).await;
         self.lattice.records_in_hand.fetch_sub(1, Relaxed);
         record
     }
 
     /// Writes a record; every host hears of it a little later and tells its own providers what is new.
-    fn put_record(&self, source: &str, record: Record) {
+    async fn put_record(&self, source: &str, record: Record) {
+        let kept = self.lattice.options.bucket.then(|| record.clone());
         let new = lock(&self.lattice.store).put_record(source, record);
+        if let Some(record) = kept {
+            bucket::put(&self.lattice, source, &record).await;
+        }
         self.lattice.touch();
         if new.is_empty() {
             return;
@@ -158,9 +166,9 @@ impl Cx {
     /// or del in the gap is undone without an event (T10).
     pub(crate) async fn rewrite_record(&self, id: &str, url: &str) {
         let fresh = || Record { url: url.to_owned(), links: Vec::new() };
-        let record = self.record(id).await.unwrap_or_else(fresh);
+        let record = self.record(id, self.lattice.options.start_gap).await.unwrap_or_else(fresh);
         if self.host.lives() {
-            self.put_record(id, record);
+            self.put_record(id, record).await;
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::log::{Command, Commands};
 use crate::rng::Rng;
 use crate::verb::Verb;
 use crate::wire::{Link, Map};
-use crate::{heartbeat, ids, lock};
+use crate::{bucket, heartbeat, ids, lock};
 
 /// What can go wrong with the simulation itself.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +124,9 @@ impl SimLattice {
         let host = Arc::new(Host::new(id.clone(), name, options));
         lock(&self.inner.hosts).insert(id, host.clone());
         let cx = Cx { lattice: self.inner.clone(), host };
+        if self.inner.options.bucket {
+            bucket::create(&self.inner).await;
+        }
         serve_host(&cx).await?;
         serve_shared(&self.inner).await?;
         self.schedule_heartbeats(&cx);
@@ -216,6 +219,12 @@ impl SimLattice {
     #[must_use]
     pub fn links(&self) -> Vec<Link> {
         lock(&self.inner.store).links()
+    }
+
+    /// How often a host would have lost its connection over an answer too large for the server (T12).
+    #[must_use]
+    pub fn cut_offs(&self) -> usize {
+        self.inner.cut_offs.load(Ordering::Relaxed)
     }
 
     /// How many records of links are in the gap between being read and being written back.

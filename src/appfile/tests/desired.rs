@@ -1,12 +1,12 @@
 use std::fmt::Write as _;
 
-use super::{app, sample};
+use super::{app, read, sample};
 use crate::{
     appfile::Stamp,
     model::{ApplicationKey, ConfigWanted, Desired, Owner, Scaling},
 };
 
-fn desired(yaml: &str, namespaces: &[&str]) -> Desired {
+pub(super) fn desired(yaml: &str, namespaces: &[&str]) -> Desired {
     let app = app(yaml);
     let application: ApplicationKey = app.key.clone();
     let owner = Owner { installation: "trellis".into(), application };
@@ -59,6 +59,19 @@ fn hello_world_is_wanted_as_written() {
 #[test]
 fn a_pipeline_in_the_older_forms_is_wanted_as_written() {
     insta::assert_snapshot!(show(&desired(&sample("go-data-stream"), &["default"])));
+}
+
+#[test]
+fn linkdefs_are_wanted_as_the_links_that_they_meant() {
+    for name in ["kvcounter-0.4", "messaging-0.4", "two-sites-0.4"] {
+        let manifest = read(&format!("tests/manifests/wadm/{name}.yaml"));
+        insta::assert_snapshot!(name, show(&desired(&manifest, &["default"])));
+    }
+}
+
+#[test]
+fn references_to_secrets_are_wanted_as_written() {
+    insta::assert_snapshot!(show(&desired(&sample("secrets"), &["default"])));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 mod desired;
 mod robust;
+mod secrets;
 mod targets;
 
 use super::{Appfile, parse_document};
@@ -11,6 +12,10 @@ fn app(yaml: &str) -> Appfile {
 
 /// A sample of `config/samples`.
 fn sample(name: &str) -> String {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/samples");
-    std::fs::read_to_string(format!("{folder}/{name}.yaml")).unwrap()
+    read(&format!("config/samples/{name}.yaml"))
+}
+
+/// A file of the repository.
+fn read(path: &str) -> String {
+    std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }

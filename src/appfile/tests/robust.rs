@@ -2,7 +2,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::sample;
+use super::read;
 use crate::{
     appfile::{Stamp, TargetFacts, parse_document},
     model::Owner,
@@ -51,10 +51,17 @@ fn replace(value: &mut Value, index: &mut usize, odd: &Value) {
 proptest! {
     #[test]
     fn a_spoiled_manifest_is_read_or_refused_by_path(
-        name in prop::sample::select(vec!["hello-world", "go-data-stream", "log-shipper", "two-lattices"]),
+        file in prop::sample::select(vec![
+            "config/samples/hello-world.yaml",
+            "config/samples/go-data-stream.yaml",
+            "config/samples/log-shipper.yaml",
+            "config/samples/two-lattices.yaml",
+            "config/samples/secrets.yaml",
+            "tests/manifests/wadm/messaging-0.4.yaml",
+        ]),
         spoils in prop::collection::vec((any::<prop::sample::Index>(), odd()), 1..4),
     ) {
-        let mut document: Value = serde_saphyr::from_str(&sample(name)).unwrap();
+        let mut document: Value = serde_saphyr::from_str(&read(file)).unwrap();
         for (index, odd) in &spoils {
             let mut index = index.index(count(&document));
             replace(&mut document, &mut index, odd);

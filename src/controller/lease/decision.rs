@@ -237,11 +237,16 @@ impl Candidate {
             let before = if is_word { Duration::ZERO } else { self.longest };
             let said = record.as_ref().map_or(Duration::ZERO, |record| record.duration);
             self.longest = before.max(said).max(self.terms.written()).min(LONGEST);
-            // Its holder, if it is another, may have renewed it until it was deleted or edited.
-            let free = record.as_ref().is_some_and(|record| {
-                self.is_mine(record) || (record.holder.is_none() && record.released.is_some())
-            });
-            self.others_until = if free { now } else { now + self.longest };
+            let is_mine = record.as_ref().is_some_and(|record| self.is_mine(record));
+            let is_released = record
+                .as_ref()
+                .is_some_and(|record| record.holder.is_none() && record.released.is_some());
+            // What we wrote is no news of others: it may have arrived late, in place of a Lease that
+            // somebody deleted while its holder led.
+            if !is_mine {
+                // Its holder may have renewed it until it was deleted or edited.
+                self.others_until = if is_released { now } else { now + self.longest };
+            }
         }
         self.seen = record;
         self.current = true;

@@ -263,7 +263,7 @@ impl Fold {
         for host in silent {
             if let Some(life) = self.lives.get_mut(host) {
                 if life.heard_since(since) {
-                    life.mute = true;
+                    life.mute = life.mute.max(1);
                 } else {
                     life.unreachable = Some(now);
                 }

@@ -110,7 +110,7 @@ impl Fold {
             Silence::NoResponders => {
                 life.unreachable.get_or_insert(now);
             }
-            Silence::NoAnswer => life.mute = true,
+            Silence::NoAnswer => life.mute = life.mute.saturating_add(1),
         }
         self.show_state(host, now);
         self.arrived(host, now);
@@ -141,7 +141,7 @@ impl Fold {
         }
         life.inventory_at = Some(now);
         life.uptime = uptime;
-        life.mute = false;
+        life.mute = 0;
         life.confirm_at = None;
         if another {
             self.void(&id);

@@ -1,8 +1,11 @@
 use std::time::Duration;
 
 use crate::{
-    lattice::inventory::Settings,
-    model::{HostState, Moment},
+    lattice::{
+        in_flight::backoff,
+        inventory::{Settings, link::REREAD},
+    },
+    model::{HostId, HostState, Moment},
 };
 
 /// How alive a host is. Kept beside `Observed`, because a plan depends on the state that comes of
@@ -27,8 +30,8 @@ pub(super) struct Life {
     pub(super) ask_again: bool,
     /// When to ask next, whatever is heard.
     pub(super) confirm_at: Option<Moment>,
-    /// The last `host.get` brought nothing, though it may be alive.
-    pub(super) mute: bool,
+    /// How often in a row `host.get` brought nothing, though it may be alive.
+    pub(super) mute: u32,
     /// Two pongs in one round: two processes have this id.
     pub(super) pongs: (u64, u32),
 }
@@ -64,11 +67,22 @@ impl Life {
         self.inventory_at.is_none_or(|at| now.since(at) > patience)
     }
 
+    /// How long a host is left alone before it is asked again what it runs. Who can't say it in one
+    /// message loses its connection over each question, so who was mute is asked ever less; its
+    /// next heartbeat tells as much.
+    pub(super) fn pause(&self, settings: &Settings, id: &HostId) -> Duration {
+        if self.mute == 0 {
+            return settings.probe_interval;
+        }
+        let once = settings.heartbeat_interval.max(settings.probe_interval);
+        backoff(once, REREAD.max(once), self.mute, id)
+    }
+
     pub(super) fn state(&self, settings: &Settings, duplicate: bool, now: Moment) -> HostState {
         let overdue = self.overdue(settings, now);
         if self.unreachable.is_some() {
             HostState::Unreachable
-        } else if duplicate || (overdue && self.mute && self.unanswered == 0) {
+        } else if duplicate || (overdue && self.mute > 0 && self.unanswered == 0) {
             HostState::Mute
         } else if overdue || self.unanswered > 0 || self.stopped.is_some() {
             HostState::Suspect

@@ -1,7 +1,7 @@
 //! Links carry no heartbeat: they are read, and read again.
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Effect, Fold, LinksUnread};
+use super::{Effect, Fold, LinksUnread, Silence, StoredLinks};
 use crate::{
     lattice::in_flight::backoff,
     model::{Command, Lane, LatticeName, Link, LinkKey, Links, Moment, WorkloadId},
@@ -27,12 +27,22 @@ pub(super) struct LinkReads {
     /// What the last read showed, if it isn't what is published.
     candidate: Option<Arc<LinkMap>>,
     failures: u32,
+    /// No host is asked for the links, for they don't fit one message: the bucket is read.
+    stored: bool,
 }
 
 impl LinkReads {
     pub(super) fn new(lattice: &LatticeName) -> Self {
         let pause = backoff(REREAD, REREAD, 1, lattice);
-        Self { pause, reading: false, dirty: false, due: None, candidate: None, failures: 0 }
+        Self {
+            pause,
+            reading: false,
+            dirty: false,
+            due: None,
+            candidate: None,
+            failures: 0,
+            stored: false,
+        }
     }
 
     pub(super) fn reset(&mut self, now: Moment) {
@@ -40,6 +50,7 @@ impl LinkReads {
         self.dirty = false;
         self.candidate = None;
         self.failures = 0;
+        self.stored = false;
         self.due = Some(now);
     }
 
@@ -54,7 +65,8 @@ impl Fold {
             self.links.reading = true;
             self.links.dirty = false;
             self.links.due = None;
-            self.outcome.effects.push(Effect::Links);
+            let how = if self.links.stored { Effect::StoredLinks } else { Effect::Links };
+            self.outcome.effects.push(how);
         }
     }
 
@@ -76,7 +88,6 @@ impl Fold {
     pub(super) fn links_read(&mut self, read: Result<LinkMap, LinksUnread>, now: Moment) {
         let reads = &mut self.links;
         reads.reading = false;
-        let again = now + reads.pause;
         let map = match read {
             Ok(map) => map,
             // Without a host there is nobody who could tell, and nothing to do about it.
@@ -84,19 +95,55 @@ impl Fold {
                 return reads.due_at(now + self.settings.probe_interval);
             }
             Err(LinksUnread::TooLarge) => {
-                reads.due_at(again);
-                return self.publish_links(Links::Unreadable);
+                reads.failures = 0;
+                return self.read_stored();
             }
             Err(LinksUnread::Failed) => {
-                reads.failures += 1;
-                reads.due_at(now + self.settings.probe_interval);
-                if reads.failures >= FAILURES {
-                    self.publish_links(Links::Unreadable);
+                reads.failures = reads.failures.saturating_add(1);
+                if reads.failures < FAILURES {
+                    return reads.due_at(now + self.settings.probe_interval);
                 }
-                return;
+                return self.read_stored();
             }
         };
         reads.failures = 0;
+        self.links_shown(map, now);
+    }
+
+    /// What hosts can't say in one message is in their bucket.
+    fn read_stored(&mut self) {
+        self.links.reading = true;
+        self.outcome.effects.push(Effect::StoredLinks);
+    }
+
+    pub(super) fn stored_links_read(&mut self, read: Result<StoredLinks, Silence>, now: Moment) {
+        let reads = &mut self.links;
+        reads.reading = false;
+        match read {
+            // Links that are too many for a message aren't none: this bucket is another lattice's.
+            Ok(stored) if !stored.links.is_empty() => {
+                reads.stored = !stored.fit;
+                reads.failures = 0;
+                self.links_shown(stored.links, now);
+            }
+            Ok(_) | Err(Silence::NoResponders | Silence::NoAnswer) => {
+                reads.stored = false;
+                // A host that is asked for too many links loses its connection over it.
+                let pause = match reads.failures.checked_sub(FAILURES) {
+                    None => reads.pause,
+                    Some(more) => {
+                        backoff(self.settings.probe_interval, reads.pause, more + 1, &more)
+                    }
+                };
+                reads.due_at(now + pause);
+                self.publish_links(Links::Unreadable);
+            }
+        }
+    }
+
+    fn links_shown(&mut self, map: LinkMap, now: Moment) {
+        let reads = &mut self.links;
+        let again = now + reads.pause;
         if let Links::Read(published) = &self.observed.links
             && **published == map
         {

@@ -90,6 +90,8 @@ pub enum Input {
     },
     /// The end of a `link.get`.
     Links(Result<BTreeMap<LinkKey, Link>, LinksUnread>),
+    /// The end of a reading of the bucket that hosts keep links in.
+    StoredLinks(Result<StoredLinks, Silence>),
     /// The end of a `config.get`; `None` if there is none of that name.
     Config {
         name: ConfigName,
@@ -123,12 +125,21 @@ pub enum LinksUnread {
     TooLarge,
 }
 
+/// All links as the hosts' bucket has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredLinks {
+    pub links: BTreeMap<LinkKey, Link>,
+    /// Whether a host could say them in one message, with room to spare.
+    pub fit: bool,
+}
+
 /// What to ask next.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
     Ping { round: u64 },
     Inventory(HostId),
     Links,
+    StoredLinks,
     Config(ConfigName),
 }
 
@@ -202,6 +213,7 @@ impl Fold {
                 Err(silence) => self.silent(&host, silence, now),
             },
             Input::Links(read) => self.links_read(read, now),
+            Input::StoredLinks(read) => self.stored_links_read(read, now),
             Input::Config { name, values } => self.config_read(&name, values, now),
             Input::Answered { lane, ticket, answer } => {
                 self.command_answered(&lane, ticket, &answer, now);

@@ -27,10 +27,12 @@ impl Fold {
         for (id, life) in &mut self.lives {
             let idle = |pause| life.asked_at.is_none_or(|at| now.since(at) >= pause);
             let overdue = life.overdue(&self.settings, now);
+            let pause = life.pause(&self.settings, id);
+            let unseen = if life.mute > 0 { UNSEEN_AGAIN.max(pause) } else { UNSEEN_AGAIN };
             let wanted = (life.stopped.is_some() && idle(STOPPING))
-                || (overdue && life.unreachable.is_none() && idle(self.settings.probe_interval))
+                || (overdue && life.unreachable.is_none() && idle(pause))
                 || life.confirm_at.is_some_and(|at| at <= now)
-                || (acknowledged.contains(id) && idle(UNSEEN_AGAIN));
+                || (acknowledged.contains(id) && idle(unseen));
             if wanted {
                 life.confirm_at = None;
                 ask.push(id.clone());

@@ -115,6 +115,9 @@ impl Task {
 
     fn refused(&self, verb: Verb, subject: &str) {
         let Link::Open(session) = &self.link else { return };
+        if session.client.subjects().is_optional(subject) {
+            return session.client.refused_bucket();
+        }
         let permission = Permission { verb, subject: session.permission(subject).into() };
         let mut state = self.shared.lock();
         if state.refused.refused(permission.clone(), subject, clock::now()) {

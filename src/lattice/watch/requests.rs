@@ -14,7 +14,7 @@ use crate::{
         client::{Client, Error, LinkList},
         clock,
         in_flight::{Answer, Ticket},
-        inventory::{Effect, Input, LinksUnread, Silence},
+        inventory::{Effect, Input, LinksUnread, Silence, StoredLinks},
         wire::{HostInventory, Read},
     },
     model::{Command, ConfigName, HostId, Lane, LinkKey},
@@ -27,6 +27,7 @@ const READS: usize = 64;
 pub(super) enum Done {
     Inventory(HostId, Result<HostInventory, Error>),
     Links(Result<LinkList, Error>),
+    StoredLinks(Result<LinkList, Error>),
     Config(ConfigName, Result<Option<BTreeMap<String, String>>, Error>),
     Command {
         lane: Lane,
@@ -57,6 +58,15 @@ impl Task {
                 self.was_allowed(|| Read::Links, &result);
                 let read = self.links(result);
                 self.fold(Input::Links(read));
+            }
+            Done::StoredLinks(result) => {
+                self.reading -= 1;
+                let most = self.most();
+                let read = result.map(|list| StoredLinks {
+                    links: list.links,
+                    fit: most.is_some_and(|most| list.bytes < most / 2),
+                });
+                self.fold(Input::StoredLinks(read.map_err(|error| silence(&error))));
             }
             Done::Config(name, result) => {
                 self.reading -= 1;
@@ -92,8 +102,7 @@ impl Task {
         &self,
         result: Result<LinkList, Error>,
     ) -> Result<BTreeMap<LinkKey, crate::model::Link>, LinksUnread> {
-        let Link::Open(session) = &self.link else { return Err(LinksUnread::Failed) };
-        let most = session.client.nats().server_info().max_payload;
+        let Some(most) = self.most() else { return Err(LinksUnread::Failed) };
         match result {
             Ok(list) if list.bytes > most / 10 * 7 => Err(LinksUnread::TooLarge),
             Ok(list) => Ok(list.links),
@@ -102,6 +111,12 @@ impl Task {
                 Silence::NoAnswer => LinksUnread::Failed,
             }),
         }
+    }
+
+    /// How large a message may be.
+    fn most(&self) -> Option<usize> {
+        let Link::Open(session) = &self.link else { return None };
+        Some(session.client.nats().server_info().max_payload)
     }
 
     fn looked(&mut self, item: Item, host: HostId, result: Result<HostInventory, Error>) {
@@ -134,7 +149,10 @@ impl Task {
         for effect in effects {
             match effect {
                 Effect::Ping { round } => session.ping(round).await,
-                other @ (Effect::Inventory(_) | Effect::Links | Effect::Config(_)) => {
+                other @ (Effect::Inventory(_)
+                | Effect::Links
+                | Effect::StoredLinks
+                | Effect::Config(_)) => {
                     self.reads.push_back(other);
                 }
             }
@@ -249,6 +267,9 @@ fn read(client: &Client, effect: Effect) -> Option<BoxFuture<'static, Done>> {
             Done::Inventory(host, result)
         }),
         Effect::Links => Box::pin(async move { Done::Links(client.links().await) }),
+        Effect::StoredLinks => {
+            Box::pin(async move { Done::StoredLinks(client.stored_links().await) })
+        }
         Effect::Config(name) => Box::pin(async move {
             let result = client.config(&name).await;
             Done::Config(name, result)

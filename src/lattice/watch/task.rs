@@ -204,6 +204,9 @@ impl Task {
         self.said = None;
         self.missed = false;
         self.reads.clear();
+        if let Link::Open(session) = &self.link {
+            session.client.allowed_bucket();
+        }
         let mut state = self.shared.lock();
         state.server = Some(server.version.as_str().into());
         state.jetstream = server.jetstream;
@@ -223,6 +226,9 @@ impl Task {
         self.said = Some(Arc::clone(&why));
         self.up = false;
         self.reads.clear();
+        if let Link::Open(session) = &self.link {
+            session.client.allowed_bucket();
+        }
         let mut state = self.shared.lock();
         state.server = None;
         state.jetstream = true;

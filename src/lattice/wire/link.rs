@@ -25,6 +25,19 @@ pub(super) struct WireLink {
     target_config: Vec<ConfigName>,
 }
 
+/// What hosts keep of one source in their bucket.
+#[derive(Debug, Deserialize)]
+pub struct Record {
+    #[serde(default, deserialize_with = "or_default")]
+    links: Vec<WireLink>,
+}
+
+/// All links of these records, as [`decode_links`](super::decode_links) gives those of an answer.
+#[must_use]
+pub fn links_of(records: impl IntoIterator<Item = Record>) -> BTreeMap<LinkKey, Link> {
+    by_key(records.into_iter().flat_map(|record| record.links).collect())
+}
+
 /// The key alone, which is all that `link.del` takes and `linkdef_deleted` is sure to carry.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WireLinkKey {

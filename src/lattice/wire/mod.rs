@@ -16,6 +16,7 @@ mod snapshot;
 
 pub use event::{Event, Hint, decode_event};
 pub use host::{HostBrief, HostInventory};
+pub use link::{Record, links_of};
 pub use request::{Ask, Auction, Read, Request, Subjects};
 pub use snapshot::Snapshot;
 

@@ -54,6 +54,8 @@ pub struct Bid {
 pub struct Subjects {
     control: String,
     events: String,
+    /// The bucket in which hosts keep links.
+    bucket: String,
 }
 
 /// Order on the wire is that of the fields; hosts don't care, people who read logs do.
@@ -79,6 +81,7 @@ impl Subjects {
         Ok(Self {
             control: format!("{control_prefix}.v1.{lattice}"),
             events: format!("{event_prefix}.{lattice}.*"),
+            bucket: format!("LATTICEDATA_{lattice}"),
         })
     }
 
@@ -110,6 +113,22 @@ impl Subjects {
             Read::Claims => self.of("claims.get"),
         };
         Request { subject, payload: Vec::new() }
+    }
+
+    /// Asks the NATS server, and no host, for the first record of links from `sequence` on.
+    #[must_use]
+    pub fn stored_links(&self, sequence: u64) -> Request {
+        let Self { bucket, .. } = self;
+        Request {
+            subject: format!("$JS.API.DIRECT.GET.KV_{bucket}"),
+            payload: bytes(&json!({ "seq": sequence, "next_by_subj": format!("$KV.{bucket}.>") })),
+        }
+    }
+
+    /// Whether a subject of ours is one that needn't be allowed.
+    #[must_use]
+    pub fn is_optional(&self, subject: &str) -> bool {
+        subject == self.stored_links(0).subject
     }
 
     #[must_use]

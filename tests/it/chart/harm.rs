@@ -175,26 +175,52 @@ fn a_release_of_the_same_name_elsewhere_cannot_take_the_rights_of_the_first() {
     site.namespace("first");
     site.namespace("second");
     site.release("install", "it", "first", &[]).unwrap();
-    let take = |name: &str| {
+    let take = |name: &str, class: &str| {
         let chart = super::folder();
         let fixed = ["install", name, chart.to_str().unwrap(), "--namespace", "second"];
         let taking = ["--take-ownership", "--wait=hookOnly", "--set", "image.repository=it"];
-        site.helm(&[&fixed[..], &taking].concat())
+        let class = ["--set", &format!("controllerClass={class}")];
+        site.helm(&[&fixed[..], &taking, &class].concat())
     };
-    let refusal = take("it").unwrap_err();
+    let refusal = take("it", "").unwrap_err();
     assert!(refusal.contains("ClusterRole it is of release it in namespace first"), "{refusal}");
     let subject = "jsonpath={.subjects[0].namespace}";
     let bound = || site.kubectl(&["get", "clusterrolebinding", "it", "--output", subject]);
     assert_eq!(bound(), "first");
     // Of another name it takes the definitions up, as told.
-    take("other").unwrap();
+    take("other", "other").unwrap();
 
     // What a release left whose namespace was deleted can be removed as is said.
     let (_, remove) = refusal.split_once("kubectl ").unwrap();
     let remove: Vec<_> = remove.split_whitespace().collect();
     site.kubectl(&remove);
-    take("it").unwrap();
+    site.kubectl(&["delete", "deployment", "it", "--namespace", "first"]);
+    take("it", "").unwrap();
     assert_eq!(bound(), "second");
+}
+
+#[test]
+fn a_second_release_for_the_same_objects_is_refused_before_both_act() {
+    let site = Site::start();
+    for namespace in ["first", "second", "third"] {
+        site.namespace(namespace);
+    }
+    let class = |name: &str| format!("controllerClass={}", json!(name));
+    site.release("install", "plain", "first", &[]).unwrap();
+    site.release("install", "blue", "second", &["crds.enabled=false", &class("blue")]).unwrap();
+
+    let more = |values: &[&str]| {
+        let values = [&["crds.enabled=false"], values].concat();
+        site.release("install", "more", "third", &values)
+    };
+    let refusal = more(&[]).unwrap_err();
+    let said = "Deployment first/plain acts on the same objects, those without a controllerClass";
+    assert!(refusal.contains(said), "{refusal}");
+    let refusal = more(&[&class("blue"), r#"watchNamespaces=["third"]"#]).unwrap_err();
+    let said = "Deployment second/blue acts on the same objects, those of controllerClass blue";
+    assert!(refusal.contains(said), "{refusal}");
+    more(&[&class("green")]).unwrap();
+    site.release("upgrade", "plain", "first", &[]).unwrap();
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What users may set, and what becomes of it.
 use std::fs;
 
+use kube::ResourceExt;
 use serde_json::{Value, json};
+use trellis::api::{CLASS, Lattice};
 
 use super::{folder, helm, objects, template};
 use crate::{
@@ -187,7 +189,9 @@ fn a_lease_is_refused_if_the_operator_would_refuse_it() {
         ("6000ms", true),
         ("0m06s", true),
         ("1m500ms", true),
-        ("1h", true),
+        ("5m", true),
+        ("4m60s1ms", false),
+        ("1h", false),
     ] {
         let value = format!("leaseDuration={}", json!(duration));
         let rendered = template("it", "it", &[value]);
@@ -242,23 +246,25 @@ fn notes_say_what_to_run_next() {
         let fixed = ["install", "it", folder.to_str().unwrap(), "--dry-run=client"];
         let image = ["--set", "image.repository=it", "--namespace", "here"];
         let notes = helm(&[&fixed[..], &image, values].concat()).unwrap();
-        let notes = notes.split("NOTES:").nth(1).unwrap().to_owned();
-        notes
-            .lines()
-            .filter_map(|line| line.strip_prefix("  kubectl "))
-            .map(str::to_owned)
-            .collect()
+        notes.split("NOTES:").nth(1).unwrap().to_owned()
     };
-    let plain: Vec<String> = install(&[]);
+    let commands = |notes: &str| -> Vec<String> {
+        let lines = notes.lines().filter_map(|line| line.strip_prefix("  kubectl "));
+        lines.map(str::to_owned).collect()
+    };
+    let plain = install(&["--set", "controllerClass=blue"]);
     assert_eq!(
-        plain,
+        commands(&plain),
         [
             "rollout status deployment/it --namespace here",
-            "apply -f lattice.yaml   # which NATS servers your hosts use: docs/install.md has one",
-            "apply -f application.yaml",
+            "apply --filename - <<'END'",
+            "apply --filename application.yaml",
         ]
     );
-    let first: Vec<String> =
-        install(&["--set", "lattice.create=true,lattice.name=edge,lattice.urls={nats://a}"]);
-    assert_eq!(first[1], "get lattice edge");
+    let lattice = plain.split("<<'END'\n").nth(1).unwrap().split("  END").next().unwrap();
+    let lattice: Lattice = serde_saphyr::from_str(lattice).unwrap();
+    assert_eq!(lattice.spec.nats.urls, ["nats://nats.default:4222"]);
+    assert_eq!(lattice.annotations()[CLASS], "blue");
+    let first = ["--set", "lattice.create=true,lattice.name=edge,lattice.urls={nats://a}"];
+    assert_eq!(commands(&install(&first))[1], "wait lattice/edge --for=condition=Ready");
 }

@@ -6,4 +6,5 @@ mod commands;
 mod hosts;
 mod permissions;
 mod scale;
+mod stored;
 mod world;

@@ -29,7 +29,7 @@ fn credentials(user: &NatsUser) -> Credentials {
 }
 
 /// As the operator connects.
-fn as_user(nats: &Nats, user: &NatsUser) -> Settings {
+pub(super) fn as_user(nats: &Nats, user: &NatsUser) -> Settings {
     let before = settings(nats.url(), credentials(user));
     let access = Access { inbox_prefix: Some("_INBOX.trellis".into()), ..before.access };
     Settings { access, ..before }

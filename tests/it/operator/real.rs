@@ -15,10 +15,12 @@ use super::stage::{PATIENCE, Stage};
 
 mod drift;
 mod faults;
+mod legacy;
 mod lifecycle;
 mod rollout;
 mod samples;
 mod scaling;
+mod secrets;
 mod truth;
 
 /// How long a change may take until the hosts are as it says.
@@ -36,6 +38,7 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let images = [
         ("hello:1", components::hello("v1")),
         ("hello:2", components::hello("v2")),
+        ("signed:1", components::hello("v1").map(|hello| components::signed(&hello).unwrap())),
         ("echo:1", components::echo()),
         ("tiny:1", components::tiny()),
     ];
@@ -117,6 +120,7 @@ impl Real {
             labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             insecure_registries: vec![registry().await.to_owned()],
             network: self.network.clone(),
+            secrets_topic: Some(secrets::TOPIC.to_owned()),
             ..HostOptions::default()
         };
         let url = match self.network {

@@ -1,13 +1,10 @@
 //! Decentralized authentication: an operator signs an account, the account signs its users.
 
-use data_encoding::BASE64URL_NOPAD;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
 use super::Error;
-
-/// When all tokens say they were issued. Servers only check when tokens expire, and ours don't.
-const ISSUED_AT: u64 = 1_700_000_000;
+use crate::token::{self, ISSUED_AT};
 
 /// An operator with one account that may use JetStream, and one user of it.
 pub(super) struct Trust {
@@ -86,10 +83,7 @@ fn sign(
         "name": name,
         "nats": claims,
     });
-    let encode = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
-    let signed = format!("{}.{}", encode(&header), encode(&body));
-    let signature = BASE64URL_NOPAD.encode(&issuer.sign(signed.as_bytes())?);
-    Ok(format!("{signed}.{signature}"))
+    Ok(token::sign(issuer, &header, &body)?)
 }
 
 fn credentials(token: &str, seed: &str) -> String {

@@ -74,7 +74,7 @@ async fn t7_a_delete_takes_the_first_match_whatever_its_target() {
 #[tokio::test]
 async fn t10_the_start_of_a_source_undoes_a_link_that_is_put_meanwhile() {
     // Wide enough to be met also on a busy machine.
-    let gap = LatticeOptions { store_gap: Duration::from_millis(500), ..LatticeOptions::default() };
+    let gap = LatticeOptions { start_gap: Duration::from_millis(500), ..LatticeOptions::default() };
     let mut w = world_of(gap, HostOptions::default()).await;
     w.put_link("a", "b", NOTHING).await;
     w.events(1).await;

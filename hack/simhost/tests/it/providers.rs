@@ -173,6 +173,11 @@ async fn t14_a_provider_whose_restart_failed_stays_in_the_inventory_and_says_not
     w.host.crash_provider("p", false);
     while !w.quiet().await {}
     assert_eq!(w.host.inventory()["providers"][0]["id"], "p");
+    let refused = json!({"success": false, "message": "provider with that ID is already running"});
+    assert_eq!(w.start_provider("p", "reg/p:1", json!([])).await, refused);
+    let stop = json!({"host_id": w.host.id(), "provider_id": "p"});
+    assert_eq!(w.ask_host("provider.stop", stop).await["success"], true);
+    assert_eq!(w.host.inventory()["providers"], json!([]));
 }
 
 #[tokio::test]

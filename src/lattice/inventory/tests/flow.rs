@@ -7,7 +7,7 @@ use super::world::{SECOND, World, event, scale, scaled};
 use crate::{
     lattice::{
         in_flight::Answer,
-        inventory::{Denied, Input, LinksUnread},
+        inventory::{Denied, Input, LinksUnread, Silence, StoredLinks},
     },
     model::{ApplicationKey, Command, ConfigName, Link, LinkKey, Links},
 };
@@ -197,12 +197,70 @@ fn our_own_link_is_shown_once_answered_and_announced() {
     assert_eq!(world.asked(), "links", "and confirmed");
 }
 
+fn stored(world: &mut World, fit: bool) {
+    let links = BTreeMap::from([link("y")]);
+    world.input(Input::StoredLinks(Ok(StoredLinks { links, fit })));
+}
+
 #[test]
-fn links_beyond_one_message_are_unreadable() {
+fn links_beyond_one_message_are_unreadable_where_the_bucket_is_too() {
     let mut world = World::whole(&["a"], "");
+    world.asked();
     world.input(Input::Links(Err(LinksUnread::TooLarge)));
+    assert_eq!(world.asked(), "stored links");
+    world.input(Input::StoredLinks(Err(Silence::NoResponders)));
     assert_eq!(world.fold.observed().links, Links::Unreadable);
     assert!(world.fold.health().links_unreadable);
+}
+
+#[test]
+fn links_beyond_one_message_are_read_from_the_bucket_until_they_fit_again() {
+    let mut world = World::whole(&["a"], "");
+    world.asked();
+    world.input(Input::Links(Err(LinksUnread::TooLarge)));
+    assert_eq!(world.asked(), "stored links");
+    stored(&mut world, false);
+    world.pass(SECOND, &["a"]);
+    assert_eq!(world.asked(), "stored links", "again, and no host is asked");
+    stored(&mut world, false);
+    assert_eq!(target(&world).as_deref(), Some("y"));
+    assert!(!world.fold.health().links_unreadable);
+    world.pass(330 * SECOND, &["a"]);
+    assert!(world.asked().contains("stored links"));
+    stored(&mut world, true);
+    world.pass(330 * SECOND, &["a"]);
+    let asked = world.asked();
+    assert!(asked.contains("links") && !asked.contains("stored"), "{asked}");
+}
+
+#[test]
+fn an_empty_bucket_is_not_where_links_are_that_are_too_many_for_a_message() {
+    let mut world = World::whole(&["a"], "");
+    world.input(Input::Links(Err(LinksUnread::TooLarge)));
+    let stored = StoredLinks { links: BTreeMap::new(), fit: true };
+    world.input(Input::StoredLinks(Ok(stored)));
+    assert_eq!(world.fold.observed().links, Links::Unreadable);
+}
+
+/// A host that is asked for more than fits one message loses its connection over it.
+#[test]
+fn t12_hosts_that_never_answer_with_links_are_asked_ever_less() {
+    let mut world = World::whole(&["a"], "");
+    let mut asked = Vec::new();
+    world.asked();
+    world.input(Input::Links(Err(LinksUnread::Failed)));
+    for second in 0..1200 {
+        world.pass(SECOND, &["a"]);
+        if world.asked().contains("links") {
+            asked.push(second);
+            world.input(Input::Links(Err(LinksUnread::Failed)));
+            world.input(Input::StoredLinks(Err(Silence::NoResponders)));
+            world.asked();
+        }
+    }
+    assert!(asked.len() < 20, "{asked:?}");
+    let last = asked.windows(2).last().map(|pair| pair[1] - pair[0]);
+    assert!(last > Some(200), "{asked:?}");
 }
 
 #[test]

@@ -240,6 +240,23 @@ fn a_mute_host_stays_and_gets_nothing_new() {
     assert_eq!(world.state("b"), Some(HostState::Ready));
 }
 
+/// A host that can't say in one message what it runs loses its connection over each `host.get`.
+#[test]
+fn t12_a_host_that_never_says_what_it_runs_is_asked_ever_less() {
+    let mut world = World::whole(&["a"], "x=1");
+    let mut asked = Vec::new();
+    for second in 0..1200 {
+        world.pass(SECOND, &["a"]);
+        let asks = |effect: &Effect| *effect == Effect::Inventory(host("a"));
+        if world.effects.drain(..).any(|effect| asks(&effect)) {
+            asked.push(second);
+            world.silent("a", Silence::NoAnswer);
+        }
+    }
+    assert_eq!(world.state("a"), Some(HostState::Mute));
+    assert!((3..12).contains(&asked.len()), "{asked:?}");
+}
+
 #[test]
 fn two_hosts_with_one_id_are_reported_and_not_acted_on() {
     let mut world = World::whole(&["a", "b"], "x=1");

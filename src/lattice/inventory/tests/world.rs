@@ -180,6 +180,7 @@ impl World {
                 Effect::Ping { .. } => None,
                 Effect::Inventory(host) => Some(host.to_string()),
                 Effect::Links => Some("links".to_owned()),
+                Effect::StoredLinks => Some("stored links".to_owned()),
                 Effect::Config(name) => Some(format!("config {name}")),
             });
         asked.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" ")
