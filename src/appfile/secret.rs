@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Component, Secret, SecretPolicy,
-    cursor::{At, Fields, Shape, is_empty},
+    cursor::{At, Fields, Shape},
     hash::canonical,
     image, name,
     policy::Policies,
