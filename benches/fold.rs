@@ -27,6 +27,9 @@ fn fold() -> Fold {
         loss_grace: 30 * second,
         mass_loss_timeout: 900 * second,
         known_hosts: Vec::new(),
+        on_host_loss: Vec::new(),
+        forgotten: std::collections::BTreeSet::new(),
+        confirmed_loss: None,
         deadlines: Deadlines { start: 60 * second, other: 15 * second, request: 2 * second },
     })
 }

@@ -43,6 +43,7 @@ fn desired(instances: u32) -> Desired {
         image: "ghcr.io/shop/web:1".into(),
         config: Vec::new(),
         scaling: Scaling::Spread { instances, spread: vec![entry] },
+        on_host_loss: None,
         annotations: annotations("shop/front"),
         hash: AskHash { start: "0123456789abcdef".into(), config: "0123456789abcdef".into() },
     };

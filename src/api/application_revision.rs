@@ -50,6 +50,26 @@ pub struct ApplicationRevisionSpec {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "schema::free_form")]
     pub workflow: Map<String, Value>,
+    /// Which ids its references to other Applications' components mean.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<SharedReference>,
+}
+
+/// A reference to another Application's component, for one target.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(default)]
+pub struct SharedReference {
+    /// The reference's name in the Application.
+    pub component: String,
+    pub lattice: String,
+    /// The target's.
+    pub namespace: String,
+    /// `namespace/name` of the Application that shares the component.
+    pub application: String,
+    /// The component's, on the lattice.
+    pub id: String,
 }
 
 /// What has become of a revision.

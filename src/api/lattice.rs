@@ -27,6 +27,18 @@ use super::{Condition, lenient};
         json_path = ".status.conditions[?(@.type=='Ready')].status"
     ),
     printcolumn(name = "HOSTS", type_ = "integer", json_path = ".status.hostCounts.total"),
+    printcolumn(
+        name = "MUTE",
+        type_ = "integer",
+        json_path = ".status.hostCounts.mute",
+        priority = 1
+    ),
+    printcolumn(
+        name = "UNREACHABLE",
+        type_ = "integer",
+        json_path = ".status.hostCounts.unreachable"
+    ),
+    printcolumn(name = "HELD", type_ = "integer", json_path = ".status.hostCounts.held"),
     printcolumn(name = "DEFAULT", type_ = "boolean", json_path = ".spec.default"),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
@@ -63,7 +75,9 @@ pub struct LatticeSpec {
     /// Whether a target namespace must say that it accepts Applications from another one.
     #[serde(default)]
     pub cross_namespace: CrossNamespace,
-    /// What is done about hosts that are lost; `Replace` where nothing matches.
+    /// What is done about hosts that are lost; `Replace` where nothing matches. A scaler's own
+    /// `onHostLoss` goes before. The annotation `lattice.oam.dev/forget-host` gives up a host that
+    /// is held.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on_host_loss: Vec<OnHostLoss>,
     /// The hosts' heartbeat interval, such as `30s`.
@@ -184,7 +198,8 @@ pub enum CrossNamespace {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OnHostLoss {
-    /// Labels of the hosts.
+    /// Labels of the hosts, with exactly these values; none: all hosts. The first entry that
+    /// matches counts.
     #[serde(default)]
     pub host_selector: BTreeMap<String, String>,
     pub policy: LossPolicy,
@@ -195,7 +210,7 @@ pub struct OnHostLoss {
 pub enum LossPolicy {
     /// Others take it over.
     Replace,
-    /// It stays there: the host goes on working while it is cut off.
+    /// It stays there, for hosts that go on working while they are cut off.
     Hold,
 }
 
@@ -213,7 +228,8 @@ pub struct LatticeStatus {
     pub hosts: Vec<HostSummary>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient::or_default")]
     pub host_counts: Option<HostCounts>,
-    /// What carries our installation's name and no Application's that exists.
+    /// What carries our installation's name and that of no Application that exists, at most 100; it
+    /// is left alone.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::or_default")]
     pub orphans: Vec<Orphan>,
     /// Applications that went before all of theirs was seen gone here.
@@ -227,6 +243,28 @@ pub struct HostSummary {
     pub id: String,
     pub name: String,
     pub version: String,
+    /// Its labels, where something is held.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "lenient::or_default")]
+    pub labels: BTreeMap<String, String>,
+    /// What it runs that stays with it when it is lost, at most 2,000 things on all hosts.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::or_default")]
+    pub held: Vec<HeldWorkload>,
+}
+
+/// Something that runs, as it was seen last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HeldWorkload {
+    pub id: String,
+    /// `namespace/name`.
+    pub application: String,
+    pub image: String,
+    /// The most instances that run at a time; none for a provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instances: Option<i64>,
+    /// What it was asked with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -239,6 +277,8 @@ pub struct HostCounts {
     pub mute: i64,
     /// Those that don't answer; what they ran still counts until their grace is over.
     pub unreachable: i64,
+    /// Those that are cut off and keep their share.
+    pub held: i64,
 }
 
 #[derive(

@@ -32,6 +32,7 @@ pub use application::{
 };
 pub use application_revision::{
     ApplicationRevision, ApplicationRevisionSpec, ApplicationRevisionStatus, RevisionTarget,
+    SharedReference,
 };
 pub use application_status::{
     ApplicationStatus, AppliedResource, Instances, Phase, Released, RevisionName, Service,
@@ -40,7 +41,7 @@ pub use application_status::{
 pub use condition::{Condition, ConditionStatus};
 pub use crds::{MARK, Mark, crds};
 pub use lattice::{
-    AllowedNamespaces, CrossNamespace, HostCounts, HostSummary, Lattice, LatticeSpec,
+    AllowedNamespaces, CrossNamespace, HeldWorkload, HostCounts, HostSummary, Lattice, LatticeSpec,
     LatticeStatus, LossPolicy, NamespacesFrom, NatsSpec, OnHostLoss, Orphan, SecretName, TlsSpec,
     Tombstone,
 };

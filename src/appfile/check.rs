@@ -7,7 +7,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Component, Config, LinkTrait, Secret,
+    Component, Config, LinkTrait, Secret, Shared,
     cursor::Fields,
     problem::Findings,
     suggest::{closest, quote},
@@ -68,13 +68,20 @@ pub(super) fn names(spec: &Fields, findings: &Findings) {
 }
 
 /// Every link has a target that it can reach, and no two of them are one to the hosts.
-pub(super) fn links(spec: &Fields, components: &[Component], findings: &Findings) {
+pub(super) fn links(
+    spec: &Fields,
+    components: &[Component],
+    shared: &[Shared],
+    findings: &Findings,
+) {
     let written = written(spec);
     let names: BTreeSet<&str> = written.iter().filter_map(|(_, name, _)| *name).collect();
+    let own = components.iter().map(|of| (&*of.name, of.kind, &of.links[..]));
+    let all = own.chain(shared.iter().map(|of| (&*of.name, of.kind, &of.links[..])));
     let kinds: BTreeMap<&str, WorkloadKind> =
-        components.iter().map(|component| (&*component.name, component.kind)).collect();
-    for component in components {
-        for link in &component.links {
+        all.clone().map(|(name, kind, _)| (name, kind)).collect();
+    for (_, kind, links) in all {
+        for link in links {
             if !names.contains(&*link.target) {
                 let todo = match closest(&link.target, names.iter().copied()) {
                     Some(known) => format!("did you mean {known}?"),
@@ -86,7 +93,7 @@ pub(super) fn links(spec: &Fields, components: &[Component], findings: &Findings
                     todo,
                 );
             }
-            if component.kind == WorkloadKind::Provider
+            if kind == WorkloadKind::Provider
                 && kinds.get(&*link.target) == Some(&WorkloadKind::Provider)
             {
                 findings.problem(
@@ -96,7 +103,7 @@ pub(super) fn links(spec: &Fields, components: &[Component], findings: &Findings
                 );
             }
         }
-        links_of_one(&component.links, findings);
+        links_of_one(links, findings);
     }
 }
 
@@ -158,11 +165,12 @@ fn clash(earlier: &LinkTrait, later: &LinkTrait) -> Option<(String, String)> {
 }
 
 /// A config name has one value, and names stay apart when they are written to the lattice.
-pub(super) fn configs(components: &[Component], findings: &Findings) {
+pub(super) fn configs(components: &[Component], shared: &[Shared], findings: &Findings) {
     let own: Vec<&Config> = components.iter().flat_map(|component| &component.config).collect();
     let linked: Vec<&Config> = components
         .iter()
         .flat_map(|component| &component.links)
+        .chain(shared.iter().flat_map(|shared| &shared.links))
         .flat_map(|link| link.source_config.iter().chain(&link.target_config))
         .collect();
     let mut managed: BTreeMap<&ConfigName, &Config> = BTreeMap::new();

@@ -2,12 +2,14 @@
 use std::sync::Arc;
 
 use super::{
-    Component, LinkTrait, config,
-    cursor::{At, Fields, Shape},
-    image, link, linkdef, name, scaler, secret,
+    Component, LinkTrait, Shared, config,
+    cursor::{At, Fields, Shape, is_empty},
+    image, link, linkdef, name,
+    scaler::{self, Scaler},
+    secret,
     suggest::{closest, quote},
 };
-use crate::model::{Scaling, WorkloadId, WorkloadKind};
+use crate::model::{WorkloadId, WorkloadKind};
 
 const COMPONENT: Shape = Shape {
     known: &["name", "type", "properties", "traits", "scopes", "externalRevision"],
@@ -49,7 +51,16 @@ const TRAITS_ELSEWHERE: &[(&str, &str)] = &[
     ("sidecar", "write it as a component with a link"),
 ];
 
-pub(super) fn parse(at: &At) -> Option<Component> {
+const APPLICATION: Shape =
+    Shape { known: &["name", "component", "namespace"], not_yet: &[], elsewhere: &[] };
+
+/// An entry of `components`.
+pub(super) enum Written {
+    Own(Component),
+    Shared(Shared),
+}
+
+pub(super) fn parse(at: &At) -> Option<Written> {
     let fields = at.object(&COMPONENT)?;
     for key in ["scopes", "externalRevision"] {
         if let Some(at) = fields.get(key) {
@@ -62,18 +73,21 @@ pub(super) fn parse(at: &At) -> Option<Component> {
     let properties = fields.need("properties", "write at least properties.image");
     let properties = properties.and_then(|at| at.object(&PROPERTIES));
     let properties = properties?;
+    if let (None, Some(reference)) = (properties.get("image"), properties.get("application")) {
+        return shared(&properties, &reference, (name, kind, traits)).map(Written::Shared);
+    }
     let config = config::parse(&properties);
     let secrets = secret::parse(&properties);
-    secret::refuse_beside_application(&properties);
     let id = match properties.get("id") {
         Some(at) => Some(name::token::<WorkloadId>(&at)?),
         None => None,
     };
     let (type_, kind) = kind?;
     let image = image(&properties, kind);
-    let (scaling, links) = traits?;
-    let (name, image) = (name?, image?);
-    Some(Component {
+    let Traits { scaler, links, .. } = traits?;
+    let Scaler { scaling, on_host_loss } = scaler.unwrap_or_else(scaler::one);
+    let (name, image, path) = (name?, image?, at.path.clone());
+    Some(Written::Own(Component {
         name,
         kind,
         type_,
@@ -82,9 +96,10 @@ pub(super) fn parse(at: &At) -> Option<Component> {
         config,
         secrets,
         scaling,
+        on_host_loss,
         links,
-        path: at.path.clone(),
-    })
+        path,
+    }))
 }
 
 fn kind(at: &At) -> Option<(Arc<str>, WorkloadKind)> {
@@ -106,21 +121,57 @@ fn kind(at: &At) -> Option<(Arc<str>, WorkloadKind)> {
     Some((text.into(), kind))
 }
 
-/// Exactly one of `image` and `application`; only the first is built.
+/// Name, type and traits of a component, as far as they are right.
+type Head<'a> = (Option<Arc<str>>, Option<(Arc<str>, WorkloadKind)>, Option<Traits<'a>>);
+
+/// A reference to a component of another Application, which says itself how it runs.
+fn shared(properties: &Fields, reference: &At, (name, kind, traits): Head) -> Option<Shared> {
+    if let Some(at) = properties.get("id") {
+        at.warning("has no effect, for the id is that of the shared component", "remove it");
+    }
+    for key in ["config", "secrets"] {
+        if let Some(at) = properties.get(key).filter(|at| !is_empty(at.value)) {
+            at.problem(
+                "can't be given to a component of another Application",
+                "write it in that Application, or on the link",
+            );
+        }
+    }
+    let fields = reference.object(&APPLICATION)?;
+    let application = fields.need("name", "name the Application that shares it");
+    let component = fields.need("component", "name the component of that Application");
+    let namespace = match fields.get("namespace") {
+        Some(at) => Some(name::namespace(&at)?),
+        None => None,
+    };
+    let (application, component) = (application?.text()?, component?.text()?);
+    let Traits { links, scaled_at, .. } = traits?;
+    if let Some(at) = scaled_at {
+        at.problem(
+            "scales a component of another Application",
+            "remove it (that Application says how many run)",
+        );
+        return None;
+    }
+    Some(Shared {
+        name: name?,
+        kind: kind?.1,
+        application: application.into(),
+        namespace,
+        component: component.into(),
+        links,
+        path: reference.path.strip_suffix(".application").unwrap_or(&reference.path).into(),
+    })
+}
+
+/// The image, where there is no `application`.
 fn image(properties: &Fields, kind: WorkloadKind) -> Option<Arc<str>> {
     match (properties.get("image"), properties.get("application")) {
         (Some(_), Some(application)) => {
             application.problem("stands beside image", "keep one of them");
             None
         }
-        (None, Some(application)) => {
-            application.problem(
-                "a component of another Application can't be used yet",
-                "write image, or put both into one Application",
-            );
-            None
-        }
-        (image, None) => {
+        (image, _) => {
             let at = match image {
                 Some(at) => at,
                 None => properties.need("image", "write the image to run")?,
@@ -131,38 +182,48 @@ fn image(properties: &Fields, kind: WorkloadKind) -> Option<Arc<str>> {
 }
 
 enum Trait {
-    Scaler(Scaling),
+    Scaler(Scaler),
     Link(LinkTrait),
     /// Read once all components are.
     Linkdef,
 }
 
-/// The scaling and the links; `None` if any trait is wrong.
-fn traits(component: &Fields) -> Option<(Scaling, Vec<LinkTrait>)> {
-    let (mut scaling, mut links, mut complete) = (None, Vec::new(), true);
-    let mut scaler_at: Option<String> = None;
+/// What the traits of one component say.
+struct Traits<'a> {
+    scaler: Option<Scaler>,
+    links: Vec<LinkTrait>,
+    /// Where it is scaled.
+    scaled_at: Option<At<'a>>,
+}
+
+/// `None` if any trait is wrong.
+fn traits<'a>(component: &Fields<'a>) -> Option<Traits<'a>> {
+    let (mut scaler, mut links, mut complete) = (None, Vec::new(), true);
+    let mut scaled_at: Option<At> = None;
     for at in component.list("traits") {
         let Some((type_, type_at)) = trait_type(&at) else {
             complete = false;
             continue;
         };
         if !matches!(type_, "link" | linkdef::TYPE) {
-            if let Some(first) = &scaler_at {
+            if let Some(first) = &scaled_at {
                 at.problem(
-                    format!("is a second scaler, after {first}"),
+                    format!("is a second scaler, after {}", first.path),
                     "keep one (several entries of its spread may share the instances)",
                 );
             }
-            scaler_at.get_or_insert(at.path.clone());
+            if scaled_at.is_none() {
+                scaled_at = Some(at.clone());
+            }
         }
         match parse_trait(&at, type_, &type_at) {
-            Some(Trait::Scaler(parsed)) => scaling = Some(parsed),
+            Some(Trait::Scaler(parsed)) => scaler = Some(parsed),
             Some(Trait::Link(link)) => links.push(link),
             Some(Trait::Linkdef) => {}
             None => complete = false,
         }
     }
-    complete.then(|| (scaling.unwrap_or_else(scaler::one), links))
+    complete.then_some(Traits { scaler, links, scaled_at })
 }
 
 /// The trait's type, if it is a built-in one.

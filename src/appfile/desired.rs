@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
-use super::{Appfile, Component, Config, LinkTrait, Secret, hash::short};
+use super::{Appfile, Component, Config, LinkTrait, Secret, SharedId, hash::short};
 use crate::model::{
     APPLICATION, APPSPEC, AskHash, COMPONENT, ConfigName, ConfigWanted, Desired, HASH,
     INSTALLATION, Link, LinkKey, MANAGED_BY, Owner, REVISION, UID, Workload, WorkloadId,
@@ -15,6 +15,9 @@ const TRELLIS: &str = "trellis";
 /// apart that one config has in turn.
 const CONFIG_HASH: usize = 8;
 
+/// The name of a link that gave itself none.
+const DEFAULT: &str = "default";
+
 /// Whose things are wanted, as it is written on them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
@@ -23,6 +26,15 @@ pub struct Stamp {
     pub uid: Arc<str>,
     /// The revision's name; empty where there is none, and then it isn't written.
     pub revision: Arc<str>,
+    /// Which ids the references to other Applications' components mean; those of other lattices are
+    /// left aside by whoever makes this.
+    pub shared: Vec<SharedId>,
+}
+
+impl Stamp {
+    fn shared_id(&self, component: &str, namespace: &str) -> Option<&SharedId> {
+        self.shared.iter().find(|of| *of.component == *component && *of.namespace == *namespace)
+    }
 }
 
 impl Appfile {
@@ -34,9 +46,25 @@ impl Appfile {
         namespaces: impl IntoIterator<Item = &'n Arc<str>>,
     ) -> Desired {
         let mut desired = Desired::nothing(stamp.owner.clone());
+        desired.adopt = self.adopt;
         for namespace in namespaces {
             for component in &self.components {
                 self.add_component(component, namespace, stamp, &mut desired);
+            }
+            for shared in &self.shared {
+                let Some(of) = stamp.shared_id(&shared.name, namespace) else { continue };
+                desired.shared.insert(of.id.clone(), of.application.clone());
+                for link in &shared.links {
+                    // Others link from it too, so that the name has to tell ours apart.
+                    let name = self.link_name(link, namespace);
+                    self.add_link(
+                        &of.id,
+                        &LinkTrait { name, ..link.clone() },
+                        stamp,
+                        namespace,
+                        &mut desired,
+                    );
+                }
             }
         }
         desired
@@ -70,12 +98,13 @@ impl Appfile {
             image: Arc::clone(&component.image),
             config,
             scaling: component.scaling.clone(),
+            on_host_loss: component.on_host_loss,
             annotations: annotations(stamp, component, &hash),
             hash,
         };
         desired.workloads.insert(id.clone(), workload);
         for link in &component.links {
-            self.add_link(&id, link, namespace, desired);
+            self.add_link(&id, link, stamp, namespace, desired);
         }
     }
 
@@ -88,15 +117,25 @@ impl Appfile {
         }
     }
 
+    /// The name of a link from another Application's component.
+    fn link_name(&self, link: &LinkTrait, namespace: &str) -> Arc<str> {
+        let parts = [namespace, &self.key.name, &link.target, &link.name];
+        let all = if *link.name == *DEFAULT { &parts[..3] } else { &parts[..] };
+        WorkloadId::generated(all).as_str().into()
+    }
+
     /// Links that differ in interfaces only are one to the hosts, so they are made one here.
     fn add_link(
         &self,
         source: &WorkloadId,
         link: &LinkTrait,
+        stamp: &Stamp,
         namespace: &str,
         desired: &mut Desired,
     ) {
-        let Some(target) = self.component(&link.target) else { return };
+        let own = self.component(&link.target).map(|target| self.id(target, namespace));
+        let shared = || stamp.shared_id(&link.target, namespace).map(|of| of.id.clone());
+        let Some(target) = own.or_else(shared) else { return };
         let mut config = |configs: &[Config], secrets: &[Secret]| {
             let mut names = Vec::new();
             names.extend(configs.iter().map(|c| self.link_config(c, namespace, desired)));
@@ -111,7 +150,6 @@ impl Appfile {
             namespace: Arc::clone(&link.namespace),
             package: Arc::clone(&link.package),
         };
-        let target = self.id(target, namespace);
         desired
             .links
             .entry(key)

@@ -1,14 +1,32 @@
 //! Hashes that stay the same for the same content, whatever order it was written in.
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+
+use crate::model::Adopt;
 
 /// SHA-256, as 64 hexadecimal digits, of the canonical JSON of a spec: objects sorted by key, no
 /// spaces. Two specs have the same hash exactly if they say the same.
 #[must_use]
 pub fn revision_hash(spec: &Value) -> String {
     sha256(canonical(spec).as_bytes())
+}
+
+/// The hash of all that makes one release another: the spec, what of the Application's annotations
+/// decides what is its own, and the ids that its references mean.
+#[must_use]
+pub fn release_hash(spec: &Value, adopt: Adopt, shared: &Value) -> String {
+    let adopt = match adopt {
+        Adopt::Nothing => Value::Null,
+        Adopt::Wadm => "wadm".into(),
+        Adopt::Any => "true".into(),
+        Adopt::Restamp => "restamp".into(),
+    };
+    if adopt.is_null() && shared.as_array().is_none_or(Vec::is_empty) {
+        return revision_hash(spec);
+    }
+    revision_hash(&json!({ "spec": spec, "adopt": adopt, "shared": shared }))
 }
 
 /// The first 16 of the 64 digits: enough to tell changes of one thing apart.

@@ -1,4 +1,9 @@
 //! `metadata`: the name, and the annotations and labels that mean something.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
 use super::{
     Manifest,
     cursor::join,
@@ -6,13 +11,12 @@ use super::{
     problem::Findings,
     suggest::{closest, quote},
 };
+use crate::model::Adopt;
 
 /// Annotations and labels that ask for something this version doesn't do. Each would otherwise be
 /// ignored silently.
 const NOT_YET: &[&str] = &[
-    "lattice.oam.dev/adopt",
     "lattice.oam.dev/deploy",
-    "lattice.oam.dev/paused",
     "lattice.oam.dev/rollback-to",
     "lattice.oam.dev/workflow",
     "app.oam.dev/autoUpdate",
@@ -30,12 +34,57 @@ const OBEYED: &[(&str, &[&str])] = &[
     ("lattice.oam.dev/reconcile", &[]),
     ("lattice.oam.dev/deletion-policy", &["Orphan", "Delete"]),
     ("lattice.oam.dev/force-delete", &["true", "false"]),
+    (ADOPT, &["true", "wadm", "restamp", "false"]),
+    (PAUSED, &["true", "false"]),
+    (SHARED, &["true", "false"]),
+    (SHARED_WITH, &[]),
     ("lattice.oam.dev/cleanup", &[]),
     ("lattice.oam.dev/workflow-handled", &[]),
 ];
 
 const OURS: &str = "lattice.oam.dev/";
+/// Takes up what others started under ids of this Application.
+const ADOPT: &str = "lattice.oam.dev/adopt";
+/// Nothing is changed while it is `"true"`.
+pub const PAUSED: &str = "lattice.oam.dev/paused";
+/// wadm's: other Applications may link to and from the components.
 const SHARED: &str = "experimental.wasmcloud.dev/shared";
+/// Other namespaces than its own whose Applications may, with commas between them; `*` means all.
+const SHARED_WITH: &str = "lattice.oam.dev/shared-with";
+
+/// What an Application's annotations say it takes up.
+pub(super) fn adopt(annotations: &BTreeMap<String, String>) -> Adopt {
+    match annotations.get(ADOPT).map(String::as_str) {
+        Some("true") => Adopt::Any,
+        Some("wadm") => Adopt::Wadm,
+        Some("restamp") => Adopt::Restamp,
+        Some(_) | None => Adopt::Nothing,
+    }
+}
+
+/// Who may use an Application's components.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sharing {
+    pub shared: bool,
+    /// Namespaces beside its own; `*` is all.
+    pub with: BTreeSet<Arc<str>>,
+}
+
+impl Sharing {
+    /// What the annotations of an Application say.
+    #[must_use]
+    pub fn of(annotations: &BTreeMap<String, String>) -> Self {
+        let with = annotations.get(SHARED_WITH).map_or("", String::as_str).split(',');
+        let with = with.map(str::trim).filter(|name| !name.is_empty()).map(Into::into).collect();
+        Self { shared: annotations.get(SHARED).is_some_and(|shared| shared == "true"), with }
+    }
+
+    /// Whether an Application in `theirs` may use components of one in `own`.
+    #[must_use]
+    pub fn admits(&self, own: &str, theirs: &str) -> bool {
+        self.shared && (own == theirs || self.with.contains("*") || self.with.contains(theirs))
+    }
+}
 
 pub(super) fn check(manifest: &Manifest, findings: &Findings) {
     check_name(manifest.name, findings);
@@ -80,12 +129,6 @@ fn check_entry(path: &str, key: &str, value: &str, findings: &Findings) {
         );
     } else if NOT_YET.contains(&key) {
         findings.problem(path, "is not supported yet", "remove it");
-    } else if key == SHARED && value != "false" {
-        findings.warning(
-            path,
-            "has no effect yet, since no Application can use another's components",
-            "remove it",
-        );
     } else if key == "version" && value == "latest" {
         findings.problem(path, "latest is not a version", "write one that says which, such as v1");
     } else if let Some((_, values)) = OBEYED.iter().find(|(name, _)| *name == key) {

@@ -26,6 +26,7 @@ mod policy;
 mod problem;
 mod scaler;
 mod secret;
+mod shared;
 mod suggest;
 mod targets;
 mod types;
@@ -35,10 +36,12 @@ mod wit;
 mod tests;
 
 pub use desired::Stamp;
-pub use hash::revision_hash;
+pub use hash::{release_hash, revision_hash};
+pub use metadata::{PAUSED, Sharing};
 pub use parse::{MAX_BYTES, MAX_DEPTH, Manifest, parse, parse_document};
 pub use problem::{Problem, Problems};
+pub use shared::{SharedComponent, SharedId, Sharer};
 pub use targets::{LatticeFacts, NamespaceFacts, Target, TargetFacts};
 pub use types::{
-    Appfile, Component, Config, LatticeChoice, LinkTrait, Secret, SecretPolicy, Topology,
+    Appfile, Component, Config, LatticeChoice, LinkTrait, Secret, SecretPolicy, Shared, Topology,
 };

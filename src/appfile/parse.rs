@@ -3,7 +3,8 @@ use std::{collections::BTreeMap, io};
 use serde_json::Value;
 
 use super::{
-    Appfile, Problem, Problems, check, component,
+    Appfile, Component, Problem, Problems, Shared, check,
+    component::{self, Written},
     cursor::{At, Fields, Shape, is_empty},
     document, linkdef, metadata,
     policy::{self, Policies},
@@ -82,9 +83,9 @@ fn read(manifest: &Manifest, findings: &Findings) -> Option<Appfile> {
     if !check_size(&at) {
         return None;
     }
-    let (mut components, mut policies) = (Vec::new(), Policies::default());
+    let (mut components, mut shared, mut policies) = (Vec::new(), Vec::new(), Policies::default());
     if let Some(spec) = at.object(&SPEC) {
-        components = parse_components(&spec);
+        (components, shared) = parse_components(&spec);
         policies = policy::parse(&spec);
         if let Some(workflow) = spec.get("workflow") {
             workflow.problem(
@@ -94,32 +95,42 @@ fn read(manifest: &Manifest, findings: &Findings) -> Option<Appfile> {
         }
         linkdef::resolve(&spec, &mut components);
         check::names(&spec, findings);
-        check::links(&spec, &components, findings);
-        check::configs(&components, findings);
+        check::links(&spec, &components, &shared, findings);
+        check::configs(&components, &shared, findings);
         secret::check(&components, &policies, findings);
     }
     let key = ApplicationKey::new(manifest.namespace, manifest.name);
     Some(Appfile {
         key,
         components,
+        shared,
+        adopt: metadata::adopt(manifest.annotations),
+        sharing: metadata::Sharing::of(manifest.annotations),
         topologies: policies.topologies,
         secret_policies: policies.secrets,
         warnings: Vec::new(),
     })
 }
 
-fn parse_components(spec: &Fields) -> Vec<super::Component> {
+fn parse_components(spec: &Fields) -> (Vec<Component>, Vec<Shared>) {
+    let (mut own, mut shared) = (Vec::new(), Vec::new());
     let Some(at) = spec.need("components", "list at least one component") else {
-        return Vec::new();
+        return (own, shared);
     };
     if is_empty(at.value) {
         at.problem(
             "is empty",
             "list at least one component, or delete the Application to stop all",
         );
-        return Vec::new();
+        return (own, shared);
     }
-    at.list().iter().filter_map(component::parse).collect()
+    for component in at.list().iter().filter_map(component::parse) {
+        match component {
+            Written::Own(component) => own.push(component),
+            Written::Shared(component) => shared.push(component),
+        }
+    }
+    (own, shared)
 }
 
 /// Bounds what the rest has to walk through.

@@ -9,7 +9,7 @@ use super::{
     name,
     suggest::quote,
 };
-use crate::model::{Scaling, SpreadEntry};
+use crate::model::{LossPolicy, Scaling, SpreadEntry};
 
 /// How the engine places is settled in this version.
 const OPTIONS: &[&str] = &[
@@ -21,10 +21,9 @@ const OPTIONS: &[&str] = &[
     "maxSurge",
     "maxFailedHosts",
     "strategy",
-    "onHostLoss",
 ];
 const SCALER: Shape = Shape {
-    known: &["instances", "replicas", "spread"],
+    known: &["instances", "replicas", "spread", "onHostLoss"],
     not_yet: OPTIONS,
     elsewhere: &[
         ("min", "scaling by load is not built in", "write instances"),
@@ -40,17 +39,25 @@ const ENTRY: Shape = Shape {
 /// The weight of an entry that names none, as in wadm.
 const DEFAULT_WEIGHT: u32 = 100;
 
+/// What a scaler says.
+pub(super) struct Scaler {
+    pub(super) scaling: Scaling,
+    pub(super) on_host_loss: Option<LossPolicy>,
+}
+
 /// One instance, wherever there is a host: what a component without a scaler gets.
-pub(super) fn one() -> Scaling {
-    Scaling::Spread { instances: 1, spread: vec![anywhere()] }
+pub(super) fn one() -> Scaler {
+    let scaling = Scaling::Spread { instances: 1, spread: vec![anywhere()] };
+    Scaler { scaling, on_host_loss: None }
 }
 
 fn anywhere() -> SpreadEntry {
     SpreadEntry { name: "default".into(), weight: DEFAULT_WEIGHT, requirements: BTreeMap::new() }
 }
 
-pub(super) fn spread(properties: &At) -> Option<Scaling> {
+pub(super) fn spread(properties: &At) -> Option<Scaler> {
     let fields = properties.object(&SCALER)?;
+    let on_host_loss = on_host_loss(&fields);
     let spread = entries(&fields, true);
     let at = match fields.either("instances", "replicas") {
         Some(at) => at,
@@ -58,18 +65,40 @@ pub(super) fn spread(properties: &At) -> Option<Scaling> {
         None if fields.get("instances").is_some() => return None,
         None => fields.need("instances", "write how many instances are wanted in all")?,
     };
-    Some(Scaling::Spread { instances: at.count()?, spread: spread? })
+    let scaling = Scaling::Spread { instances: at.count()?, spread: spread? };
+    Some(Scaler { scaling, on_host_loss: on_host_loss.ok()? })
 }
 
-pub(super) fn daemon(properties: &At) -> Option<Scaling> {
+pub(super) fn daemon(properties: &At) -> Option<Scaler> {
     let fields = properties.object(&SCALER)?;
+    let on_host_loss = on_host_loss(&fields);
     let spread = entries(&fields, false);
     let instances = match fields.either("instances", "replicas") {
         Some(at) => at.count()?,
         None => 1,
     };
-    Some(Scaling::Daemon { instances, spread: spread? })
+    let scaling = Scaling::Daemon { instances, spread: spread? };
+    Some(Scaler { scaling, on_host_loss: on_host_loss.ok()? })
 }
+
+/// Nothing if it isn't written, an error if it is wrong, which is reported already.
+fn on_host_loss(fields: &Fields) -> Result<Option<LossPolicy>, Reported> {
+    let Some(at) = fields.get("onHostLoss") else { return Ok(None) };
+    match at.text().ok_or(Reported)? {
+        "Replace" => Ok(Some(LossPolicy::Replace)),
+        "Hold" => Ok(Some(LossPolicy::Hold)),
+        other => {
+            at.problem(
+                format!("{} is no policy", quote(other)),
+                "write Replace (other hosts take over) or Hold (its share stays there)",
+            );
+            Err(Reported)
+        }
+    }
+}
+
+/// What was found is among the problems.
+struct Reported;
 
 fn entries(fields: &Fields, weighted: bool) -> Option<Vec<SpreadEntry>> {
     let items = fields.list("spread");

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Component, Secret, SecretPolicy,
-    cursor::{At, Fields, Shape, is_empty},
+    cursor::{At, Fields, Shape},
     hash::canonical,
     image, name,
     policy::Policies,
@@ -77,19 +77,6 @@ fn entry(at: &At) -> Option<Secret> {
         version: version.map_or(Some(None), |text| text.map(Some))?,
         path,
     })
-}
-
-/// A component of another Application has its secrets from there.
-pub(super) fn refuse_beside_application(properties: &Fields) {
-    if properties.get("application").is_some()
-        && let Some(at) = properties.get("secrets")
-        && !is_empty(at.value)
-    {
-        at.problem(
-            "stands beside application, whose component has its own secrets",
-            "write it there, and remove it here",
-        );
-    }
 }
 
 /// What a policy of [`POLICY_TYPE`] says, from its `properties` if it has any.

@@ -5,15 +5,23 @@ use std::{
 
 use serde_json::Value;
 
-use super::Problem;
-use crate::model::{ApplicationKey, ConfigName, ConfigWanted, Scaling, WorkloadId, WorkloadKind};
+use super::{Problem, Sharing};
+use crate::model::{
+    Adopt, ApplicationKey, ConfigName, ConfigWanted, LossPolicy, Scaling, WorkloadId, WorkloadKind,
+};
 
 /// An Application whose every part has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appfile {
     pub key: ApplicationKey,
-    /// In the order written; never empty. Names and explicit ids are unique, link targets exist.
+    /// In the order written. Names and explicit ids are unique, link targets exist.
     pub components: Vec<Component>,
+    /// Other Applications' components, under names of its own; not both lists are empty.
+    pub shared: Vec<Shared>,
+    /// What it takes up of what others started.
+    pub adopt: Adopt,
+    /// Who may refer to its components.
+    pub sharing: Sharing,
     /// In the order written; none means the default lattice.
     pub topologies: Vec<Topology>,
     /// By name; each that a secret names is there, and has a backend.
@@ -36,8 +44,27 @@ pub struct Component {
     pub config: Vec<Config>,
     pub secrets: Vec<Secret>,
     pub scaling: Scaling,
+    /// As its scaler says, if that says anything.
+    pub on_host_loss: Option<LossPolicy>,
     pub links: Vec<LinkTrait>,
     /// Such as `spec.components[0]`.
+    pub path: String,
+}
+
+/// A component of another Application: linked to or from, never run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shared {
+    /// What links here call it.
+    pub name: Arc<str>,
+    pub kind: WorkloadKind,
+    /// Whose it is.
+    pub application: Arc<str>,
+    /// That Application's; `None`: the same as that of the one that refers.
+    pub namespace: Option<Arc<str>>,
+    /// What it is called there.
+    pub component: Arc<str>,
+    pub links: Vec<LinkTrait>,
+    /// Such as `spec.components[0].properties`.
     pub path: String,
 }
 

@@ -26,10 +26,11 @@ use super::{
     metrics::ReconcileResult,
     release::{self, Release, key_of},
     report,
+    sharing::Offer,
 };
 use crate::{
     api::{Application, CLASS},
-    model::{ApplicationKey, Command, Desired, LatticeName, Owner},
+    model::{ApplicationKey, Command, Desired, LatticeName, LossPolicy, Owner, WorkloadId},
     placement::Created,
     workflow,
 };
@@ -97,10 +98,11 @@ fn take_note(app: &Application, ctx: &Context) {
 }
 
 async fn apply(app: &Application, ctx: &Context) -> Result<Action, Error> {
-    let release = release::settle(app, ctx).await?;
+    let paused = report::is_paused(app);
+    let release = if paused { release::last(app, ctx) } else { release::settle(app, ctx).await? };
     let world = observe(app, ctx, &release, run_of(app, &release));
     let decision = plan(ctx, &key_of(app), &world);
-    let sent = !release.unreadable && act(ctx, &key_of(app), &decision);
+    let sent = !release.unreadable && !paused && act(ctx, &key_of(app), &decision);
     let written = report::report(app, ctx, &release, &world, &decision).await?;
     ctx.metrics.count(if sent || written.changed {
         ReconcileResult::Acted
@@ -172,7 +174,9 @@ pub(super) fn claim_released(app: &Application, ctx: &Context) {
 }
 
 fn claim(app: &Application, ctx: &Context, desired: &BTreeMap<LatticeName, Arc<Desired>>) {
-    let touched = ctx.claims().set(&key_of(app), &created(app), desired.clone());
+    let key = key_of(app);
+    let mut touched = ctx.claims().set(&key, &created(app), desired.clone());
+    touched.extend(ctx.claims().offer(&key, Offer::of(app)));
     for other in touched {
         ctx.touched.add(&other);
     }
@@ -205,7 +209,27 @@ fn register(
     for (lattice, names) in &names {
         ctx.lattices.want_configs(lattice, key, &names.configs);
     }
+    for (lattice, desired) in places {
+        let former = release.former.get(lattice).map(Vec::as_slice).unwrap_or_default();
+        let policies = on_host_loss(former.iter().rev().chain([desired]));
+        ctx.lattices.want_on_host_loss(lattice, key, policies);
+    }
     ctx.index_mut().set(key, names);
+}
+
+/// What scalers say of lost hosts; of several releases, the last that says anything. What is wanted
+/// no more stays held until it is seen gone, for nobody could stop it before.
+fn on_host_loss<'a>(
+    releases: impl Iterator<Item = &'a Arc<Desired>>,
+) -> BTreeMap<WorkloadId, LossPolicy> {
+    let mut policies = BTreeMap::new();
+    for (id, workload) in releases.flat_map(|desired| &desired.workloads) {
+        match workload.on_host_loss {
+            Some(policy) => policies.insert(id.clone(), policy),
+            None => policies.remove(id),
+        };
+    }
+    policies
 }
 
 /// Sends what may be sent now. Whether anything was.

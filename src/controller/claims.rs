@@ -4,6 +4,7 @@ use std::{
     sync::Arc,
 };
 
+use super::sharing::Offer;
 use crate::{
     model::{ApplicationKey, Desired, LatticeName},
     placement::{Claims, Created},
@@ -15,6 +16,9 @@ pub struct ClaimTables {
     lattices: BTreeMap<LatticeName, Arc<Claims>>,
     /// What each Application claims where, so that it can be taken back.
     places: BTreeMap<ApplicationKey, BTreeMap<LatticeName, Arc<Desired>>>,
+    /// Who refers to components of an Application, whether it is there or not.
+    named: BTreeMap<ApplicationKey, BTreeSet<ApplicationKey>>,
+    offers: BTreeMap<ApplicationKey, Offer>,
 }
 
 impl ClaimTables {
@@ -54,6 +58,12 @@ impl ClaimTables {
             touched.extend(claims.rivals(wanted).cloned());
             claims.set(application, created.clone(), Arc::clone(wanted));
         }
+        let after: BTreeSet<_> = sharers(&desired).collect();
+        let before: BTreeSet<_> = sharers(&old).collect();
+        touched.extend(before.symmetric_difference(&after).map(|sharer| (*sharer).clone()));
+        if old != desired {
+            touched.extend(self.named.get(application).into_iter().flatten().cloned());
+        }
         if !desired.is_empty() {
             self.places.insert(application.clone(), desired);
         }
@@ -64,10 +74,63 @@ impl ClaimTables {
     /// Takes back all of an Application's claims; see [`ClaimTables::set`].
     pub fn remove(&mut self, application: &ApplicationKey) -> BTreeSet<ApplicationKey> {
         let created = Created { at: 0, uid: "".into() };
-        self.set(application, &created, BTreeMap::new())
+        self.refer(application, &BTreeSet::new());
+        self.offers.remove(application);
+        let mut touched = self.set(application, &created, BTreeMap::new());
+        touched.extend(self.named.get(application).into_iter().flatten().cloned());
+        touched
+    }
+
+    /// What an Application wants where.
+    #[must_use]
+    pub fn places(&self, application: &ApplicationKey) -> BTreeMap<LatticeName, Arc<Desired>> {
+        self.places.get(application).cloned().unwrap_or_default()
+    }
+
+    /// Takes note of the Applications whose components `application` refers to.
+    pub fn refer(&mut self, application: &ApplicationKey, to: &BTreeSet<ApplicationKey>) {
+        self.named.retain(|sharer, by| {
+            if !to.contains(sharer) {
+                by.remove(application);
+            }
+            !by.is_empty()
+        });
+        for sharer in to {
+            self.named.entry(sharer.clone()).or_default().insert(application.clone());
+        }
+    }
+
+    /// Takes note of who may refer to an Application's components.
+    ///
+    /// # Returns
+    ///
+    /// The Applications that do, if that is new.
+    pub fn offer(
+        &mut self,
+        application: &ApplicationKey,
+        offer: Offer,
+    ) -> BTreeSet<ApplicationKey> {
+        if self.offers.get(application) == Some(&offer) {
+            return BTreeSet::new();
+        }
+        self.offers.insert(application.clone(), offer);
+        self.named.get(application).cloned().unwrap_or_default()
+    }
+
+    /// The Applications that want links to or from components of this one.
+    #[must_use]
+    pub fn referrers(&self, application: &ApplicationKey) -> Vec<ApplicationKey> {
+        let refers = |places: &BTreeMap<_, _>| sharers(places).any(|sharer| sharer == application);
+        let others = self.places.iter().filter(|(other, _)| *other != application);
+        others.filter(|(_, places)| refers(places)).map(|(other, _)| other.clone()).collect()
     }
 
     fn table(&mut self, lattice: &LatticeName) -> &mut Claims {
         Arc::make_mut(self.lattices.entry(lattice.clone()).or_default())
     }
+}
+
+/// The Applications whose components these links lead to or from.
+fn sharers(places: &BTreeMap<LatticeName, Arc<Desired>>) -> impl Iterator<Item = &ApplicationKey> {
+    places.values().flat_map(|desired| desired.shared.values())
 }

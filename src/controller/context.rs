@@ -21,6 +21,7 @@ use tokio::sync::{Notify, OnceCell};
 use super::{
     application::claim_released, claims::ClaimTables, index::Index, lattices::Lattices,
     memory::Memory, metrics::Metrics, revisions::Revisions, touched::Touched, unseen::Unseen,
+    watches::Scope,
 };
 use crate::{
     api::{Application, CLASS, Lattice},
@@ -59,6 +60,8 @@ pub struct Context {
     /// Which installation's objects are ours; `None`: those that name none.
     pub class: Option<String>,
     /// Counts the changes of lattices and namespaces that targets are resolved with.
+    /// Whose Applications are ours.
+    pub scope: Scope,
     pub facts: AtomicU64,
     pub ready: OnceCell<()>,
 }
@@ -130,9 +133,12 @@ impl Context {
             let object = ObjectRef::new(&key.name).within(&key.namespace);
             self.applications.get(&object).is_none()
         };
-        for key in self.memories.keys().into_iter().filter(is_gone) {
-            self.forget(&key);
+        let gone: Vec<_> = self.memories.keys().into_iter().filter(is_gone).collect();
+        for key in &gone {
+            self.forget(key);
         }
+        // What they left has nobody any more.
+        self.every_lattice.notify_one();
         for name in self.lattices.names() {
             if self.lattice_objects.get(&ObjectRef::new(name.as_str())).is_none() {
                 self.lattices.remove(&name).await;

@@ -207,6 +207,12 @@ impl Scope<'_> {
         let id: &WorkloadId = match command {
             // Whose a config is can't be told from it; it is written before anything else.
             Command::PutConfig { .. } | Command::DeleteConfig { .. } => return true,
+            // No step applies another Application's component, so each minds the links from it.
+            Command::PutLink { key, .. } | Command::DeleteLink { key }
+                if self.desired.shared.contains_key(&key.source) =>
+            {
+                return true;
+            }
             Command::PutLink { key, .. } | Command::DeleteLink { key } => &key.source,
             Command::StartProvider { id, .. }
             | Command::StopProvider { id, .. }

@@ -19,6 +19,7 @@ use super::{
     conditions::{Verdict, set},
     context::Context,
     lattice_status::{self, Facts},
+    orphans,
     report::now,
     settings::{self, SettingsError},
 };
@@ -185,7 +186,14 @@ async fn write_status(
         (Err(error), _) => lattice_status::compute(lattice, &Facts::Unusable(error), &now()),
         (Ok(Taken { kept }), Some((health, observed))) => {
             let unusable_for = ctx.lattices.unusable_for(name, &health.gate);
-            let facts = Facts::Watched { health, observed, unusable_for, kept: kept.as_ref() };
+            let orphans = orphans::find(ctx, name, observed);
+            let facts = Facts::Watched {
+                health,
+                observed,
+                unusable_for,
+                kept: kept.as_ref(),
+                orphans: orphans.as_deref(),
+            };
             lattice_status::compute(lattice, &facts, &now())
         }
         (Ok(_), None) => return Ok(Action::await_change()),

@@ -34,7 +34,6 @@ pub(super) fn of_settings(error: &SettingsError) -> Trouble {
         SettingsError::Name(_) => "NameInvalid",
         SettingsError::Duration { .. } => "DurationInvalid",
         SettingsError::Twin { .. } => "DuplicateLattice",
-        SettingsError::Hold { .. } => "NotSupported",
         SettingsError::Credentials { .. } => "CredentialsUnusable",
         SettingsError::NoSecret { .. } => "SecretNotFound",
         SettingsError::ForbiddenSecret { .. } => "SecretForbidden",

@@ -11,7 +11,10 @@ use prometheus_client::{
 };
 
 use super::Lattices;
-use crate::model::{HostState, Observed};
+use crate::{
+    lattice::watch::Handle,
+    model::{HostState, Observed},
+};
 
 type Counter = fn(&crate::lattice::watch::Metrics) -> u64;
 
@@ -28,70 +31,83 @@ impl LatticeMetrics {
 
 impl Collector for LatticeMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let handles = self.0.upgrade().map(|lattices| lattices.handles()).unwrap_or_default();
-        let counters: [(&str, &str, Counter); 4] = [
-            ("lattice_events", "Lattice events received", |m| m.events.load(Relaxed)),
-            ("lattice_unread", "Messages that could not be read", |m| m.unread.load(Relaxed)),
-            ("lattice_connections", "Connections made", |m| m.connections.load(Relaxed)),
-            ("lattice_slow", "Times that messages were dropped", |m| m.slow.load(Relaxed)),
-        ];
-        for (name, help, read) in counters {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for handle in &handles {
-                let labels = [("lattice", handle.name().as_str())];
-                ConstCounter::new(read(handle.metrics())).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        let mut family = encoder.encode_descriptor(
-            "lattice_commands",
-            "Commands sent, by verb and by how the request ended",
-            None,
-            MetricType::Counter,
-        )?;
-        for handle in &handles {
-            for ((verb, outcome), count) in handle.metrics().commands() {
-                let labels =
-                    [("lattice", handle.name().as_str()), ("verb", verb), ("outcome", outcome)];
-                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        let mut hosts = encoder.encode_descriptor(
-            "lattice_hosts",
-            "Hosts, by state",
-            None,
-            MetricType::Gauge,
-        )?;
-        for handle in &handles {
-            for (state, count) in by_state(&handle.observed()) {
-                let labels = [("lattice", handle.name().as_str()), ("state", state)];
-                ConstGauge::new(count).encode(hosts.encode_family(&labels)?)?;
-            }
-        }
-        let mut synced = encoder.encode_descriptor(
-            "lattice_synced",
-            "Whether enough is known of the lattice to change something there",
-            None,
-            MetricType::Gauge,
-        )?;
-        for handle in &handles {
-            let labels = [("lattice", handle.name().as_str())];
-            let open = i64::from(handle.observed().gate.may_add());
-            ConstGauge::new(open).encode(synced.encode_family(&labels)?)?;
-        }
-        Ok(())
+        let Some(lattices) = self.0.upgrade() else { return Ok(()) };
+        let handles = lattices.handles();
+        counters(&mut encoder, &handles)?;
+        commands(&mut encoder, &handles)?;
+        let name = |handle: &Handle| handle.name().to_string();
+        let states = handles.iter().flat_map(|handle| {
+            by_state(&handle.observed()).map(|(state, count)| {
+                (vec![("lattice", name(handle)), ("state", state.to_owned())], count)
+            })
+        });
+        gauge(&mut encoder, "lattice_hosts", "Hosts, by state", states)?;
+        let open = |handle: &Handle| usize::from(handle.observed().gate.may_add());
+        let synced = handles.iter().map(|it| (vec![("lattice", name(it))], open(it)));
+        let help = "Whether enough is known of the lattice to change something there";
+        gauge(&mut encoder, "lattice_synced", help, synced)?;
+        let orphans = lattices.orphans().into_iter();
+        let orphans = orphans.map(|(name, count)| (vec![("lattice", name.to_string())], count));
+        let help = "Things of this installation whose Application isn't there";
+        gauge(&mut encoder, "lattice_orphans", help, orphans)
     }
 }
 
+fn counters(encoder: &mut DescriptorEncoder<'_>, handles: &[Handle]) -> fmt::Result {
+    let counters: [(&str, &str, Counter); 4] = [
+        ("lattice_events", "Lattice events received", |m| m.events.load(Relaxed)),
+        ("lattice_unread", "Messages that could not be read", |m| m.unread.load(Relaxed)),
+        ("lattice_connections", "Connections made", |m| m.connections.load(Relaxed)),
+        ("lattice_slow", "Times that messages were dropped", |m| m.slow.load(Relaxed)),
+    ];
+    for (name, help, read) in counters {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for handle in handles {
+            let labels = [("lattice", handle.name().as_str())];
+            ConstCounter::new(read(handle.metrics())).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn commands(encoder: &mut DescriptorEncoder<'_>, handles: &[Handle]) -> fmt::Result {
+    let help = "Commands sent, by verb and by how the request ended";
+    let mut family =
+        encoder.encode_descriptor("lattice_commands", help, None, MetricType::Counter)?;
+    for handle in handles {
+        for ((verb, outcome), count) in handle.metrics().commands() {
+            let labels =
+                [("lattice", handle.name().as_str()), ("verb", verb), ("outcome", outcome)];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl Iterator<Item = (Vec<(&'static str, String)>, usize)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in values {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
 /// How many hosts are in each state; those that none is in are there too, so that a graph has no gaps.
-fn by_state(observed: &Observed) -> [(&'static str, i64); 4] {
+fn by_state(observed: &Observed) -> [(&'static str, usize); 5] {
     let states = [
         ("ready", HostState::Ready),
         ("suspect", HostState::Suspect),
         ("mute", HostState::Mute),
         ("unreachable", HostState::Unreachable),
+        ("held", HostState::Held),
     ];
     states.map(|(name, state)| {
-        let count = observed.hosts.values().filter(|host| host.state == state).count();
-        (name, i64::try_from(count).unwrap_or(i64::MAX))
+        (name, observed.hosts.values().filter(|host| host.state == state).count())
     })
 }

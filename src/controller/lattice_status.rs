@@ -1,22 +1,32 @@
 //! What a lattice's task reports → the status of its `Lattice`. Pure.
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     conditions::{Verdict, set, shorten},
     events::{MAX_NOTE, Transition},
+    held,
     lattice_fault::{self, Trouble},
     settings::SettingsError,
 };
 use crate::{
-    api::{Condition, ConditionStatus, HostCounts, HostSummary, Lattice, LatticeStatus},
+    api::{Condition, ConditionStatus, HostCounts, HostSummary, Lattice, LatticeStatus, Orphan},
     lattice::{fault::Fault, inventory::Health},
-    model::{Gate, HostState, Observed},
+    model::{CONFIRM_LOSS, Gate, Host, HostId, HostState, Observed},
 };
 
 /// Stands while a lattice is used with credentials that its Secret doesn't hold any more.
 const KEPT: &str = "CredentialsKept";
 /// A status lists no more hosts than this.
 const MAX_HOSTS: usize = 2000;
+/// And no more orphans; the metric counts all.
+const MAX_ORPHANS: usize = 100;
+/// Nor more things that are held: some 250 bytes each, in an object of 1.5 MiB at most.
+const MAX_HELD: usize = 2000;
+/// So many hosts are named in a message.
+const MAX_NAMED: usize = 10;
 /// A connection that is lost for less is nobody's business: servers are started anew.
 const LOSS: Duration = Duration::from_secs(15);
 /// So long a lattice may take to be seen whole, after a connection was lost or this process began,
@@ -35,6 +45,8 @@ pub(super) enum Facts<'a> {
         unusable_for: Option<Duration>,
         /// Why it is used with credentials that were read before.
         kept: Option<&'a SettingsError>,
+        /// In order; `None` while nobody can say.
+        orphans: Option<&'a [Orphan]>,
     },
 }
 
@@ -53,10 +65,13 @@ pub(super) fn compute(
             after.conditions.retain(|c| c.type_ != KEPT);
             (all(&lattice_fault::of_settings(error)), None)
         }
-        Facts::Watched { health, observed, unusable_for, kept } => {
-            count_hosts(&mut after, observed);
+        Facts::Watched { health, observed, unusable_for, kept, orphans } => {
+            if let Some(orphans) = orphans {
+                after.orphans = orphans.iter().take(MAX_ORPHANS).cloned().collect();
+            }
+            count_hosts(&mut after, lattice, health, observed);
             report_kept(&mut after, *kept, generation, now);
-            report_troubles(&mut after, health, generation, now);
+            report_troubles(&mut after, lattice, health, now);
             watched(lattice, health, *unusable_for)
         }
     };
@@ -172,12 +187,9 @@ fn report_kept(
 }
 
 /// What else can be the matter; each condition stands only while it is.
-fn report_troubles(
-    status: &mut LatticeStatus,
-    health: &Health,
-    generation: Option<i64>,
-    now: &str,
-) {
+fn report_troubles(status: &mut LatticeStatus, lattice: &Lattice, health: &Health, now: &str) {
+    let (name, generation) =
+        (lattice.metadata.name.as_deref().unwrap_or_default(), lattice.metadata.generation);
     let listed = |ids: Vec<String>| ids.join(", ");
     let old = health.unsupported.iter().map(|(id, version)| format!("{id} ({version})"));
     let twins = health.duplicates.iter().map(ToString::to_string);
@@ -205,9 +217,27 @@ fn report_troubles(
             "MassHostLoss",
             "LostTogether",
             "nothing is removed until hosts return",
-            health
-                .mass_loss
-                .map_or_else(String::new, |l| format!("{} lost, {} needed", l.lost, l.enough)),
+            health.mass_loss.as_ref().map_or_else(String::new, |loss| {
+                format!(
+                    "{} lost, {} needed; if they won't: kubectl annotate --overwrite lattice \
+                     {name} {CONFIRM_LOSS}={}",
+                    loss.lost, loss.enough, loss.token
+                )
+            }),
+        ),
+        (
+            "HostsHeld",
+            "CutOff",
+            "hosts are cut off and keep their share, whether they run it or not; give up one that \
+             never returns with the annotation lattice.oam.dev/forget-host=ID",
+            some_of(&held_hosts(health)),
+        ),
+        (
+            "HoldIncomplete",
+            "TooMuch",
+            "more is held than is kept here: after a restart of the operator, hosts that are cut \
+             off lose the rest to others",
+            not_kept(status, health, &lattice.spec.installation),
         ),
     ];
     for (condition, reason, what, which) in troubles {
@@ -217,6 +247,31 @@ fn report_troubles(
             let verdict = Verdict::yes(condition, reason, &format!("{what}: {which}"));
             set(&mut status.conditions, &verdict, generation, now);
         }
+    }
+}
+
+/// Hosts that are cut off, with their names.
+fn held_hosts(health: &Health) -> Vec<String> {
+    let held = health.hosts.iter().filter(|(_, host)| host.state == HostState::Held);
+    held.map(|(id, host)| format!("{id} ({})", host.friendly_name)).collect()
+}
+
+/// The first few of `names`, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    let some = names.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MAX_NAMED) {
+        0 => some,
+        more => format!("{some} and {more} more"),
+    }
+}
+
+/// How much of what is held has no place in the status, if it is any.
+fn not_kept(status: &LatticeStatus, health: &Health, installation: &str) -> String {
+    let kept: usize = status.hosts.iter().map(|host| host.held.len()).sum();
+    let held = health.held.values().map(|held| held::to_status(held, installation).len());
+    match held.sum::<usize>().saturating_sub(kept) {
+        more if more > 0 && health.gate.may_add() => format!("{more} things"),
+        _ => String::new(),
     }
 }
 
@@ -234,7 +289,12 @@ fn status_of(lattice: &Lattice, condition: &str) -> Option<ConditionStatus> {
     before.into_iter().find(|c| c.type_ == condition).map(|c| c.status)
 }
 
-fn count_hosts(status: &mut LatticeStatus, observed: &Observed) {
+fn count_hosts(
+    status: &mut LatticeStatus,
+    lattice: &Lattice,
+    health: &Health,
+    observed: &Observed,
+) {
     if !observed.gate.may_add() {
         return; // What isn't whole must not replace what was.
     }
@@ -246,30 +306,67 @@ fn count_hosts(status: &mut LatticeStatus, observed: &Observed) {
             HostState::Ready | HostState::Suspect => counts.ready += 1,
             HostState::Mute => counts.mute += 1,
             HostState::Unreachable => counts.unreachable += 1,
+            HostState::Held => counts.held += 1,
         }
     }
-    let summary =
-        |(id, host): (&crate::model::HostId, &std::sync::Arc<crate::model::Host>)| HostSummary {
+    status.hosts = summaries(&status.hosts, lattice, health, observed);
+    status.host_counts = Some(counts);
+}
+
+/// The hosts, those first of which something is held; `before` is what stood there.
+fn summaries(
+    before: &[HostSummary],
+    lattice: &Lattice,
+    health: &Health,
+    observed: &Observed,
+) -> Vec<HostSummary> {
+    let mut room = MAX_HELD;
+    let mut summary = |id: &HostId, host: &Host| {
+        let held = health.held.get(id);
+        let mut held =
+            held.map_or_else(Vec::new, |held| held::to_status(held, &lattice.spec.installation));
+        held.truncate(room);
+        room -= held.len();
+        HostSummary {
             id: id.to_string(),
             name: host.friendly_name.to_string(),
             version: host.version.to_string(),
-        };
-    status.hosts = observed.hosts.iter().take(MAX_HOSTS).map(summary).collect();
-    status.host_counts = Some(counts);
+            labels: if held.is_empty() { BTreeMap::new() } else { host.labels.clone() },
+            held,
+        }
+    };
+    let (mut first, mut rest): (Vec<_>, Vec<_>) =
+        observed.hosts.iter().partition(|(id, _)| health.held.contains_key(*id));
+    // Who is cut off already needs it most.
+    first.sort_by_key(|(_, host)| host.state != HostState::Held);
+    first.append(&mut rest);
+    let mut hosts: Vec<_> =
+        first.into_iter().take(MAX_HOSTS).map(|(id, host)| summary(id, host)).collect();
+    if health.mass_loss.is_some() {
+        // The next process has to find out that they were lost together.
+        let known: BTreeSet<String> = hosts.iter().map(|host| host.id.clone()).collect();
+        let lost = before.iter().filter(|host| !known.contains(&host.id)).cloned();
+        hosts.extend(lost.take(MAX_HOSTS - hosts.len()));
+    }
+    hosts.sort_by(|one, other| one.id.cmp(&other.id));
+    hosts
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
 
     use super::*;
     use crate::{
         api::LatticeSpec,
         lattice::{
             fault::{Permission, Verb},
-            inventory::HostHealth,
+            inventory::{HostHealth, MassLoss},
         },
-        model::LatticeName,
+        model::{
+            APPLICATION, Annotations, INSTALLATION, Inventory, LatticeName, Moment,
+            RunningComponent,
+        },
     };
 
     fn lattice(before: Option<&'static str>, secret: bool) -> Lattice {
@@ -307,6 +404,7 @@ mod tests {
             duplicates: BTreeSet::new(),
             unsupported: BTreeMap::new(),
             mass_loss: None,
+            held: BTreeMap::new(),
             links_unreadable: false,
         }
     }
@@ -319,7 +417,8 @@ mod tests {
         let mut observed = Observed::unknown("edge".parse::<LatticeName>().unwrap());
         observed.gate = health.gate.clone();
         let unusable_for = Some(Duration::from_secs(for_seconds));
-        let facts = Facts::Watched { health, observed: &observed, unusable_for, kept: None };
+        let (kept, orphans) = (None, None);
+        let facts = Facts::Watched { health, observed: &observed, unusable_for, kept, orphans };
         compute(lattice, &facts, "2")
     }
 
@@ -390,7 +489,8 @@ mod tests {
         observed.gate = Gate::Open;
         let status = |kept| {
             let (health, observed) = (&health, &observed);
-            let facts = Facts::Watched { health, observed, unusable_for: None, kept };
+            let facts =
+                Facts::Watched { health, observed, unusable_for: None, kept, orphans: None };
             compute(&before, &facts, "2").0
         };
         let (well, kept) = (status(None), status(Some(&missing)));
@@ -469,6 +569,69 @@ mod tests {
             };
             assert_eq!(reasons(status), expected);
         }
+    }
+
+    #[test]
+    fn a_mass_loss_says_how_to_confirm_it_and_keeps_the_lost_known() {
+        let loss = MassLoss { lost: 3, token: "3-d14f411d".into(), enough: 4 };
+        let gate = Gate::MassLoss { lost: 3 };
+        let health = Health { mass_loss: Some(loss), ..healthy(gate) };
+        let mut lattice = lattice(Some("Was"), false);
+        let summary = HostSummary { id: "NLOST".into(), ..HostSummary::default() };
+        lattice.status.as_mut().unwrap().hosts = vec![summary.clone()];
+        let (after, _) = computed(&lattice, &health, 0);
+        let said = after.conditions.iter().find(|c| c.type_ == "MassHostLoss").unwrap();
+        let message = said.message.clone().unwrap();
+        let command = "kubectl annotate --overwrite lattice edge \
+                       lattice.oam.dev/confirm-loss=3-d14f411d";
+        assert!(message.ends_with(command), "{message}");
+        assert_eq!(after.hosts, [summary], "or a restart would take removals up again");
+        let (after, _) = computed(&lattice, &healthy(Gate::Open), 0);
+        assert!(after.hosts.is_empty());
+    }
+
+    #[test]
+    fn more_than_a_status_can_keep_is_said_and_who_is_cut_off_comes_first() {
+        let many = |count: usize| {
+            let owned = [(INSTALLATION, "trellis"), (APPLICATION, "n/a")];
+            let annotations: Arc<Annotations> =
+                Arc::new(owned.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+            let running = RunningComponent { image: "r".into(), annotations, instances: 1 };
+            let ids = (0..count).map(|n| (format!("id{n}").parse().unwrap(), running.clone()));
+            Inventory { components: ids.collect(), providers: BTreeMap::new() }
+        };
+        let mut observed = Observed::unknown("edge".parse::<LatticeName>().unwrap());
+        observed.gate = Gate::Open;
+        let mut held = BTreeMap::new();
+        for (id, state) in [("NA", HostState::Ready), ("NB", HostState::Held)] {
+            let host = Host {
+                friendly_name: id.into(),
+                version: "1.9.2".into(),
+                labels: BTreeMap::from([("site".to_owned(), "north".to_owned())]),
+                state,
+                joined: Moment::default(),
+                inventory_at: Moment::default(),
+                inventory: None,
+            };
+            let id: HostId = id.parse().unwrap();
+            observed.put_host(id.clone(), host);
+            held.insert(id, many(1500));
+        }
+        let health = Health { held, ..healthy(Gate::Open) };
+        let facts = Facts::Watched {
+            health: &health,
+            observed: &observed,
+            unusable_for: None,
+            kept: None,
+            orphans: None,
+        };
+        let (after, _) = compute(&lattice(None, false), &facts, "2");
+        let kept: Vec<_> = after.hosts.iter().map(|host| host.held.len()).collect();
+        assert_eq!(kept, [500, 1500]);
+        let said = after.conditions.iter().find(|c| c.type_ == "HoldIncomplete").unwrap();
+        assert!(said.message.as_ref().unwrap().ends_with("1000 things"));
+        let size = serde_json::to_vec(&after).unwrap().len();
+        assert!(size < 1_000_000, "{size} bytes");
     }
 
     #[test]

@@ -19,7 +19,10 @@ use crate::{
         inventory::{Change, Predecessor},
         watch::{Handle, Settings},
     },
-    model::{ApplicationKey, Command, ConfigName, Gate, LatticeName, Moment, Observed, Owner},
+    model::{
+        ApplicationKey, Command, ConfigName, Gate, LatticeName, LossPolicy, Moment, Observed,
+        Owner, WorkloadId,
+    },
 };
 
 #[derive(Debug)]
@@ -38,6 +41,7 @@ struct Entry {
     /// Since when it has been disconnected or not been seen whole.
     unusable_since: Option<Moment>,
     settings: Option<Settings>,
+    orphans: usize,
 }
 
 impl Lattices {
@@ -97,7 +101,9 @@ impl Lattices {
         };
         let handle = handle.or_else(|| settings.as_ref().map(begin));
         let unusable_since = known.get(name).and_then(|old| old.unusable_since);
-        let entry = Entry { object: Arc::clone(&object), handle, unusable_since, settings };
+        let orphans = known.get(name).map_or(0, |old| old.orphans);
+        let entry =
+            Entry { object: Arc::clone(&object), handle, unusable_since, settings, orphans };
         let old = known.insert(name.clone(), entry);
         drop(known);
         old.is_none_or(|old| selects_differently(&old.object, &object))
@@ -182,6 +188,20 @@ impl Lattices {
         Some(settings.access.credentials.clone())
     }
 
+    /// Takes note of how many things on a lattice have lost their Application.
+    pub fn count_orphans(&self, name: &LatticeName, orphans: usize) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = known.get_mut(name) {
+            entry.orphans = orphans;
+        }
+    }
+
+    /// How many things have lost their Application, by lattice.
+    #[must_use]
+    pub fn orphans(&self) -> Vec<(LatticeName, usize)> {
+        self.read().iter().map(|(name, entry)| (name.clone(), entry.orphans)).collect()
+    }
+
     /// Those that have been taken up.
     #[must_use]
     pub fn names(&self) -> Vec<LatticeName> {
@@ -230,6 +250,17 @@ impl Lattices {
     ) {
         if let Some(handle) = self.handle(name) {
             handle.want_configs(application, configs.clone());
+        }
+    }
+
+    pub fn want_on_host_loss(
+        &self,
+        name: &LatticeName,
+        application: &ApplicationKey,
+        policies: BTreeMap<WorkloadId, LossPolicy>,
+    ) {
+        if let Some(handle) = self.handle(name) {
+            handle.want_on_host_loss(application, policies);
         }
     }
 

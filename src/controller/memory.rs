@@ -9,10 +9,10 @@ use std::{
 use kube::ResourceExt;
 use serde_json::Value;
 
-use super::{context::Context, decision::Plans, release::key_of, revisions::version};
+use super::{context::Context, decision::Plans, release::key_of, revisions::version, sharing};
 use crate::{
     api::{Application, ApplicationRevision},
-    appfile::{self, Appfile, Manifest, Problems, Stamp, Target},
+    appfile::{self, Appfile, Manifest, Problems, SharedId, Stamp, Target},
     lattice::clock,
     model::{ApplicationKey, Desired, LatticeName, Owner},
 };
@@ -119,10 +119,17 @@ pub(super) fn parse(app: &Application, ctx: &Context, key: &ApplicationKey) -> (
         annotations: app.annotations(),
         spec: &app.spec.0,
     }));
-    let hash: Arc<str> = appfile::revision_hash(&app.spec.0).into();
+    let hash = hash(&app.spec.0, &appfile, &[]);
     let known = Read { from, appfile: Arc::clone(&appfile), hash: Arc::clone(&hash) };
     memory.manifest = Some(known);
     (appfile, hash)
+}
+
+/// The hash of what a revision holds.
+pub(super) fn hash(spec: &Value, appfile: &Parsed, shared: &[SharedId]) -> Arc<str> {
+    let adopt = appfile.as_ref().as_ref().map(|appfile| appfile.adopt).unwrap_or_default();
+    let shared = serde_json::to_value(sharing::record(shared)).unwrap_or_default();
+    appfile::release_hash(spec, adopt, &shared).into()
 }
 
 /// The targets, resolved anew only if the Appfile or what there is to choose from is new.
@@ -195,7 +202,8 @@ pub(super) fn desired(
         return Arc::clone(&wanted.desired);
     }
     let uid = app.uid().unwrap_or_default().into();
-    let stamp = Stamp { owner, uid, revision: place.0.as_str().into() };
+    let shared = sharing::recorded(revision, lattice);
+    let stamp = Stamp { owner, uid, revision: place.0.as_str().into(), shared };
     let desired = Arc::new(appfile.desired(&stamp, &namespaces));
     memory.desired.insert(place, Wanted { namespaces, desired: Arc::clone(&desired) });
     desired

@@ -13,10 +13,11 @@ use super::{
     memory::{self, Parsed},
     refusal::{Refusal, Stage},
     revisions::{self, Choice},
+    sharing,
 };
 use crate::{
     api::{Application, ApplicationRevision, RevisionName, RevisionTarget},
-    appfile::{self, Problem, Target},
+    appfile::{self, Problem, SharedId, Target},
     model::{ApplicationKey, Desired, LatticeName},
 };
 
@@ -93,14 +94,23 @@ pub(super) async fn settle(app: &Application, ctx: &Context) -> Result<Release, 
     let (parsed, hash) = memory::parse(app, ctx, &key);
     let candidate = match &*parsed {
         Ok(appfile) => memory::resolve(ctx, &key, &parsed, appfile)
+            .and_then(|targets| {
+                let shared = sharing::resolve(ctx, appfile, &targets)?;
+                Ok((targets, shared))
+            })
             .map_err(|problems| Refusal { stage: Stage::Policy, problems }),
         Err(problems) => Err(Refusal { stage: Stage::Parse, problems: problems.clone() }),
     };
     let (current, refusal) = match candidate {
-        Ok(targets) => match revise(app, ctx, &hash, &known, &targets).await? {
-            Ok(revision) => (Some((revision, parsed, targets)), None),
-            Err(refusal) => (fall_back(ctx, &key, &known), Some(refusal)),
-        },
+        Ok((targets, shared)) => {
+            let hash =
+                if shared.is_empty() { hash } else { memory::hash(&app.spec.0, &parsed, &shared) };
+            let wanted = Wanted { hash: &hash, targets: &targets, shared: &shared };
+            match revise(app, ctx, &known, &wanted).await? {
+                Ok(revision) => (Some((revision, parsed, targets)), None),
+                Err(refusal) => (fall_back(ctx, &key, &known), Some(refusal)),
+            }
+        }
         Err(refusal) => (fall_back(ctx, &key, &known), Some(refusal)),
     };
     Ok(assemble(app, ctx, current, refusal))
@@ -206,19 +216,26 @@ fn fall_back(
     Some((Arc::clone(newest), appfile, targets))
 }
 
+/// What a revision is to hold.
+struct Wanted<'a> {
+    hash: &'a str,
+    targets: &'a [Target],
+    shared: &'a [SharedId],
+}
+
 /// The revision that holds this spec, with all its targets written down.
 async fn revise(
     app: &Application,
     ctx: &Context,
-    hash: &str,
     known: &[Arc<ApplicationRevision>],
-    targets: &[Target],
+    &Wanted { hash, targets, shared }: &Wanted<'_>,
 ) -> Result<Result<Arc<ApplicationRevision>, Refusal>, Error> {
     let latest = app.status.as_ref().and_then(|s| s.latest_revision.as_ref());
     let revision = match revisions::choose(hash, known, latest.map_or(0, |l| l.revision)) {
         Choice::Keep(revision) => revision,
         Choice::Make(number) => {
-            let revision = revisions::build(app, number, hash);
+            let mut revision = revisions::build(app, number, hash);
+            revision.spec.shared = sharing::record(shared);
             if let Some(refusal) = too_large(&revision) {
                 return Ok(Err(refusal));
             }

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     api::{Application, ApplicationStatus},
+    appfile::PAUSED,
     lattice::clock,
 };
 
@@ -33,6 +34,11 @@ pub(super) struct Written {
     pub changed: bool,
     /// When the report that was put off is due.
     pub wake_at: Option<Duration>,
+}
+
+/// Whether nothing may be changed for now.
+pub(super) fn is_paused(app: &Application) -> bool {
+    app.annotations().get(PAUSED).is_some_and(|paused| paused == "true")
 }
 
 /// Reports one pass of an Application that stays.
@@ -60,11 +66,12 @@ pub(super) async fn report(
         warnings: current.map(super::release::Current::warnings).unwrap_or_default(),
         types: &types,
         token: app.annotations().get(RECONCILE).map(String::as_str),
+        paused: is_paused(app),
         now: &now(),
     };
     let after = status::compute(&facts);
     let written = write(app, ctx, &before, after).await?;
-    if decision.settled && release.refusal.is_none() {
+    if decision.settled && release.refusal.is_none() && !is_paused(app) {
         sweep(ctx, release).await?;
     }
     Ok(written)

@@ -243,6 +243,7 @@ fn context(
         start_deadline: options.start_deadline,
         namespace: options.namespace.clone(),
         class: options.class.clone(),
+        scope: options.scope.clone(),
         facts: AtomicU64::new(0),
         ready: OnceCell::new(),
     })
@@ -304,6 +305,7 @@ async fn drive_changes(
     lattices: mpsc::Sender<ObjectRef<Lattice>>,
 ) {
     while let Some((lattice, change)) = changes.recv().await {
+        let mut strange = false;
         {
             let index = ctx.index();
             if change.gate || change.links || !change.hosts.is_empty() {
@@ -311,14 +313,16 @@ async fn drive_changes(
             } else {
                 let ids = change.workloads.iter().chain(&change.link_sources);
                 for id in ids {
-                    index.of_workload(&lattice, id).for_each(|app| ctx.touched.add(app));
+                    let mut apps = index.of_workload(&lattice, id).peekable();
+                    strange |= apps.peek().is_none();
+                    apps.for_each(|app| ctx.touched.add(app));
                 }
                 for name in &change.configs {
                     index.of_config(&lattice, name).for_each(|app| ctx.touched.add(app));
                 }
             }
         }
-        if (change.gate || change.health || !change.hosts.is_empty())
+        if (strange || change.gate || change.health || !change.hosts.is_empty())
             && lattices.send(ObjectRef::new(lattice.as_str())).await.is_err()
         {
             return;

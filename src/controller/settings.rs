@@ -1,16 +1,21 @@
 //! `Lattice` and its Secret → the settings of the task that watches it. Pure.
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
+use super::held;
 use crate::{
-    api::{Lattice, LossPolicy, NatsSpec},
+    api::{Lattice, LossPolicy, NatsSpec, OnHostLoss},
     lattice::{
         access::{Access, Credentials, CredentialsError},
+        inventory,
         watch::Settings,
     },
-    model::{HostId, LatticeName, NameError},
+    model::{self, CONFIRM_LOSS, FORGET_HOST, HostId, LatticeName, NameError},
 };
 
 /// What subjects of answers begin with: within what NATS users may usually subscribe to, and narrow
@@ -29,8 +34,6 @@ pub(super) enum SettingsError {
          mend spec.lattice"
     )]
     Twin { other: String },
-    #[error("spec.onHostLoss[{index}].policy: Hold is not supported yet; write Replace")]
-    Hold { index: usize },
     #[error("Secret {name}")]
     Credentials { name: String, source: CredentialsError },
     #[error(
@@ -83,13 +86,11 @@ pub(super) fn build(
     start_deadline: Duration,
 ) -> Result<Settings, SettingsError> {
     let spec = &lattice.spec;
-    if let Some(index) = spec.on_host_loss.iter().position(|on| on.policy == LossPolicy::Hold) {
-        return Err(SettingsError::Hold { index });
-    }
     let name: LatticeName = lattice.name_any().parse().map_err(SettingsError::Name)?;
     let status = lattice.status.as_ref();
-    let known_hosts: Vec<HostId> =
-        status.into_iter().flat_map(|s| &s.hosts).filter_map(|host| host.id.parse().ok()).collect();
+    let hosts = status.into_iter().flat_map(|status| &status.hosts);
+    let known_hosts = hosts.filter_map(|host| held::from_status(host, &spec.installation));
+    let known_hosts = known_hosts.collect();
     let access = Access { urls: urls(&spec.nats), credentials, inbox_prefix: Some(INBOX.into()) };
     Ok(Settings {
         wire_name: spec.lattice.clone(),
@@ -102,9 +103,26 @@ pub(super) fn build(
         mass_loss_timeout: duration("massLossTimeout", &spec.mass_loss_timeout)?,
         max_in_flight: usize::try_from(spec.max_in_flight).unwrap_or(1).max(1),
         known_hosts,
+        on_host_loss: spec.on_host_loss.iter().map(on_host_loss).collect(),
+        forgotten: forgotten(lattice),
+        confirmed_loss: lattice.annotations().get(CONFIRM_LOSS).map(|token| token.trim().into()),
         start_deadline,
         ..Settings::new(name, access)
     })
+}
+
+fn on_host_loss(on: &OnHostLoss) -> inventory::OnHostLoss {
+    let policy = match on.policy {
+        LossPolicy::Replace => model::LossPolicy::Replace,
+        LossPolicy::Hold => model::LossPolicy::Hold,
+    };
+    inventory::OnHostLoss { labels: on.host_selector.clone(), policy }
+}
+
+/// What can't be an id names no host.
+fn forgotten(lattice: &Lattice) -> BTreeSet<HostId> {
+    let named = lattice.annotations().get(FORGET_HOST).map_or("", String::as_str);
+    named.split(',').filter_map(|id| id.trim().parse().ok()).collect()
 }
 
 /// With `tls.required`, a server that offers no TLS is refused: the scheme says so.
@@ -145,6 +163,15 @@ mod tests {
         };
         assert_eq!(urls(&nats(true)), ["tls://a:4222", "tls://b:4222"]);
         assert_eq!(urls(&nats(false)), ["nats://a:4222", "tls://b:4222"]);
+    }
+
+    #[test]
+    fn hosts_to_forget_are_named_by_their_ids() {
+        let spec = serde_json::json!({ "nats": { "urls": ["nats://n"] } });
+        let mut lattice = Lattice::new("edge", serde_json::from_value(spec).unwrap());
+        lattice.annotations_mut().insert(FORGET_HOST.into(), "NA, NB,,no id".into());
+        let named: Vec<_> = forgotten(&lattice).into_iter().map(|id| id.to_string()).collect();
+        assert_eq!(named, ["NA", "NB"]);
     }
 
     #[test]

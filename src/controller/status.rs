@@ -18,6 +18,11 @@ use super::{
     workflow_status,
 };
 
+/// What is said of what somebody else started and runs as it is wanted, as far as it shows.
+const ADOPTED: &str =
+    "adopted as it runs; its list of config can't be read back and is taken for equal";
+const PAUSED: &str = "nothing is changed until the annotation lattice.oam.dev/paused is removed";
+
 /// A status lists no more hosts a service than this.
 const MAX_HOSTS: usize = 20;
 
@@ -39,6 +44,8 @@ pub(super) struct Facts<'a> {
     pub types: &'a BTreeMap<String, String>,
     /// The value of `lattice.oam.dev/reconcile`.
     pub token: Option<&'a str>,
+    /// Whether nothing is changed, by the annotation `lattice.oam.dev/paused`.
+    pub paused: bool,
     /// RFC 3339; stands only where something changed.
     pub now: &'a str,
 }
@@ -67,6 +74,27 @@ pub(super) fn compute(facts: &Facts) -> ApplicationStatus {
     }
 }
 
+/// What a deletion that has to wait looks like, and why.
+#[must_use]
+pub(super) fn held(facts: &Facts, reason: &'static str, message: &str) -> ApplicationStatus {
+    let mut conditions = facts.before.conditions.clone();
+    for verdict in [
+        Verdict::no("Ready", reason, message),
+        Verdict::no("Reconciling", reason, message),
+        Verdict::yes("Stalled", reason, message),
+    ] {
+        set(&mut conditions, &verdict, facts.generation, facts.now);
+    }
+    let summary = facts.before.summary.clone().unwrap_or_default();
+    ApplicationStatus {
+        status: Some(Phase::Deleting),
+        observed_generation: facts.generation,
+        conditions,
+        summary: Some(Summary { message: message.into(), ..summary }),
+        ..facts.before.clone()
+    }
+}
+
 /// What a deletion under way looks like.
 #[must_use]
 pub(super) fn deleting(facts: &Facts) -> ApplicationStatus {
@@ -84,6 +112,7 @@ pub(super) fn deleting(facts: &Facts) -> ApplicationStatus {
     for verdict in [
         Verdict::no("Ready", "Deleting", &message),
         Verdict::yes("Reconciling", "Deleting", &message),
+        Verdict::no("Stalled", "Deleting", ""),
     ] {
         set(&mut conditions, &verdict, facts.generation, facts.now);
     }
@@ -167,6 +196,7 @@ fn service(
     let complete = progress.ready >= progress.wanted;
     let message = match blocked {
         Some(blocked) => format!("{}: {}", blocked.reason.as_str(), blocked.message),
+        None if complete && progress.adopted => ADOPTED.into(),
         None if complete => String::new(),
         None => format!("{} of {} instances ready", progress.ready, progress.wanted),
     };
@@ -226,6 +256,10 @@ fn verdicts(facts: &Facts, phase: Phase, services: &[Service]) -> Vec<Verdict> {
         });
     }
     verdicts.extend(readiness(facts, phase, services));
+    if facts.paused {
+        verdicts.retain(|verdict| verdict.condition != "Reconciling");
+        verdicts.push(Verdict::no("Reconciling", "Paused", PAUSED));
+    }
     verdicts
 }
 
@@ -339,11 +373,16 @@ fn summary(facts: &Facts, services: &[Service], verdicts: &[Verdict]) -> Summary
         .filter(|(_, sight)| !sight.desired.workloads.is_empty())
         .map(|(name, _)| name.to_string())
         .collect();
-    let message = verdicts
+    let ready_message = verdicts
         .iter()
         .find(|verdict| verdict.condition == "Ready")
         .map(|verdict| verdict.message.clone())
         .unwrap_or_default();
+    let message = if facts.paused && ready_message.is_empty() {
+        format!("paused: {PAUSED}")
+    } else {
+        ready_message
+    };
     Summary { ready: format!("{ready}/{}", services.len()), lattices: lattices.join(","), message }
 }
 
@@ -397,6 +436,7 @@ mod tests {
             warnings: &[],
             types: &BTreeMap::new(),
             token: None,
+            paused: false,
             now: "1",
         })
     }

@@ -69,7 +69,7 @@ fn at(seconds: u64) -> Moment {
 fn stamp() -> Stamp {
     let application = ApplicationKey::new("default", "shop");
     let owner = Owner { installation: "trellis".into(), application };
-    Stamp { owner, uid: "".into(), revision: "shop-v1".into() }
+    Stamp { owner, uid: "".into(), revision: "shop-v1".into(), shared: Vec::new() }
 }
 
 fn world(app: &Appfile, observed: Observed, finished: bool) -> World {
@@ -108,6 +108,7 @@ fn report(
         decision,
         warnings: &[],
         types: &BTreeMap::from([("web".into(), "component".into())]),
+        paused: false,
         token: None,
         now: NOON,
     })

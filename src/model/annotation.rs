@@ -20,6 +20,12 @@ pub const REVISION: &str = "lattice.oam.dev/revision";
 /// The Application's uid; for people, it decides nothing.
 pub const UID: &str = "lattice.oam.dev/uid";
 
+/// On a Lattice: the lost hosts that will never return, separated by commas; nothing of them is
+/// held any more.
+pub const FORGET_HOST: &str = "lattice.oam.dev/forget-host";
+/// On a Lattice: the token of the mass loss that is no mistake.
+pub const CONFIRM_LOSS: &str = "lattice.oam.dev/confirm-loss";
+
 /// Whose a thing is: which Trellis, and which Application of its.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner {

@@ -6,7 +6,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{AskHash, ConfigName, Owner, WorkloadId};
+use super::{APPSPEC, ApplicationKey, AskHash, ConfigName, MANAGED_BY, Owner, WorkloadId};
 
 /// What one Application wants on one lattice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,13 +16,60 @@ pub struct Desired {
     /// Links that differ only in interfaces are one here: on the wire they overwrite each other.
     pub links: BTreeMap<LinkKey, Link>,
     pub configs: BTreeMap<ConfigName, ConfigWanted>,
+    /// Ids of other Applications' components that links here lead to or from.
+    pub shared: BTreeMap<WorkloadId, ApplicationKey>,
+    /// What others run under ids of ours, and is taken for ours.
+    pub adopt: Adopt,
+}
+
+/// Which things that somebody else started an Application takes for its own, under its own ids.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Adopt {
+    #[default]
+    Nothing,
+    /// What wadm manages for an application of the same name.
+    Wadm,
+    /// Whoever's.
+    Any,
+    /// Whoever's, and its components get our annotations too.
+    Restamp,
+}
+
+impl Adopt {
+    /// Whether what carries these annotations, which aren't ours, is taken up.
+    #[must_use]
+    pub fn takes(
+        self,
+        application: &ApplicationKey,
+        annotations: &BTreeMap<String, String>,
+    ) -> bool {
+        let says = |key, value| annotations.get(key).is_some_and(|text| text == value);
+        match self {
+            Self::Nothing => false,
+            Self::Wadm => says(MANAGED_BY, "wadm") && says(APPSPEC, &application.name),
+            Self::Any | Self::Restamp => true,
+        }
+    }
 }
 
 impl Desired {
     /// What an Application wants that wants nothing any more.
     #[must_use]
     pub fn nothing(owner: Owner) -> Self {
-        Self { owner, workloads: BTreeMap::new(), links: BTreeMap::new(), configs: BTreeMap::new() }
+        Self {
+            owner,
+            workloads: BTreeMap::new(),
+            links: BTreeMap::new(),
+            configs: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            adopt: Adopt::Nothing,
+        }
+    }
+
+    /// Whether what carries these annotations is ours, or taken for ours.
+    #[must_use]
+    pub fn owns(&self, annotations: &BTreeMap<String, String>) -> bool {
+        self.owner.owns(annotations) || self.adopt.takes(&self.owner.application, annotations)
     }
 }
 
@@ -38,6 +85,8 @@ pub struct Workload {
     /// Names of its own config, in order: the right-most wins.
     pub config: Vec<ConfigName>,
     pub scaling: Scaling,
+    /// What is done about its share of a host that is lost; `None` leaves it to the lattice.
+    pub on_host_loss: Option<LossPolicy>,
     /// All that is written on it, `hash` included.
     pub annotations: BTreeMap<String, String>,
     pub hash: AskHash,
@@ -58,6 +107,15 @@ impl fmt::Display for WorkloadKind {
             Self::Provider => "provider",
         })
     }
+}
+
+/// What happens to the share of a host that is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LossPolicy {
+    /// Others take it over.
+    Replace,
+    /// It stays there: the host is taken to go on working while it is cut off.
+    Hold,
 }
 
 /// How many run, and where. `spread` is never empty: no spread means one that all hosts meet.

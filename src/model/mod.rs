@@ -21,11 +21,13 @@ mod plan;
 mod runs;
 
 pub use annotation::{
-    APPLICATION, APPSPEC, AskHash, COMPONENT, HASH, INSTALLATION, MANAGED_BY, Owner, REVISION, UID,
+    APPLICATION, APPSPEC, AskHash, COMPONENT, CONFIRM_LOSS, FORGET_HOST, HASH, INSTALLATION,
+    MANAGED_BY, Owner, REVISION, UID,
 };
 pub use command::{Command, Lane};
 pub use desired::{
-    ConfigWanted, Desired, Link, LinkKey, Scaling, SpreadEntry, Workload, WorkloadKind,
+    Adopt, ConfigWanted, Desired, Link, LinkKey, LossPolicy, Scaling, SpreadEntry, Workload,
+    WorkloadKind,
 };
 pub use in_flight::{Failure, InFlight, Pending};
 pub use moment::Moment;

@@ -184,6 +184,9 @@ pub enum HostState {
     Mute,
     /// No answer: what it runs still counts until its grace is over, when it leaves the picture.
     Unreachable,
+    /// Its grace is over, and something of it is held: of its inventory just that is left, and
+    /// counts until the host shows another or is given up.
+    Held,
 }
 
 impl HostState {
@@ -192,7 +195,16 @@ impl HostState {
     pub fn takes_work(self) -> bool {
         match self {
             Self::Ready | Self::Suspect => true,
-            Self::Mute | Self::Unreachable => false,
+            Self::Mute | Self::Unreachable | Self::Held => false,
+        }
+    }
+
+    /// Whether nobody can see what it runs now.
+    #[must_use]
+    pub fn is_lost(self) -> bool {
+        match self {
+            Self::Ready | Self::Suspect | Self::Mute => false,
+            Self::Unreachable | Self::Held => true,
         }
     }
 }

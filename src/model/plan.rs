@@ -209,6 +209,8 @@ pub struct Progress {
     pub wanted: u32,
     /// Instances observed as wanted: ours, with the wanted hash.
     pub ready: u32,
+    /// Whether what runs is somebody else's start, taken up as it is.
+    pub adopted: bool,
     /// Where it runs or should run, by host id.
     pub hosts: Vec<(HostId, HostProgress)>,
 }

@@ -60,6 +60,11 @@ impl Runs {
         self.owned.get(owner).into_iter().flatten()
     }
 
+    /// Everything that names an owner, by owner, in no order that means anything.
+    pub fn owners(&self) -> impl Iterator<Item = (&Owner, &BTreeSet<(WorkloadId, HostId)>)> {
+        self.owned.0.iter().flat_map(|part| part.iter())
+    }
+
     /// Takes note that `host` shows `new` where it showed `old`; costs what differs, and a
     /// comparison of the rest.
     pub(super) fn replace(

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{assign::Rank, image};
 use crate::model::{
-    Annotations, Command, Failure, HASH, Host, HostId, HostState, Inventory, Pending, Workload,
-    WorkloadId, WorkloadKind,
+    Adopt, Annotations, Command, Desired, Failure, HASH, Host, HostId, Inventory, Pending,
+    Workload, WorkloadId, WorkloadKind,
 };
 
 /// One workload on one host.
@@ -37,6 +37,8 @@ pub(super) struct Running<'a> {
     pub(super) annotations: &'a Arc<Annotations>,
     pub(super) count: u32,
     pub(super) fit: Fit,
+    /// Somebody else started it, and it is taken up.
+    pub(super) adopted: bool,
 }
 
 /// How what runs compares with what is wanted, its number aside.
@@ -45,6 +47,8 @@ pub(super) enum Fit {
     AsWanted,
     /// Only its list of config names differs, which one scale of a component mends.
     OtherConfig,
+    /// Only our annotations lack, which hosts take with another number.
+    Unstamped,
     /// Stop → start.
     OtherStart,
 }
@@ -61,6 +65,7 @@ impl<'a> Running<'a> {
             annotations: &running.annotations,
             count: running.instances,
             fit: Fit::OtherStart,
+            adopted: false,
         });
         let provider = inventory.providers.get(id).map(|running| Running {
             kind: WorkloadKind::Provider,
@@ -68,6 +73,7 @@ impl<'a> Running<'a> {
             annotations: &running.annotations,
             count: 1,
             fit: Fit::OtherStart,
+            adopted: false,
         });
         component.into_iter().chain(provider)
     }
@@ -93,7 +99,7 @@ impl Cell<'_> {
         let stopping = self.pending.is_some_and(|pending| pending.command.removes());
         self.running().is_some_and(|running| running.count > 0)
             && !stopping
-            && self.info.state != HostState::Unreachable
+            && !self.info.state.is_lost()
     }
 }
 
@@ -108,7 +114,7 @@ pub(super) fn standing(cell: &Cell<'_>, workload: &Workload) -> (u32, Rank) {
     match cell.seen {
         Seen::Running(running) => {
             let rank = match running.fit {
-                Fit::AsWanted | Fit::OtherConfig => Rank::AsWanted,
+                Fit::AsWanted | Fit::OtherConfig | Fit::Unstamped => Rank::AsWanted,
                 Fit::OtherStart => Rank::Present,
             };
             (running.count, rank)
@@ -157,12 +163,13 @@ pub(super) fn asks_for(command: &Command, workload: &Workload) -> bool {
 pub(super) struct Lens<'a> {
     id: &'a WorkloadId,
     workload: &'a Workload,
+    desired: &'a Desired,
     last: Option<Running<'a>>,
 }
 
 impl<'a> Lens<'a> {
-    pub(super) fn on(id: &'a WorkloadId, workload: &'a Workload) -> Self {
-        Self { id, workload, last: None }
+    pub(super) fn on(desired: &'a Desired, id: &'a WorkloadId, workload: &'a Workload) -> Self {
+        Self { id, workload, desired, last: None }
     }
 
     /// What runs under the id. Should a component and a provider have got the same id, the one of
@@ -175,19 +182,30 @@ impl<'a> Lens<'a> {
             }
         }
         let Some(mut running) = shown else { return Seen::Absent };
-        running.fit = match self.last {
-            Some(last) if last.shares_texts(&running) => last.fit,
-            Some(_) | None => self.fit(&running),
+        (running.adopted, running.fit) = match self.last {
+            Some(last) if last.shares_texts(&running) => (last.adopted, last.fit),
+            Some(_) | None => {
+                let Desired { owner, adopt, .. } = self.desired;
+                let annotations = running.annotations;
+                let adopted =
+                    !owner.owns(annotations) && adopt.takes(&owner.application, annotations);
+                (adopted, self.fit(&running, adopted))
+            }
         };
         self.last = Some(running);
         Seen::Running(running)
     }
 
-    fn fit(&self, running: &Running<'_>) -> Fit {
-        if running.kind == self.workload.kind && image::same(&self.workload.image, running.image) {
-            fit_of_hash(running.annotations, self.workload)
-        } else {
-            Fit::OtherStart
+    /// What is adopted carries no hash of ours: what its image doesn't tell is taken for equal.
+    fn fit(&self, running: &Running<'_>, adopted: bool) -> Fit {
+        let same =
+            running.kind == self.workload.kind && image::same(&self.workload.image, running.image);
+        match (self.desired.adopt, running.kind) {
+            _ if !same => Fit::OtherStart,
+            _ if !adopted => fit_of_hash(running.annotations, self.workload),
+            (Adopt::Restamp, WorkloadKind::Component) => Fit::Unstamped,
+            // The annotations of a provider stay until it stops, which is no change worth making.
+            (Adopt::Nothing | Adopt::Wadm | Adopt::Any | Adopt::Restamp, _) => Fit::AsWanted,
         }
     }
 }

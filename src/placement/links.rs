@@ -11,6 +11,7 @@ use std::{
 use super::{
     Inputs, config,
     order::{Draft, Effect},
+    removal,
     survey::Survey,
 };
 use crate::model::{Command, Desired, Link, LinkKey, Links, Reason, Subject, WaitsFor, WorkloadId};
@@ -144,10 +145,11 @@ fn delete_one(draft: &mut Draft<'_>, former: &Desired, key: &LinkKey, link: &Lin
 
 /// The first host on which something of ours still runs under `id`.
 pub(super) fn ours_running(inputs: &Inputs<'_>, id: &WorkloadId) -> Option<WaitsFor> {
-    let owner = &inputs.desired.owner;
     let host = inputs.observed.runs().hosts(id).find(|host| {
         let inventory = inputs.observed.hosts.get(*host).and_then(|host| host.inventory.as_ref());
-        inventory.is_some_and(|shown| shown.annotations(id).any(|shown| owner.owns(shown)))
+        inventory.is_some_and(|shown| {
+            shown.annotations(id).any(|shown| removal::is_ours(inputs, id, shown))
+        })
     })?;
     Some(WaitsFor::Stopped(host.clone(), id.clone()))
 }

@@ -246,6 +246,7 @@ impl<'a> Draft<'a> {
             Some(HostState::Ready | HostState::Suspect) => return None,
             Some(HostState::Mute) => format!("host {host} is busy and shows no inventory"),
             Some(HostState::Unreachable) => format!("host {host} doesn't answer"),
+            Some(HostState::Held) => format!("host {host} is cut off, and what it ran is held"),
             None => format!("host {host} is gone"),
         };
         Some(WaitsFor::Lattice { why })

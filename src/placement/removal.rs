@@ -10,24 +10,30 @@ use super::{
     survey::Survey,
     workload,
 };
-use crate::model::{HostId, Lane, WaitsFor, WorkloadId, WorkloadKind};
+use crate::model::{Adopt, Annotations, Desired, HostId, Lane, WaitsFor, WorkloadId, WorkloadKind};
 
 /// Stops what carries our annotations and that nobody of ours wants.
 pub(super) fn workloads(draft: &mut Draft<'_>) {
     let inputs = draft.inputs;
     let owner = &inputs.desired.owner;
-    let unwanted: Vec<&(WorkloadId, HostId)> = inputs
+    let mut unwanted: BTreeSet<(&WorkloadId, &HostId)> = inputs
         .observed
         .runs()
         .owned(owner)
-        .filter(|(id, _)| !inputs.desired.workloads.contains_key(id))
+        .map(|(id, host)| (id, host))
+        .filter(|&(id, _)| !inputs.desired.workloads.contains_key(id))
         .collect();
+    for id in adopting(inputs).flat_map(|former| former.workloads.keys()) {
+        if !inputs.desired.workloads.contains_key(id) {
+            unwanted.extend(inputs.observed.runs().hosts(id).map(|host| (id, host)));
+        }
+    }
     let components: BTreeSet<&WorkloadId> = unwanted
         .iter()
         .filter(|(id, host)| {
             runs(inputs, id, host).iter().any(|runs| runs.kind == WorkloadKind::Component)
         })
-        .map(|(id, _)| id)
+        .map(|(id, _)| *id)
         .collect();
     for (id, host) in unwanted {
         for running in runs(inputs, id, host) {
@@ -49,8 +55,28 @@ fn runs<'a>(inputs: &Inputs<'a>, id: &WorkloadId, host: &HostId) -> Vec<Running<
     let inventory = inputs.observed.hosts.get(host).and_then(|host| host.inventory.as_ref());
     let mut runs: Vec<Running<'a>> =
         inventory.into_iter().flat_map(|inventory| Running::all(inventory, id)).collect();
-    runs.retain(|running| inputs.desired.owner.owns(running.annotations));
+    runs.retain(|running| is_ours(inputs, id, running.annotations));
     runs
+}
+
+/// Whether what runs under `id` with these annotations is this Application's: by what they say, or
+/// because an earlier revision took it up and nobody else wants the id.
+pub(super) fn is_ours(inputs: &Inputs<'_>, id: &WorkloadId, annotations: &Annotations) -> bool {
+    let owner = &inputs.desired.owner;
+    let took = |former: &Arc<Desired>| {
+        former.workloads.contains_key(id) && former.adopt.takes(&owner.application, annotations)
+    };
+    owner.owns(annotations)
+        || (adopting(inputs).any(took)
+            && inputs
+                .claims
+                .holder(id, inputs.observed)
+                .is_none_or(|holder| *holder == owner.application))
+}
+
+/// The earlier revisions that took something up.
+fn adopting<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = &'a Arc<Desired>> + use<'a> {
+    inputs.former.iter().filter(|former| former.adopt != Adopt::Nothing)
 }
 
 /// Offers again what is unresolved about anything of ours, wanted or not.

@@ -1,14 +1,14 @@
 //! What a plan says beside its commands: who waits for what in vain, and how far everything is.
 
 use super::{
-    cell::Fit,
+    cell::{Cell, Fit},
     image,
     order::Draft,
     survey::{Barred, FAILURES_UNTIL_ELSEWHERE, Placement, Survey},
 };
 use crate::model::{
-    HostId, HostProgress, HostState, Lane, MANAGED_BY, Owner, Progress, Reason, Scaling,
-    SpreadEntry, Subject, WorkloadKind,
+    FORGET_HOST, HostId, HostProgress, HostState, Lane, LatticeName, MANAGED_BY, Owner, Progress,
+    Reason, Scaling, SpreadEntry, Subject, WorkloadKind,
 };
 
 /// Adds what is blocked, and how far each workload is.
@@ -34,13 +34,17 @@ fn progress(placement: &Placement<'_>) -> Progress {
         (cell.host.clone(), HostProgress { wanted: cell.target, running })
     });
     let hosts = hosts.filter(|(_, host)| host.wanted > 0 || host.running > 0).collect();
-    let ready = placement.cells.iter().filter_map(|cell| cell.running());
+    let adopted = placement.cells.iter().filter_map(|cell| cell.running()).any(|r| r.adopted);
+    // What is held is taken to run, and nobody sees it.
+    let seen = placement.cells.iter().filter(|cell| cell.info.state != HostState::Held);
+    let ready = seen.filter_map(|cell| cell.running());
     let ready = ready.filter(|running| running.fit == Fit::AsWanted).map(|running| running.count);
     Progress {
         kind: placement.workload.kind,
         component: placement.workload.component.clone(),
         namespace: placement.workload.namespace.clone(),
         wanted: placement.wanted,
+        adopted: adopted && placement.barred.is_none(),
         ready: if placement.barred.is_some() { 0 } else { ready.sum() },
         hosts,
     }
@@ -53,12 +57,17 @@ fn block_barred(draft: &mut Draft<'_>, placement: &Placement<'_>, barred: Barred
             (Reason::IdConflict, message)
         }
         Barred::Foreign { host, annotations } => {
+            let by_wadm = annotations.get(MANAGED_BY).is_some_and(|manager| manager == "wadm");
+            let how = if by_wadm { "wadm" } else { "true" };
             let whose = match (Owner::of(annotations), annotations.get(MANAGED_BY)) {
                 (Some(owner), _) => format!("belongs to {owner}"),
                 (None, Some(manager)) => format!("is managed by {manager}"),
                 (None, None) => "belongs to nobody that says so".to_owned(),
             };
-            let message = format!("what runs under this id on host {host} {whose}");
+            let message = format!(
+                "what runs under this id on host {host} {whose}: stop it, give this component \
+                 another `id`, or take it up with the annotation lattice.oam.dev/adopt: \"{how}\""
+            );
             (Reason::NotOwned, message)
         }
     };
@@ -112,10 +121,31 @@ fn block_by_host(draft: &mut Draft<'_>, placement: &Placement<'_>) {
         {
             draft.report(namespace, &lane(), failure);
         }
-        if cell.target > 0 && cell.info.state == HostState::Unreachable {
-            let message = format!("host {} should run it and doesn't answer", cell.host);
+        if cell.target > 0
+            && let Some(message) = unseen(&draft.inputs.observed.lattice, placement, cell)
+        {
             let subject = Subject::Workload(placement.id.clone());
             draft.block(namespace, subject, Reason::HostUnreachable, message);
+        }
+    }
+}
+
+/// Why nobody can see what a host runs that should run something.
+fn unseen(lattice: &LatticeName, placement: &Placement<'_>, cell: &Cell<'_>) -> Option<String> {
+    let host = cell.host;
+    match cell.info.state {
+        HostState::Ready | HostState::Suspect | HostState::Mute => None,
+        HostState::Unreachable => Some(format!("host {host} should run it and doesn't answer")),
+        HostState::Held => {
+            let whose = match placement.workload.on_host_loss {
+                Some(_) => "its scaler",
+                None => "the Lattice",
+            };
+            Some(format!(
+                "host {host} is cut off: whether it runs there is unknown, and no other host takes \
+                 over, because onHostLoss of {whose} says Hold; if it never returns, give it up: \
+                 kubectl annotate lattice {lattice} {FORGET_HOST}={host}"
+            ))
         }
     }
 }

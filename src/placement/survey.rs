@@ -158,7 +158,7 @@ impl<'a> Site<'a> {
             eligible: vec![Vec::with_capacity(observed.hosts.len()); entries.len()],
             foreign: None,
         };
-        let mut lens = Lens::on(id, workload);
+        let mut lens = Lens::on(inputs.desired, id, workload);
         let mut owned: Option<Running<'a>> = None;
         let mut runs = observed.runs().hosts(id).peekable();
         let mut pending = by_host(observed.in_flight.pending_of(id)).peekable();
@@ -177,7 +177,7 @@ impl<'a> Site<'a> {
             if let Seen::Running(running) = seen
                 && !owned.is_some_and(|owned| owned.shares_texts(&running))
             {
-                if inputs.desired.owner.owns(running.annotations) {
+                if inputs.desired.owns(running.annotations) {
                     owned = Some(running);
                 } else if site.foreign.is_none() {
                     let annotations = running.annotations;
@@ -237,7 +237,7 @@ impl<'a> Site<'a> {
         let restarts = cell.running().is_some_and(|running| match running.fit {
             Fit::OtherStart => true,
             Fit::OtherConfig => provider,
-            Fit::AsWanted => false,
+            Fit::AsWanted | Fit::Unstamped => false,
         });
         if !restarts {
             return false;

@@ -79,7 +79,7 @@ impl<'p, 'a> Settling<'p, 'a> {
         Self {
             placement,
             needs: if idle { Vec::new() } else { needs(draft, survey, open, placement) },
-            away: cells.iter().filter(|cell| cell.target > 0 && !cell.serves()).count(),
+            away: cells.iter().filter(|cell| is_away(cell)).count(),
             serving: cells.iter().filter(|cell| cell.serves()).count(),
             surplus: up.saturating_sub(placement.wanted),
             // Where something runs, a start that was under way before may have come in between;
@@ -123,9 +123,10 @@ impl<'p, 'a> Settling<'p, 'a> {
                     self.restart(draft, cell, running);
                 }
                 (Fit::OtherConfig, WorkloadKind::Component) => self.scale(draft, cell, running),
-                (Fit::AsWanted, _) if running.count != cell.target => {
+                (Fit::AsWanted | Fit::Unstamped, _) if running.count != cell.target => {
                     self.scale(draft, cell, running);
                 }
+                (Fit::Unstamped, _) => self.restamp(draft, cell),
                 (Fit::AsWanted, _) => {}
             },
         }
@@ -173,6 +174,14 @@ impl<'p, 'a> Settling<'p, 'a> {
             waits.extend(self.spend(running.count - cell.target));
         }
         draft.offer(&workload.namespace, self.wanted(cell), effect, waits);
+    }
+
+    /// A host that runs what is wanted without our annotations: it takes them with one instance
+    /// more, which goes again as soon as it has them.
+    fn restamp(&self, draft: &mut Draft<'a>, cell: &Cell<'a>) {
+        let workload = self.placement.workload;
+        let more = wanted(self.placement.id, workload, cell.host, cell.target.saturating_add(1));
+        draft.offer(&workload.namespace, more, Effect::Adds, self.needs.clone());
     }
 
     /// A host that runs something else under this id: it stops if nothing is away, and is started
@@ -245,12 +254,17 @@ pub(super) fn stop(id: &WorkloadId, host: &HostId, running: &Running<'_>) -> Com
     }
 }
 
+/// Whether a host that should serve doesn't, which others that change wait for. One that is held
+/// may be away for as long as it likes.
+fn is_away(cell: &Cell<'_>) -> bool {
+    cell.target > 0 && !cell.serves() && cell.info.state != HostState::Held
+}
+
 /// The instances of a cell that count as running when something is to be taken away elsewhere.
 fn counted(cell: &Cell<'_>) -> Option<u32> {
     let running = cell.running()?;
     let passing = running.fit == Fit::OtherStart && cell.target > 0;
-    let unreachable = cell.info.state == HostState::Unreachable;
-    if passing || unreachable {
+    if passing || cell.info.state.is_lost() {
         return Some(running.count.min(cell.target));
     }
     cell.serves().then_some(running.count)

@@ -136,6 +136,7 @@ const RULES: &[(&str, bool, &[&str])] = &[
     ("controller/events.rs", true, &["super::context", "kube::"]),
     ("controller/workflow_status.rs", true, &["super::context", "kube"]),
     ("controller/lattice_status.rs", true, &["super::context", "kube"]),
+    ("controller/held.rs", true, &["super::context", "kube"]),
     ("controller/lattice_fault.rs", true, &["super::context", "kube"]),
     ("lattice/fault.rs", true, &["kube", "crate::controller", "crate::api"]),
     ("controller/index.rs", true, &["super::context", "kube"]),

@@ -10,7 +10,8 @@ pub(super) fn desired(yaml: &str, namespaces: &[&str]) -> Desired {
     let app = app(yaml);
     let application: ApplicationKey = app.key.clone();
     let owner = Owner { installation: "trellis".into(), application };
-    let stamp = Stamp { owner, uid: "c0ffee".into(), revision: "app-v1".into() };
+    let stamp =
+        Stamp { owner, uid: "c0ffee".into(), revision: "app-v1".into(), shared: Vec::new() };
     let namespaces: Vec<std::sync::Arc<str>> = namespaces.iter().map(|n| (*n).into()).collect();
     app.desired(&stamp, &namespaces)
 }

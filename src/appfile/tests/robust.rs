@@ -70,7 +70,7 @@ proptest! {
             Ok(app) => {
                 let _ = app.targets(&TargetFacts::default());
                 let owner = Owner { installation: "i".into(), application: app.key.clone() };
-                let stamp = Stamp { owner, uid: "".into(), revision: "".into() };
+                let stamp = Stamp { owner, uid: "".into(), revision: "".into(), shared: Vec::new() };
                 let desired = app.desired(&stamp, &["default".into()]);
                 prop_assert_eq!(desired.workloads.len(), app.components.len());
             }

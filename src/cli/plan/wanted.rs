@@ -7,7 +7,9 @@ use std::{
 use super::documents::Documents;
 use crate::{
     api::Lattice,
-    appfile::{Appfile, LatticeFacts, NamespaceFacts, Stamp, Target, TargetFacts},
+    appfile::{
+        Appfile, LatticeFacts, NamespaceFacts, SharedId, Sharer, Stamp, Target, TargetFacts,
+    },
     cli::Failure,
     model::{ApplicationKey, Desired, LatticeName, Owner},
     placement::{Claims, claims::Created},
@@ -51,6 +53,7 @@ impl Wanted {
     ) -> Result<Self, Failure> {
         let shown = Shown::of(documents, shown(documents, lattice)?);
         let facts = facts(documents, &shown.name);
+        let sharers = sharers(documents, &facts);
         let mut wanted =
             Self { each: Vec::new(), shown, claims: BTreeMap::new(), nothing: Claims::default() };
         let (mut refused, mut seen) = (Vec::new(), BTreeSet::new());
@@ -62,8 +65,12 @@ impl Wanted {
                 ));
                 continue;
             }
-            match app.targets(&facts) {
-                Ok(targets) => wanted.add(app, &targets, &documents.lattices),
+            let found = app.targets(&facts).and_then(|targets| {
+                let shared = app.shared_ids(&targets, &sharers)?;
+                Ok((targets, shared))
+            });
+            match found {
+                Ok((targets, shared)) => wanted.add(app, (&targets, shared), &documents.lattices),
                 Err(problems) => {
                     refused.extend(problems.iter().map(|problem| format!("{file}: {problem}")));
                 }
@@ -79,7 +86,7 @@ impl Wanted {
     fn add(
         &mut self,
         app: &Appfile,
-        targets: &[Target],
+        (targets, shared): (&[Target], Vec<SharedId>),
         lattices: &BTreeMap<LatticeName, Lattice>,
     ) {
         let mut namespaces: BTreeMap<&LatticeName, Vec<Arc<str>>> = BTreeMap::new();
@@ -90,7 +97,8 @@ impl Wanted {
             let installation = lattices.get(lattice).map_or(INSTALLATION, |l| &l.spec.installation);
             let owner = Owner { installation: installation.into(), application: app.key.clone() };
             // There is neither a uid nor a revision outside Kubernetes.
-            let stamp = Stamp { owner, uid: "".into(), revision: "".into() };
+            let shared = shared.iter().filter(|of| of.lattice == *lattice).cloned().collect();
+            let stamp = Stamp { owner, uid: "".into(), revision: "".into(), shared };
             let desired = Arc::new(app.desired(&stamp, &namespaces));
             // Of two Applications that want the same, the earlier in the files has it.
             let at = i64::try_from(self.each.len()).unwrap_or(i64::MAX);
@@ -105,6 +113,16 @@ impl Wanted {
             });
         }
     }
+}
+
+/// What the Applications of the files offer one another.
+fn sharers(documents: &Documents, facts: &TargetFacts) -> BTreeMap<ApplicationKey, Sharer> {
+    let sharer = |(_, app): &(String, Appfile)| {
+        let components = app.offers(&app.targets(facts).unwrap_or_default());
+        let sharing = app.sharing.clone();
+        (app.key.clone(), Sharer { sharing, leaving: false, components })
+    };
+    documents.applications.iter().map(sharer).collect()
 }
 
 impl Shown {

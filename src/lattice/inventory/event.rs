@@ -2,7 +2,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Fold,
+    Fold, KnownHost,
     host::{CONFIRM, Via},
 };
 use crate::{
@@ -27,7 +27,7 @@ impl Fold {
             Hint::Old { version } => self.old_host(&host, &version),
             // Known: it has restarted under its id, or this is late. Its answer tells.
             Hint::Started => {
-                self.expect(host.clone(), now);
+                self.expect(KnownHost::named(host.clone()), now);
                 self.awaited(&host);
                 self.ask(&host, now);
             }
@@ -205,7 +205,7 @@ impl Fold {
     ) {
         let Some(mut inventory) = self.inventory_of(host).cloned() else { return };
         change(&mut inventory);
-        Arc::make_mut(&mut self.observed).set_inventory(host, Some(inventory), now);
+        self.set_inventory(host, inventory, now);
     }
 
     /// Has a host asked in a moment, unless its heartbeat comes first.

@@ -1,5 +1,10 @@
 //! What may be sent: connected, whole, settled, and no mass loss.
-use std::{collections::BTreeSet, mem::discriminant, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem::discriminant,
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{Effect, Fold};
 use crate::model::{Gate, HostId, HostState, Links, Moment};
@@ -50,18 +55,30 @@ pub enum Predecessor {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Loss {
     /// When each went, within one window.
-    pub(super) recent: Vec<Moment>,
+    pub(super) recent: BTreeMap<HostId, Moment>,
     pub(super) mass: Option<Mass>,
     /// When we connected, or our connection moved.
     pub(super) connected: Moment,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mass {
     pub(super) since: Moment,
-    pub(super) lost: usize,
+    pub(super) lost: BTreeSet<HostId>,
     /// How many live hosts make it good.
     pub(super) enough: usize,
+}
+
+impl Mass {
+    /// What confirms this loss and no other: another set of lost hosts has another. The same in
+    /// every process, so that what was confirmed stays so.
+    pub(super) fn token(&self) -> String {
+        let bytes = self.lost.iter().flat_map(|host| host.as_str().bytes().chain([b' ']));
+        // FNV-1a: it has to differ, not to be hard to guess.
+        let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        let hash = bytes.fold(0x811c_9dc5, mix);
+        format!("{}-{hash:08x}", self.lost.len())
+    }
 }
 
 impl Fold {
@@ -79,7 +96,8 @@ impl Fold {
         self.configs.all_due(now);
         let was_whole = matches!(self.phase, Phase::Disconnected { was_whole: true });
         if was_whole {
-            let waiting = self.lives.keys().cloned().collect();
+            let here = self.lives.iter().filter(|(_, life)| life.held.is_none());
+            let waiting = here.map(|(id, _)| id.clone()).collect();
             self.ask_all(now);
             self.phase = Phase::Settling { since: now, waiting };
         } else {
@@ -272,40 +290,34 @@ impl Fold {
         }
     }
 
-    pub(super) fn lost(&mut self, now: Moment) {
+    /// A host went without a word, and is made up for.
+    pub(super) fn lost(&mut self, host: &HostId, now: Moment) {
         let window = self.settings.loss_grace.max(self.settings.heartbeat_interval);
-        self.loss.recent.retain(|at| now.since(*at) < window);
-        self.loss.recent.push(now);
+        self.loss.recent.retain(|_, at| now.since(*at) < window);
+        self.loss.recent.insert(host.clone(), now);
         let live = self.live();
         let lost = self.loss.recent.len();
         if lost >= 3 && lost * 2 > live + lost {
-            let before = self.loss.mass;
-            self.loss.mass = Some(Mass {
-                since: before.map_or(now, |mass| mass.since),
-                lost: lost.max(before.map_or(0, |mass| mass.lost)),
-                enough: (live + lost).max(before.map_or(0, |mass| mass.enough)),
+            let mut mass = self.loss.mass.take().unwrap_or_else(|| Mass {
+                since: now,
+                lost: BTreeSet::new(),
+                enough: 0,
             });
+            mass.lost.extend(self.loss.recent.keys().cloned());
+            mass.enough = mass.enough.max(live + lost);
+            self.loss.mass = Some(mass);
         }
     }
 
     fn watch_mass_loss(&mut self, now: Moment) {
-        if let Some(mass) = self.loss.mass
+        if let Some(mass) = &self.loss.mass
             && (self.live() >= mass.enough
-                || now.since(mass.since) >= self.settings.mass_loss_timeout)
+                || now.since(mass.since) >= self.settings.mass_loss_timeout
+                || self.settings.confirmed_loss.as_deref() == Some(&*mass.token()))
         {
             self.loss.mass = None;
             self.loss.recent.clear();
         }
-    }
-
-    /// Somebody who may say so says that the hosts won't come back.
-    pub fn confirm_loss(&mut self) -> super::Outcome {
-        self.loss.mass = None;
-        self.loss.recent.clear();
-        if self.is_connected() {
-            self.show_gate();
-        }
-        self.finish()
     }
 
     fn live(&self) -> usize {
@@ -313,11 +325,11 @@ impl Fold {
     }
 
     pub(super) fn show_gate(&mut self) {
-        let gate = match (&self.phase, self.loss.mass) {
+        let gate = match (&self.phase, &self.loss.mass) {
             (Phase::Disconnected { .. }, _) => return,
             (Phase::Syncing { waiting, .. }, _) => Gate::Syncing { waiting_for: waiting.clone() },
             (Phase::Settling { .. } | Phase::Whole, Some(mass)) => {
-                Gate::MassLoss { lost: mass.lost }
+                Gate::MassLoss { lost: mass.lost.len() }
             }
             (Phase::Settling { .. }, None) => Gate::Settling,
             (Phase::Whole, None) => Gate::Open,

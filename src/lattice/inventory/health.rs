@@ -6,7 +6,7 @@ use std::{
 use super::Fold;
 use crate::{
     lattice::fault::{Fault, Permission},
-    model::{Gate, HostId, HostState, Links},
+    model::{Gate, HostId, HostState, Inventory, Links},
 };
 
 /// What a `Lattice` reports of itself.
@@ -30,6 +30,8 @@ pub struct Health {
     /// Hosts older than 1.0, with their versions: they aren't commanded.
     pub unsupported: BTreeMap<HostId, Arc<str>>,
     pub mass_loss: Option<MassLoss>,
+    /// What each host runs that stays with it when it is lost.
+    pub held: BTreeMap<HostId, Inventory>,
     /// The links don't fit into one message any more, or nobody answers with them.
     pub links_unreadable: bool,
 }
@@ -44,9 +46,11 @@ pub struct HostHealth {
 }
 
 /// Most hosts went at once without a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MassLoss {
     pub lost: usize,
+    /// What confirms it.
+    pub token: String,
     /// Nothing is removed until so many hosts are there.
     pub enough: usize,
 }
@@ -65,8 +69,11 @@ impl Fold {
             };
             (id.clone(), health)
         };
-        let mass_loss =
-            self.loss.mass.map(|mass| MassLoss { lost: mass.lost, enough: mass.enough });
+        let mass_loss = self.loss.mass.as_ref().map(|mass| MassLoss {
+            lost: mass.lost.len(),
+            token: mass.token(),
+            enough: mass.enough,
+        });
         Health {
             gate: self.observed.gate.clone(),
             server: None,
@@ -78,6 +85,7 @@ impl Fold {
             duplicates: self.duplicates.clone(),
             unsupported: self.unsupported.clone(),
             mass_loss,
+            held: self.all_held(),
             links_unreadable: self.observed.links == Links::Unreadable,
         }
     }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Effect, Fold, Life, Silence};
+use super::{Effect, Fold, KnownHost, Life, Silence};
 use crate::{
     lattice::{
         in_flight::shows,
@@ -25,19 +25,14 @@ pub(super) enum Via {
 }
 
 impl Fold {
-    /// A host of which only the id is known yet.
-    pub(super) fn expect(&mut self, id: HostId, now: Moment) {
+    /// A host that has yet to say what it is.
+    pub(super) fn expect(&mut self, known: KnownHost, now: Moment) {
+        let KnownHost { id, friendly_name, version, labels, held: _ } = known;
         if self.lives.contains_key(&id) {
             return;
         }
         self.lives.insert(id.clone(), Life::default());
-        let brief = HostBrief {
-            id,
-            friendly_name: "".into(),
-            version: "".into(),
-            labels: BTreeMap::new(),
-            uptime: Duration::ZERO,
-        };
+        let brief = HostBrief { id, friendly_name, version, labels, uptime: Duration::ZERO };
         self.put_host(brief, None, now);
     }
 
@@ -74,7 +69,7 @@ impl Fold {
         };
         life.heard(now);
         let another = life.is_another(host.uptime, now);
-        let unshown = life.inventory_at.is_none();
+        let unshown = life.inventory_at.is_none() || life.held.is_some();
         life.pongs = if life.pongs.0 == round { (round, life.pongs.1 + 1) } else { (round, 1) };
         if life.pongs.1 == 2 && self.duplicates.insert(id.clone()) {
             self.outcome.change.health = true;
@@ -141,6 +136,7 @@ impl Fold {
         }
         life.inventory_at = Some(now);
         life.uptime = uptime;
+        life.held = None;
         life.mute = 0;
         life.confirm_at = None;
         if another {
@@ -175,17 +171,16 @@ impl Fold {
         if named && same {
             return;
         }
-        let observed = Arc::make_mut(&mut self.observed);
         if !named {
             self.outcome.change.health = true;
-            observed.host_mut(&id, |host| {
+            Arc::make_mut(&mut self.observed).host_mut(&id, |host| {
                 host.friendly_name = friendly_name;
                 host.version = version;
                 host.labels = labels;
             });
         }
         if !same {
-            observed.set_inventory(&id, Some(inventory), now);
+            self.set_inventory(&id, inventory, now);
         }
     }
 
@@ -260,7 +255,7 @@ impl Fold {
     }
 
     /// What was known of a host, and was under way there, belongs to a process that is no more.
-    fn void(&mut self, id: &HostId) {
+    pub(super) fn void(&mut self, id: &HostId) {
         let observed = Arc::make_mut(&mut self.observed);
         for lane in self.lanes.void_host(&mut observed.in_flight, id) {
             self.outcome.change.lane(lane);
@@ -290,6 +285,7 @@ impl Fold {
             self.outcome.change.workloads.extend(workloads);
         }
         Arc::make_mut(&mut self.observed).host_mut(id, |host| host.state = state);
+        self.show_remembered(id, state, now);
     }
 
     /// Takes a host out of the picture.
@@ -304,14 +300,14 @@ impl Fold {
         self.void(id);
         Arc::make_mut(&mut self.observed).remove_host(id);
         if !said_so {
-            self.lost(now);
+            self.lost(id, now);
         }
         self.arrived(id, now);
         self.tick_phase(now);
     }
 }
 
-fn ids(inventory: &Inventory) -> impl Iterator<Item = &WorkloadId> {
+pub(super) fn ids(inventory: &Inventory) -> impl Iterator<Item = &WorkloadId> {
     inventory.components.keys().chain(inventory.providers.keys())
 }
 

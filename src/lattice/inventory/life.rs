@@ -32,6 +32,8 @@ pub(super) struct Life {
     pub(super) confirm_at: Option<Moment>,
     /// How often in a row `host.get` brought nothing, though it may be alive.
     pub(super) mute: u32,
+    /// When its grace was over, if something of it is held since.
+    pub(super) held: Option<Moment>,
     /// Two pongs in one round: two processes have this id.
     pub(super) pongs: (u64, u32),
 }
@@ -80,7 +82,9 @@ impl Life {
 
     pub(super) fn state(&self, settings: &Settings, duplicate: bool, now: Moment) -> HostState {
         let overdue = self.overdue(settings, now);
-        if self.unreachable.is_some() {
+        if self.held.is_some() {
+            HostState::Held
+        } else if self.unreachable.is_some() {
             HostState::Unreachable
         } else if duplicate || (overdue && self.mute > 0 && self.unanswered == 0) {
             HostState::Mute

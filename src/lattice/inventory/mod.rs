@@ -19,6 +19,7 @@ mod config;
 mod event;
 mod gate;
 mod health;
+mod held;
 mod host;
 mod life;
 mod link;
@@ -27,6 +28,7 @@ mod probe;
 pub use change::Change;
 pub use gate::Predecessor;
 pub use health::{Health, HostHealth, MassLoss};
+pub use held::{KnownHost, OnHostLoss};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,6 +48,7 @@ use crate::{
 };
 use config::ConfigReads;
 use gate::{Loss, Phase, Unseen};
+use held::Policies;
 use life::{Life, Round};
 use link::LinkReads;
 
@@ -63,7 +66,13 @@ pub struct Settings {
     /// How long nothing is removed after a mass loss.
     pub mass_loss_timeout: Duration,
     /// The hosts that were there when an earlier process looked last.
-    pub known_hosts: Vec<HostId>,
+    pub known_hosts: Vec<KnownHost>,
+    /// What is done about hosts that are lost; the first that matches counts, else `Replace`.
+    pub on_host_loss: Vec<OnHostLoss>,
+    /// Hosts of which nothing is held, because somebody who may say so gave them up.
+    pub forgotten: BTreeSet<HostId>,
+    /// The token of the mass loss that somebody who may say so has confirmed.
+    pub confirmed_loss: Option<Arc<str>>,
     pub deadlines: Deadlines,
 }
 
@@ -165,6 +174,7 @@ pub struct Fold {
     configs: ConfigReads,
     unsupported: BTreeMap<HostId, Arc<str>>,
     duplicates: BTreeSet<HostId>,
+    policies: Policies,
     /// What this input has changed and asked so far.
     outcome: Outcome,
 }
@@ -184,6 +194,7 @@ impl Fold {
             configs: ConfigReads::new(&settings.name),
             unsupported: BTreeMap::new(),
             duplicates: BTreeSet::new(),
+            policies: Policies::default(),
             outcome: Outcome::default(),
             settings,
         }
@@ -195,9 +206,12 @@ impl Fold {
     }
 
     /// Other intervals and limits hold from now on; hosts that were known stay so.
-    pub fn set_settings(&mut self, settings: Settings) {
+    pub fn set_settings(&mut self, settings: Settings, now: Moment) -> Outcome {
         self.lanes.set_deadlines(settings.deadlines);
         self.settings = settings;
+        self.review_held(now);
+        self.tick_phase(now);
+        self.finish()
     }
 
     /// Takes in what happened at `now`; times never go back.

@@ -1,7 +1,7 @@
 //! Whom to ask, and how long to wait for an answer.
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Fold, Phase};
+use super::{Fold, Life, Phase};
 use crate::model::{HostId, Lane, Moment};
 
 /// How long an unreachable host is waited for when all others answer.
@@ -50,9 +50,13 @@ impl Fold {
             if self.observed.hosts.get(id).is_some_and(|host| host.state != state) {
                 changed.push(id.clone());
             }
-            if let Some(since) = life.unreachable {
+            if let Some(since) = life.unreachable.filter(|_| life.held.is_none()) {
                 let alone = unsure == 1
-                    && self.loss.recent.iter().all(|at| now.since(*at) >= self.settings.loss_grace)
+                    && self
+                        .loss
+                        .recent
+                        .values()
+                        .all(|at| now.since(*at) >= self.settings.loss_grace)
                     && now.since(self.loss.connected) >= self.settings.loss_grace;
                 let grace = if alone { GRACE } else { self.settings.loss_grace };
                 if now.since(since) >= grace {
@@ -68,14 +72,15 @@ impl Fold {
         }
         if !self.is_syncing() {
             for id in &gone {
-                self.gone(id, false, now);
+                self.grace_is_over(id, now);
             }
         }
     }
 
     /// How many hosts are unreachable, or may be.
     fn unsure(&self) -> usize {
-        self.lives.values().filter(|l| l.unreachable.is_some() || l.unanswered > 0).count()
+        let unsure = |l: &&Life| l.held.is_none() && (l.unreachable.is_some() || l.unanswered > 0);
+        self.lives.values().filter(unsure).count()
     }
 
     /// The hosts that have accepted a command a while ago, of which nothing has been seen since.

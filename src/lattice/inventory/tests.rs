@@ -1,4 +1,5 @@
 mod flow;
+mod held;
 mod hosts;
 mod order;
 mod take_over;

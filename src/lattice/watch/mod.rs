@@ -22,7 +22,11 @@ mod task;
 
 pub use metrics::Metrics;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,11 +34,14 @@ use super::{
     access::Access,
     fence::Fence,
     in_flight::Deadlines,
-    inventory::{self, Change, Health, Predecessor},
+    inventory::{self, Change, Health, KnownHost, OnHostLoss, Predecessor},
 };
 use crate::{
     lattice::clock,
-    model::{ApplicationKey, Command, ConfigName, HostId, LatticeName, Moment, Observed},
+    model::{
+        ApplicationKey, Command, ConfigName, HostId, LatticeName, LossPolicy, Moment, Observed,
+        WorkloadId,
+    },
 };
 use state::Shared;
 
@@ -57,7 +64,13 @@ pub struct Settings {
     /// At most so many commands are on the wire without an outcome.
     pub max_in_flight: usize,
     /// The hosts that were there when an earlier process looked last.
-    pub known_hosts: Vec<HostId>,
+    pub known_hosts: Vec<KnownHost>,
+    /// What is done about hosts that are lost; the first that matches counts, else `Replace`.
+    pub on_host_loss: Vec<OnHostLoss>,
+    /// Hosts of which nothing is held, because somebody who may say so gave them up.
+    pub forgotten: BTreeSet<HostId>,
+    /// The token of the mass loss that somebody who may say so has confirmed.
+    pub confirmed_loss: Option<Arc<str>>,
     pub request_timeout: Duration,
     /// How long a start may take, the pull of its image included.
     pub start_deadline: Duration,
@@ -79,6 +92,9 @@ impl Settings {
             mass_loss_timeout: Duration::from_mins(15),
             max_in_flight: 200,
             known_hosts: Vec::new(),
+            on_host_loss: Vec::new(),
+            forgotten: BTreeSet::new(),
+            confirmed_loss: None,
             request_timeout: REQUEST_TIMEOUT,
             start_deadline: Duration::from_mins(1),
         }
@@ -93,6 +109,9 @@ impl Settings {
             loss_grace: self.loss_grace,
             mass_loss_timeout: self.mass_loss_timeout,
             known_hosts: self.known_hosts.clone(),
+            on_host_loss: self.on_host_loss.clone(),
+            forgotten: self.forgotten.clone(),
+            confirmed_loss: self.confirmed_loss.clone(),
             deadlines: Deadlines {
                 start: self.start_deadline,
                 other: OTHER_DEADLINE,
@@ -173,6 +192,17 @@ impl Handle {
         self.shared.wake();
     }
 
+    /// What an Application's scalers say of lost hosts, all that say anything.
+    pub fn want_on_host_loss(
+        &self,
+        application: &ApplicationKey,
+        policies: BTreeMap<WorkloadId, LossPolicy>,
+    ) {
+        let now = clock::now();
+        self.shared.lock().want_on_host_loss(application, Some(policies), now);
+        self.shared.wake();
+    }
+
     /// Drops what is kept for an Application, and what waits to be sent for it.
     pub fn forget(&self, application: &ApplicationKey) {
         self.shared.lock().forget(application, clock::now());
@@ -209,12 +239,6 @@ impl Handle {
     pub async fn drain(&self) -> bool {
         let (done, drained) = oneshot::channel();
         self.control.send(Control::Drain(done)).await.is_ok() && drained.await.unwrap_or(false)
-    }
-
-    /// The hosts that were lost at once won't come back: removals go on.
-    pub fn confirm_loss(&self) {
-        self.shared.lock().confirm_loss();
-        self.shared.wake();
     }
 
     /// Goes on with other settings; connects again if they say so.

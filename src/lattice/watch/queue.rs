@@ -76,13 +76,13 @@ mod tests {
         model::{Command, InFlight, Moment},
     };
 
-    #[test]
-    fn applications_take_turns() {
+    /// Queues what each Application wants, in this order, and answers in which order it goes out.
+    fn order(wanted: &[(&str, Vec<String>)]) -> Vec<String> {
         let second = std::time::Duration::from_secs(1);
         let mut lanes = Lanes::new(Deadlines { start: second, other: second, request: second });
         let mut in_flight = InFlight::default();
         let mut queue = Queue::default();
-        for (application, names) in [("a", ["a1", "a2", "a3"]), ("b", ["b1", "b2", "b3"])] {
+        for (application, names) in wanted {
             let application = ApplicationKey::new("n", application);
             for name in names {
                 let command = Command::DeleteConfig { name: name.parse().unwrap() };
@@ -91,13 +91,27 @@ mod tests {
                 queue.push(&application, Item { lane: command.lane(), ticket, decided_on: None });
             }
         }
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop())
+        let order = std::iter::from_fn(|| queue.pop())
             .map(|item| match item.lane {
                 Lane::Config(name) => name.to_string(),
                 other => format!("{other:?}"),
             })
             .collect();
-        assert_eq!(order, ["a1", "b1", "a2", "b2", "a3", "b3"]);
         assert_eq!(queue.len(), 0);
+        order
+    }
+
+    #[test]
+    fn a_thousand_commands_of_one_application_delay_the_one_of_another_by_one() {
+        let many = (0..1000).map(|n| format!("many{n}")).collect();
+        let order = order(&[("a", many), ("b", vec!["single".to_owned()])]);
+        assert_eq!(order.iter().position(|name| name == "single"), Some(1));
+    }
+
+    #[test]
+    fn applications_take_turns() {
+        let three = |name: &str| (1..4).map(|n| format!("{name}{n}")).collect();
+        let order = order(&[("a", three("a")), ("b", three("b"))]);
+        assert_eq!(order, ["a1", "b1", "a2", "b2", "a3", "b3"]);
     }
 }

@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,7 +17,7 @@ use crate::{
         fence::Fence,
         inventory::{Change, Effect, Fold, Health, Input, Outcome, Predecessor},
     },
-    model::{ApplicationKey, Command, ConfigName, Lane, Moment},
+    model::{ApplicationKey, Command, ConfigName, Lane, LossPolicy, Moment, WorkloadId},
 };
 
 /// What the task and the handles share.
@@ -173,6 +173,7 @@ impl State {
             self.withdraw(&item, now);
         }
         self.want_configs(application, BTreeSet::new());
+        self.want_on_host_loss(application, None, now);
     }
 
     pub(super) fn withdraw(&mut self, item: &Item, now: Moment) {
@@ -199,8 +200,18 @@ impl State {
         self.take(outcome);
     }
 
-    pub(super) fn confirm_loss(&mut self) {
-        let outcome = self.fold.confirm_loss();
+    pub(super) fn want_on_host_loss(
+        &mut self,
+        app: &ApplicationKey,
+        policies: Option<BTreeMap<WorkloadId, LossPolicy>>,
+        now: Moment,
+    ) {
+        let outcome = self.fold.want_on_host_loss(app, policies, now);
+        self.take(outcome);
+    }
+
+    pub(super) fn set_settings(&mut self, settings: &Settings, now: Moment) {
+        let outcome = self.fold.set_settings(settings.fold(), now);
         self.take(outcome);
     }
 

@@ -292,7 +292,7 @@ impl Task {
                 state.fold = Fold::new(settings.fold());
                 state.change.gate = true;
             } else {
-                state.fold.set_settings(settings.fold());
+                state.set_settings(settings, clock::now());
             }
         }
         if another

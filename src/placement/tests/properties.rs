@@ -9,7 +9,9 @@ use super::{
     world::World,
 };
 use crate::{
-    model::{ConfigWanted, Desired, HostId, Scaling, Subject, Workload, WorkloadId, WorkloadKind},
+    model::{
+        Adopt, ConfigWanted, Desired, HostId, Scaling, Subject, Workload, WorkloadId, WorkloadKind,
+    },
     placement::spread::shares,
 };
 
@@ -130,7 +132,7 @@ fn runs(world: &World, id: &WorkloadId) -> BTreeMap<HostId, u32> {
 
 /// Written without a look at the planner: what must be so once nothing is left to do.
 fn assert_exact(world: &World) {
-    let Desired { owner: _, workloads, links, configs } = &world.desired;
+    let Desired { owner: _, workloads, links, configs, shared: _, adopt: _ } = &world.desired;
     for (name, workload) in workloads {
         assert_spread(world, name, workload);
         // What can't be replaced, for want of a host, is kept as it is.
@@ -337,6 +339,49 @@ proptest! {
         world.broken.clear();
         world.settle();
         assert_exact(&world);
+    }
+
+    /// What is taken up serves on, only what differs is changed, and nothing is sent where nothing
+    /// does; with `restamp` all of it ends as ours. Crashes and lost commands included.
+    #[test]
+    fn what_is_taken_up_serves_on_and_is_changed_only_where_it_differs(
+        wanted in 1..6u32,
+        running in vec(1..4u32, 1..4),
+        adopt in select(vec![Adopt::Wadm, Adopt::Any, Adopt::Restamp]),
+        events in vec(event(), 0..40),
+    ) {
+        let hosts = &HOSTS[..running.len()];
+        let desired = |instances, spread: &str| Desired {
+            adopt,
+            ..nothing().component("web", "v1", instances, spread)
+        };
+        let total = running.iter().sum::<u32>();
+        let even = running.iter().max().unwrap() - running.iter().min().unwrap() <= 1;
+        let mut world = World::new(desired(wanted, "all"), hosts);
+        for ((name, _), count) in hosts.iter().zip(&running) {
+            world.run_of_wadm(&host(name), "web", "v1", *count);
+        }
+        let web = id("web");
+        for event in &events {
+            match event {
+                Event::Lose(_) | Event::Join(_) | Event::Want(_) => {}
+                event => happen(&mut world, event, &[]),
+            }
+            let now = runs(&world, &web).values().sum::<u32>();
+            prop_assert!(now >= total.min(wanted), "{now} of {total}, {wanted} wanted");
+        }
+        world.settle();
+        prop_assert_eq!(runs(&world, &web).values().sum::<u32>(), wanted);
+        let owner = &world.desired.owner;
+        let stamped = |runs: &super::world::Runs| owner.owns(&runs.annotations);
+        let all = world.hosts.values().filter_map(|things| things.get(&web)).all(stamped);
+        prop_assert!(all || adopt != Adopt::Restamp, "one kept wadm's annotations");
+        if even && wanted == total && adopt != Adopt::Restamp {
+            prop_assert_eq!(world.sent, 0, "all was as wanted");
+        }
+        world.want(nothing());
+        world.settle();
+        prop_assert_eq!(runs(&world, &web).len(), 0, "what was taken up goes with its revision");
     }
 
     /// What others run is left alone, and keeps us from the same id.

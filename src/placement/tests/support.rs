@@ -132,6 +132,7 @@ impl Wants for Desired {
             namespace: "shop".into(),
             image: image.into(),
             scaling,
+            on_host_loss: None,
             annotations: annotations(&self.owner.application.to_string(), image, &names),
             hash: hash(image, &names),
             config: names,
@@ -185,6 +186,7 @@ pub(super) fn lattice(text: &str) -> Observed {
             "Suspect)" => HostState::Suspect,
             "Mute)" => HostState::Mute,
             "Unreachable)" => HostState::Unreachable,
+            "Held)" => HostState::Held,
             other => panic!("no state of a host: {other}"),
         };
         let labels = labels.split_whitespace().filter_map(|label| label.split_once('='));

@@ -36,6 +36,62 @@ fn check(cases: &[Case<'_>]) {
 }
 
 #[test]
+fn a_host_that_is_held_keeps_its_share_and_gets_no_command() {
+    let held = |host: &str| {
+        format!(
+            "blocked: web: HostUnreachable: host {host} is cut off: whether it runs there is \
+             unknown, and no other host takes over, because onHostLoss of the Lattice says Hold; \
+             if it never returns, give it up: kubectl annotate lattice l \
+             lattice.oam.dev/forget-host={host}"
+        )
+    };
+    let a = held("a");
+    let cases: [Case; 6] = [
+        ("nobody takes over", web(2, "all"), "a(Held) [] web=1\nb [] web=1", &[&a]),
+        (
+            "not even where it had more than its part",
+            web(2, "all"),
+            "a(Held) [] web=2\nb []",
+            &[&a],
+        ),
+        (
+            "a change goes on elsewhere",
+            web2(2, "all"),
+            "a(Held) [] web=1\nb [] web=1\nc []",
+            &[
+                "scale component web on c to 1",
+                "later: stop component web on a, after the lattice: host a is cut off, and what it \
+                 ran is held",
+                "later: stop component web on b, after what is newly wanted to be in place",
+                &a,
+            ],
+        ),
+        (
+            "what isn't wanted there any more is stopped when it is back",
+            web(1, "zone=eu"),
+            "a(Held) [] web=1\nb [zone=eu] web=1",
+            &["later: stop component web on a, after what is newly wanted to be in place and the \
+                 lattice: host a is cut off, and what it ran is held"],
+        ),
+        (
+            "another that is missing is made up for",
+            web(2, "all"),
+            "a(Held) [] web=1\nb []",
+            &["scale component web on b to 1", &a],
+        ),
+        (
+            "who was replaced and comes back keeps nothing twice",
+            web(2, "all"),
+            "a [] web=1\nb [] web=1\nc [] web=1",
+            &["stop component web on c"],
+        ),
+    ];
+    check(&cases);
+    let plan = plan_of(&web(2, "all"), &[], &lattice("a(Held) [] web=1\nb [] web=1"));
+    assert_eq!(plan.progress[&id("web")].ready, 1, "what nobody sees isn't ready");
+}
+
+#[test]
 fn instances_go_evenly_to_the_hosts_of_each_spread() {
     let cases: [Case; 8] = [
         ("nothing to do", web(3, "all"), "a [] web=2\nb [] web=1", &[]),
@@ -328,7 +384,8 @@ fn what_is_not_ours_gets_no_command() {
     assert_eq!(
         lines(&plan),
         ["blocked: web: NotOwned: what runs under this id on host a belongs to other/app \
-         (installation trellis)"]
+         (installation trellis): stop it, give this component another `id`, or take it up with the \
+         annotation lattice.oam.dev/adopt: \"true\""]
     );
     assert_eq!(plan.progress[&id("web")].ready, 0);
 }
@@ -572,4 +629,66 @@ fn fail(observed: &mut Observed, command: &Command, count: u32, retry_at: Moment
     let failure =
         Failure { command: command.clone(), error: "no such image".into(), count, retry_at };
     observed.in_flight.failures.insert(lane, failure);
+}
+
+/// What `host` runs, with wadm's annotations for an application of this name.
+fn by_wadm(observed: &mut crate::model::Observed, on: &str, application: &str) {
+    let mut inventory = observed.hosts[&host(on)].inventory.clone().unwrap();
+    let annotations: BTreeMap<String, String> = [
+        (crate::model::MANAGED_BY, "wadm"),
+        (crate::model::APPSPEC, application),
+        ("wasmcloud.dev/scaler", "ab12"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into();
+    for running in inventory.components.values_mut() {
+        running.annotations = annotations.clone().into();
+    }
+    observed.set_inventory(&host(on), Some(inventory), at(999));
+}
+
+#[test]
+fn look_alikes_are_taken_up_only_as_the_annotation_says() {
+    use crate::model::Adopt;
+    let cases = [
+        ("nobody asked", Adopt::Nothing, "front", 2, "blocked"),
+        ("wadm's, of the same name", Adopt::Wadm, "front", 2, ""),
+        ("wadm's, of another name", Adopt::Wadm, "back", 2, "blocked"),
+        ("whoever's", Adopt::Any, "back", 2, ""),
+        ("only what differs is changed", Adopt::Any, "front", 3, "scale component web on a to 3"),
+        (
+            "our annotations need another number",
+            Adopt::Restamp,
+            "front",
+            2,
+            "scale component web on a to 3",
+        ),
+    ];
+    for (name, adopt, application, instances, expected) in cases {
+        let mut observed = lattice("a [] web=2@v1");
+        by_wadm(&mut observed, "a", application);
+        let desired = Desired { adopt, ..web(instances, "all") };
+        let plan = plan_of(&desired, &[], &observed);
+        let text = plan.to_string();
+        let commands: Vec<String> = plan.now.iter().map(|p| p.command.to_string()).collect();
+        match expected {
+            "blocked" => {
+                assert!(commands.is_empty() && text.contains("NotOwned"), "{name}: {text}");
+            }
+            "" => assert!(plan.is_settled(), "{name}: {text}"),
+            expected => assert!(commands.concat().contains(expected), "{name}: {text}"),
+        }
+    }
+}
+
+#[test]
+fn what_was_taken_up_goes_with_its_application_and_what_was_not_stays() {
+    use crate::model::Adopt;
+    for (adopt, goes) in [(Adopt::Wadm, true), (Adopt::Nothing, false)] {
+        let mut observed = lattice("a [] web=2@v1");
+        by_wadm(&mut observed, "a", "front");
+        let former = Desired { adopt, ..web(2, "all") };
+        let plan = plan_of(&nothing(), &[former], &observed);
+        assert_eq!(plan.now.len(), usize::from(goes), "{plan}");
+    }
 }

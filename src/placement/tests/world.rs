@@ -14,9 +14,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::support::{annotations, app, at, id, new_host};
 use crate::{
     model::{
-        Command, ConfigName, Desired, Failure, Gate, HostId, HostState, InFlight, Inventory, Lane,
-        Link, LinkKey, Links, Moment, Observed, Pending, Plan, RunningComponent, RunningProvider,
-        WorkloadId,
+        APPSPEC, Adopt, Command, ConfigName, Desired, Failure, Gate, HostId, HostState, InFlight,
+        Inventory, Lane, Link, LinkKey, Links, MANAGED_BY, Moment, Observed, Pending, Plan,
+        RunningComponent, RunningProvider, WorkloadId,
     },
     placement::{Claims, Inputs, Removal, claims::Created, order, plan},
 };
@@ -126,6 +126,21 @@ impl World {
         self.heartbeat(&host.clone());
     }
 
+    /// wadm runs this, for an application of our name.
+    pub(super) fn run_of_wadm(&mut self, host: &HostId, name: &str, image: &str, count: u32) {
+        let says = [(MANAGED_BY, "wadm"), (APPSPEC, "front"), ("wasmcloud.dev/scaler", "ab12")];
+        let runs = Runs {
+            provider: false,
+            code: image.into(),
+            shown: image.into(),
+            annotations: says.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            config: Vec::new(),
+            count,
+        };
+        self.hosts.get_mut(host).unwrap().insert(id(name), runs);
+        self.heartbeat(&host.clone());
+    }
+
     pub(super) fn plan(&self) -> Plan {
         let inputs = Inputs {
             desired: &self.desired,
@@ -196,7 +211,11 @@ impl World {
         if let Some(host) = on_host(command)
             && let Some(runs) = self.hosts[host].get(command.lane().workload().unwrap())
         {
-            let ours = self.desired.owner.owns(&runs.annotations);
+            // What may be taken up is wadm's here; whoever else's is not, asked or not.
+            let mut releases = self.former.iter().map(|former| &**former).chain([&self.desired]);
+            let taken = releases.any(|release| release.adopt != Adopt::Nothing)
+                && runs.annotations.get(MANAGED_BY).is_some_and(|manager| manager == "wadm");
+            let ours = self.desired.owner.owns(&runs.annotations) || taken;
             assert!(ours, "{command} touches what isn't ours");
         }
     }

@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use simhost::HostOptions;
 use trellis::{
-    lattice::watch::Settings,
+    lattice::{inventory::KnownHost, watch::Settings},
     model::{Gate, HostState},
 };
 
@@ -32,7 +32,7 @@ async fn hosts_that_were_there_are_found_and_hosts_that_come_are_seen() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_was_there_is_waited_for() {
     let missing = "NMISSING".parse().unwrap();
-    let known = |settings| Settings { known_hosts: vec![missing], ..settings };
+    let known = |settings| Settings { known_hosts: vec![KnownHost::named(missing)], ..settings };
     let mut world = World::start_with(known, 1).await;
     let waiting =
         |gate: &Gate| matches!(gate, Gate::Syncing { waiting_for } if waiting_for.len() > 1);
@@ -127,8 +127,9 @@ async fn the_loss_of_most_hosts_stops_removals() {
     let lost = |gate: &Gate| matches!(gate, Gate::MassLoss { .. });
     let observed = world.until("the loss to be seen", |o| lost(&o.gate)).await;
     assert!(observed.gate.may_add() && !observed.gate.may_remove());
-    assert!(world.handle.health().mass_loss.is_some());
-    world.handle.confirm_loss();
+    let told = world.handle.health().mass_loss.expect("the loss is told");
+    let confirmed_loss = Some(told.token.into());
+    world.handle.update(Settings { confirmed_loss, ..world.settings.clone() }).await;
     world.open().await;
 }
 

@@ -4,6 +4,7 @@ use super::world::{World, settings};
 use trellis::lattice::{
     access::Credentials,
     fence::Fence,
+    inventory::KnownHost,
     watch::{Settings, watch},
 };
 
@@ -21,7 +22,8 @@ async fn five_hundred_hosts_are_synced_soon_after_a_start() {
     drop(observed);
 
     // A second watch, as of the next process, to whom the hosts are known.
-    let known_hosts = world.handle.observed().hosts.keys().cloned().collect();
+    let hosts = world.handle.observed().hosts.clone();
+    let known_hosts = hosts.into_keys().map(KnownHost::named).collect();
     let next = usual(settings(world.nats.url(), Credentials::default()));
     let (tell, mut changes) = tokio::sync::mpsc::channel(16);
     let handle = watch(Settings { known_hosts, ..next }, Arc::new(Fence::open()), tell);

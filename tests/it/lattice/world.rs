@@ -21,6 +21,7 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 pub(crate) struct World {
     pub(crate) nats: Nats,
     pub(crate) sim: SimLattice,
+    pub(crate) settings: Settings,
     pub(crate) handle: Handle,
     pub(crate) changes: mpsc::Receiver<(LatticeName, Change)>,
 }
@@ -60,8 +61,8 @@ impl World {
         let sim = SimLattice::start(nats.url(), options).await.unwrap();
         sim.add_hosts(hosts, |_| HostOptions::default()).await.unwrap();
         let (tell, changes) = mpsc::channel(16);
-        let handle = watch(settings, Arc::new(Fence::open()), tell);
-        Self { nats, sim, handle, changes }
+        let handle = watch(settings.clone(), Arc::new(Fence::open()), tell);
+        Self { nats, sim, settings, handle, changes }
     }
 
     pub(crate) async fn host(&self) -> HostHandle {

@@ -12,12 +12,12 @@ use super::{
 };
 
 /// `condition` is true, false or unknown for this reason.
-fn because(app: &Application, condition: &str, reason: &str) -> bool {
+pub(crate) fn because(app: &Application, condition: &str, reason: &str) -> bool {
     let conditions = app.status.iter().flat_map(|status| &status.conditions);
     conditions.into_iter().any(|c| c.type_ == condition && c.reason.as_deref() == Some(reason))
 }
 
-fn message(app: &Application) -> String {
+pub(crate) fn message(app: &Application) -> String {
     app.status.clone().and_then(|status| status.summary).unwrap_or_default().message
 }
 
@@ -96,8 +96,31 @@ async fn an_application_that_is_let_go_leaves_everything_running() {
     heartbeats(&stage, &sim, 2).await;
     assert_eq!(sim.commands().writes().since(since).0, []);
     assert_eq!((sim.links(), sim.config()), (links, config));
+    let lattices = kube::Api::<trellis::api::Lattice>::all(stage.kube.clone());
+    let listed = kube::runtime::wait::await_condition(
+        lattices.clone(),
+        "orphan",
+        |lattice: Option<&trellis::api::Lattice>| {
+            let orphans = lattice.and_then(|it| it.status.as_ref()).map(|status| &status.orphans);
+            orphans.is_some_and(|orphans| {
+                orphans.len() == 4 && orphans.iter().all(|of| of.application == "orphan/shop")
+            })
+        },
+    );
+    stage.wait("the orphans to be listed", listed).await.unwrap();
     let left = ["get", "applicationrevisions", "--namespace", "orphan", "--output", "name"];
     assert_eq!(CLUSTER.kubectl(&left, None).unwrap(), "");
+
+    // Whoever comes back under that name has it all again, without a command.
+    stage.apply(&manifest).await;
+    stage.settled("shop").await;
+    let none = |lattice: Option<&trellis::api::Lattice>| {
+        let status = lattice.and_then(|it| it.status.as_ref());
+        status.is_some_and(|status| status.orphans.is_empty())
+    };
+    let emptied = kube::runtime::wait::await_condition(lattices, "orphan", none);
+    stage.wait("no orphan to be left", emptied).await.unwrap();
+    assert_eq!(sim.commands().writes().since(since).0, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,8 +106,9 @@ async fn kubectl_shows_what_matters_and_a_revision_never_changes() {
     let wide = rows(&["app", "--output", "wide"]);
     assert_eq!(wide[0][6..], ["STEP", "MESSAGE"]);
     let lattice = rows(&["lat", "columns"]);
-    assert_eq!(lattice[0], ["NAME", "READY", "HOSTS", "DEFAULT", "AGE"]);
-    assert_eq!(lattice[1][..4], ["columns", "True", "2", "false"]);
+    let columns = ["NAME", "READY", "HOSTS", "UNREACHABLE", "HELD", "DEFAULT", "AGE"];
+    assert_eq!(lattice[0], columns);
+    assert_eq!(lattice[1][..6], ["columns", "True", "2", "0", "0", "false"]);
     for category in ["all", "oam", "wasmcloud"] {
         let all = rows(&[category, "--output", "name"]).concat();
         assert!(all.contains(&"application.core.oam.dev/shop".to_owned()), "{category}: {all:?}");

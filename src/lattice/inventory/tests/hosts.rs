@@ -77,6 +77,27 @@ fn a_killed_host_is_made_up_for_within_seconds() {
     assert_eq!(world.gate(), "synced");
 }
 
+/// wadm waits for two heartbeats that don't come, 70 to 105 s.
+#[test]
+fn a_dead_host_is_noticed_within_seven_seconds_wherever_in_a_round_it_dies_unlike_wadm() {
+    for quarters in 0..16 {
+        let mut world = World::whole(&["a", "b", "c"], "x=1");
+        world.pass(SECOND / 4 * quarters, &["a", "b", "c"]);
+        world.effects.clear();
+        let died = world.now;
+        while world.state("a").is_some() {
+            world.pass(SECOND / 4, &["b", "c"]);
+            if world.effects.contains(&Effect::Inventory(host("a"))) {
+                world.effects.clear();
+                world.silent("a", Silence::NoResponders);
+            }
+            assert!(world.now.since(died) <= 7 * SECOND, "{quarters} quarters into a round");
+        }
+        // And whoever runs something there is told in that moment, not at the next heartbeat.
+        assert!(world.changed().workloads.contains("x"));
+    }
+}
+
 #[test]
 fn a_machine_that_still_looks_subscribed_is_gone_within_twenty_seconds() {
     let mut world = World::whole(&["a", "b", "c"], "x=1");
@@ -170,7 +191,9 @@ fn a_mass_loss_ends_when_somebody_confirms_it_or_in_time() {
         world.pass(32 * SECOND, &["d"]);
         assert!(!world.fold.observed().gate.may_remove());
         if confirmed {
-            assert!(world.fold.confirm_loss().change.gate);
+            let token = world.fold.health().mass_loss.unwrap().token;
+            world.confirm_loss(&token);
+            assert!(world.changed().gate);
         } else {
             world.pass(900 * SECOND, &["d"]);
         }

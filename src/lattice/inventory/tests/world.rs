@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     lattice::{
         in_flight::{Answer, Deadlines, Ticket},
-        inventory::{Change, Effect, Fold, Input, Settings, Silence},
+        inventory::{Change, Effect, Fold, Input, KnownHost, Settings, Silence},
         wire::{HostBrief, HostInventory, decode, decode_event},
     },
     model::{ApplicationKey, Command, HostId, HostState, Moment, WorkloadId},
@@ -33,7 +33,10 @@ pub(super) fn settings(known: &[&str]) -> Settings {
         probe_interval: 4 * SECOND,
         loss_grace: 30 * SECOND,
         mass_loss_timeout: 900 * SECOND,
-        known_hosts: known.iter().map(|host| host.parse().unwrap()).collect(),
+        known_hosts: known.iter().map(|id| KnownHost::named(host(id))).collect(),
+        on_host_loss: Vec::new(),
+        forgotten: BTreeSet::new(),
+        confirmed_loss: None,
         deadlines: Deadlines { start: 60 * SECOND, other: 15 * SECOND, request: 2 * SECOND },
     }
 }
@@ -167,6 +170,14 @@ impl World {
     /// The host sends a heartbeat.
     pub(super) fn beats(&mut self, id: &str, uptime: u64, running: &str) {
         self.input(event("host_heartbeat", id, &inventory(id, uptime, running)));
+    }
+
+    /// Somebody writes a token on the `Lattice`.
+    pub(super) fn confirm_loss(&mut self, token: &str) {
+        let confirmed_loss = Some(token.into());
+        let outcome =
+            self.fold.set_settings(Settings { confirmed_loss, ..settings(&[]) }, self.now);
+        self.change.merge(outcome.change);
     }
 
     pub(super) fn silent(&mut self, id: &str, silence: Silence) {

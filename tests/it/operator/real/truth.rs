@@ -184,8 +184,10 @@ impl Commands {
     pub(super) async fn record(nats: &str) -> Self {
         let client = async_nats::connect(nats).await.unwrap();
         let subscriber = client.subscribe("wasmbus.ctl.v1.default.>").await.unwrap();
-        client.flush().await.unwrap();
-        Self(subscriber, client)
+        let mut commands = Self(subscriber, client);
+        // Once a mark has come, everything does: `flush` is no round trip.
+        commands.so_far().await;
+        commands
     }
 
     /// Those that came since the last call: what each is about, such as `link.put`, and its body.
