@@ -175,8 +175,8 @@ async fn join(
     lattices: &Lattices,
     size: Size,
 ) -> Result<(), Failure> {
-    let known: usize = lattices.all.iter().map(|it| it.hosts().len()).sum();
-    let wanted = f64::from(u32::try_from(known + size.hosts).unwrap_or(u32::MAX));
+    let more = f64::from(u32::try_from(size.hosts).unwrap_or(u32::MAX));
+    let wanted = trellis.metric("trellis_lattice_hosts")? + more;
     let before = trellis.usage()?;
     for (number, lattice) in lattices.all.iter().enumerate() {
         lattice.add_hosts(size.hosts_of(number), |_| HostOptions::default()).await?;

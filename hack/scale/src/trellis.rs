@@ -35,6 +35,13 @@ impl Trellis {
             .ok_or_else(|| Failure::Wrong("the operator has ended".to_owned()))
     }
 
+    /// The sum of a metric over all its labels.
+    pub(crate) fn metric(&self, name: &str) -> Result<f64, Failure> {
+        let told = http::get(&self.metrics);
+        let told = told.ok_or_else(|| Failure::Wrong("the operator tells no metrics".to_owned()));
+        Ok(sum(&told?.1, name))
+    }
+
     /// Waits until `holds` of the sum of a metric over all its labels.
     pub(crate) fn until(
         &mut self,
