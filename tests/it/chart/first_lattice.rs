@@ -49,9 +49,8 @@ fn a_release_takes_no_lattice_that_another_has_or_that_somebody_made() {
     site.release("install", "other", "there", &[FIRST, &urls(A)]).unwrap();
     let blue = r#"controllerClass="blue""#;
     let values = [FIRST, blue, "crds.enabled=false", &urls(B)];
-    let install = |further: &[&str]| {
-        site.release("install", "it", "here", &[&values[..], further].concat())
-    };
+    let install =
+        |further: &[&str]| site.release("install", "it", "here", &[&values[..], further].concat());
     let refusal = install(&[]).unwrap_err();
     let said = "Lattice default is there already and of release there/other: give the first";
     assert!(refusal.contains(said), "{refusal}");
@@ -108,9 +107,8 @@ fn a_lattice_that_is_renamed_leaves_no_second_default() {
 fn what_a_user_changed_is_kept_by_an_upgrade_and_blocks_none() {
     let site = Site::start();
     site.namespace("here");
-    let upgrade = |values: &[&str]| {
-        site.release("upgrade", "it", "here", &[&[FIRST], values].concat())
-    };
+    let upgrade =
+        |values: &[&str]| site.release("upgrade", "it", "here", &[&[FIRST], values].concat());
     let missed = r#"lattice.spec={"missed": 5}"#;
     site.release("install", "it", "here", &[FIRST, &urls(A), missed]).unwrap();
     edit(&site, &json!({ "spec": { "nats": { "urls": [B] }, "default": false } }).to_string());
