@@ -60,7 +60,9 @@ say as before, whatever the Lattice has by now. */}}
 {{- $inner := dict "wanted" $value "last" $was "there" $is "at" (printf "%s.%s" $.at $key) }}
 {{- $inner = include "trellis.latticeMerged" $inner | fromJson }}
 {{- $_ := set $spec $key $inner.spec }}
-{{- $kept = concat $kept $inner.kept }}
+{{- range $inner.kept }}
+{{- $kept = append $kept . }}
+{{- end }}
 {{- else if and $same (ne (toJson $value) (toJson $is)) }}
 {{- $kept = append $kept (printf "%s.%s" $.at $key) }}
 {{- if hasKey $.there $key }}

@@ -111,6 +111,13 @@ fn what_a_user_changed_is_kept_by_an_upgrade_and_blocks_none() {
         |values: &[&str]| site.release("upgrade", "it", "here", &[&[FIRST], values].concat());
     let missed = r#"lattice.spec={"missed": 5}"#;
     site.release("install", "it", "here", &[FIRST, &urls(A), missed]).unwrap();
+    // Nothing of what is in it was changed, however deep that is.
+    let secret = r#"lattice.credentialsSecret="nats""#;
+    for url in [B, A] {
+        let notes = upgrade(&[&urls(url), secret, missed]).unwrap();
+        assert!(!notes.contains("keeps what"), "{notes}");
+        assert_eq!(first(&site, ".spec.nats.credentialsSecret.name"), "nats");
+    }
     edit(&site, &json!({ "spec": { "nats": { "urls": [B] }, "default": false } }).to_string());
     let said = "Lattice default keeps what was changed by hand, and not what the values say: \
                 spec.default, spec.nats.urls";
@@ -173,8 +180,8 @@ fn a_release_that_is_applied_client_side_is_never_stuck_on_its_lattice() {
     release("install", A, &CLIENT_SIDE).unwrap();
     release("upgrade", A, &[]).unwrap();
     let refusal = release("upgrade", B, &[]).unwrap_err();
-    let said = "a release that Helm applies client-side doesn't change it: make it so with \
-                kubectl edit lattice default";
+    let said = "Helm doesn't change it in a release that it applies client-side: change it first, \
+                with kubectl edit lattice default";
     assert!(refusal.contains(said), "{refusal}");
     edit(&site, &json!({ "spec": { "nats": { "urls": [B] } } }).to_string());
     release("upgrade", B, &[]).unwrap();
