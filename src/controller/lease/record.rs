@@ -62,12 +62,23 @@ fn without_managers<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D:
     serde_json::from_value(metadata).map_err(serde::de::Error::custom)
 }
 
+impl Lease {
+    fn said(&self, annotation: &str) -> Option<&str> {
+        self.annotations().get(annotation).map(String::as_str)
+    }
+
+    fn is_intact(&self) -> bool {
+        self.said(WRITTEN) == Some(&self.spec.line(self.said(DRAINED)))
+    }
+}
+
 impl Spec {
-    /// All that decides, on one line.
+    /// All that replicas write and might go by, on one line.
     fn line(&self, drained: Option<&str>) -> String {
         let seconds = self.lease_duration_seconds.map(|seconds| seconds.to_string());
         let parts = [
             self.holder_identity.as_deref(),
+            self.acquire_time.as_deref(),
             self.renew_time.as_deref(),
             seconds.as_deref(),
             drained,
@@ -80,18 +91,16 @@ impl Spec {
 #[must_use]
 pub(super) fn read(lease: &Lease, default: Duration) -> Record {
     let Spec { holder_identity, lease_duration_seconds, lease_transitions, .. } = &lease.spec;
-    let said = |key| lease.annotations().get(key).map(String::as_str);
-    let drained = said(DRAINED);
     let seconds = lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
     Record {
         // Another Lease of the same name has other versions too.
         version: lease.resource_version().unwrap_or_default(),
-        intact: said(WRITTEN) == Some(&lease.spec.line(drained)),
+        intact: lease.is_intact(),
         // Other programs release a Lease by naming nobody.
         holder: holder_identity.clone().filter(|holder| !holder.is_empty()),
         duration: seconds.map_or(default, Duration::from_secs),
         transitions: lease_transitions.unwrap_or_default(),
-        released: drained.map(|drained| Released { drained: drained == "true" }),
+        released: lease.said(DRAINED).map(|drained| Released { drained: drained == "true" }),
     }
 }
 
@@ -142,9 +151,10 @@ pub(super) fn written(
     if let Some(owner) = owner {
         lease.metadata.owner_references = Some(vec![owner.clone()]);
     }
+    let is_intact = lease.is_intact();
     let before = std::mem::take(&mut lease.spec);
     let now = text(words.renewed);
-    let same = before.holder_identity == words.holder;
+    let same = is_intact && before.holder_identity == words.holder;
     lease.spec = Spec {
         holder_identity: words.holder.clone(),
         acquire_time: before.acquire_time.filter(|_| same).or_else(|| Some(now.clone())),
@@ -247,6 +257,7 @@ mod tests {
         assert!(!edited("/spec/holderIdentity", json!(null)));
         assert!(!edited("/spec/leaseDurationSeconds", json!(1)));
         assert!(!edited("/spec/renewTime", json!("1970-01-01T00:00:11.000000Z")));
+        assert!(!edited("/spec/acquireTime", json!("1970-01-01T00:00:11.000000Z")));
         assert!(!edited("/metadata/annotations", json!({})));
         let mut drained = held.clone();
         drained["metadata"]["annotations"][DRAINED] = json!("true");
@@ -266,6 +277,7 @@ mod tests {
         assert_eq!((record.holder.as_deref(), record.intact), (Some("a"), false));
         let again = written("trellis", None, Some(&lease), &words(Some("a"), 20));
         assert!(understood(told(&again)).intact);
+        assert!(!told(&again).to_string().contains("9999"), "others have to read it, too");
         assert_eq!(again.spec.rest["strategy"], "OldestEmulationVersion");
     }
 
