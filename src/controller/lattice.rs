@@ -279,7 +279,6 @@ async fn put_status(lattice: &Lattice, ctx: &Context, after: LatticeStatus) -> R
     }
     let transitions = lattice_status::transitions(&before, &after);
     let mut next = lattice.clone();
-    next.metadata.managed_fields = None;
     next.status = Some(after);
     let api = Api::<Lattice>::all(ctx.kube.clone());
     within(api.replace_status(&lattice.name_any(), &written(), &next))

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     merged::{Lasting, Open, Places, Sight, merged},
+    trim::trim,
     unseen::Unseen,
 };
 
@@ -147,5 +148,5 @@ fn open<K>(api: Api<K>, config: Config) -> Open<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    Box::new(move || watcher(api.clone(), config.clone()).default_backoff().boxed())
+    Box::new(move || watcher(api.clone(), config.clone()).default_backoff().modify(trim).boxed())
 }
