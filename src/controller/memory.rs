@@ -9,7 +9,9 @@ use std::{
 use kube::ResourceExt;
 use serde_json::Value;
 
-use super::{context::Context, decision::Plans, release::key_of, revisions::version, sharing, trim::trim};
+use super::{
+    context::Context, decision::Plans, release::key_of, revisions::version, sharing, trim::trim,
+};
 use crate::{
     api::{Application, ApplicationRevision},
     appfile::{self, Appfile, Manifest, Problems, SharedId, Stamp, Target},
