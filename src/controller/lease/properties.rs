@@ -616,7 +616,7 @@ fn of_replicas_that_are_configured_differently_the_longer_lease_counts() {
     let (_, long) = leader("a", 300, at(0));
     let (_, short) = leader("b", 6, at(0));
     let short = Record { version: "3".into(), ..short };
-    assert_eq!(waits(candidate("c", 6), &[long.clone()]), LONGEST);
+    assert_eq!(waits(candidate("c", 6), std::slice::from_ref(&long)), LONGEST);
     assert_eq!(waits(candidate("c", 6), &[long, short.clone()]), LONGEST, "it never shrinks");
     assert_eq!(waits(candidate("c", 60), &[short]), Duration::from_mins(1));
 }
