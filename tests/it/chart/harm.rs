@@ -224,6 +224,37 @@ fn a_second_release_for_the_same_objects_is_refused_before_both_act() {
 }
 
 #[test]
+fn a_deployment_that_is_merely_labelled_trellis_blocks_no_release() {
+    let site = Site::start();
+    for namespace in ["here", "there"] {
+        site.namespace(namespace);
+    }
+    let deployment = |labels: &serde_json::Value, variable: &str| {
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": { "name": "theirs", "namespace": "there", "labels": labels },
+            "spec": {
+                "selector": { "matchLabels": { "app": "theirs" } },
+                "template": {
+                    "metadata": { "labels": { "app": "theirs" } },
+                    "spec": { "containers": [
+                        { "name": "web", "image": "web" },
+                        { "name": "operator", "image": "it", "env": [{ "name": variable }] },
+                    ] },
+                },
+            },
+        })
+    };
+    let trellis = json!({ "app.kubernetes.io/name": "trellis" });
+    site.put(&deployment(&trellis, "GARDEN"));
+    site.release("install", "it", "here", &[]).unwrap();
+    // What an operator is told makes it one, whatever it is labelled.
+    site.put(&deployment(&json!({ "app.kubernetes.io/name": null }), "TRELLIS_LOG"));
+    let refusal = site.release("upgrade", "it", "here", &[]).unwrap_err();
+    assert!(refusal.contains("Deployment there/theirs acts on the same objects"), "{refusal}");
+}
+
+#[test]
 fn what_a_takeover_wrote_the_next_chart_writes_over_once_it_is_told_to() {
     let site = Site::start();
     site.namespace("here");
