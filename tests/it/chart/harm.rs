@@ -59,7 +59,7 @@ fn definitions_that_are_not_kept_go_when_nothing_of_any_installation_is_left() {
     let refused = site.guard("it", "here", &values);
     assert_eq!(refused.code, 1, "{refused:?}");
     let all = "  Application there/anothers\n  Lattice nobodys\n\
-               keep the definitions with: helm upgrade --set crds.keep=true\n";
+               keep the definitions with:\n  helm upgrade it CHART --namespace here ";
     assert!(refused.stderr.contains(all), "{refused:?}");
     assert_eq!(crds(&site), CRDS.join(" "));
 

@@ -1,4 +1,5 @@
 //! The chart, rendered by a real Helm.
+mod guarded;
 mod harm;
 mod release;
 mod site;
