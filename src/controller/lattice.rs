@@ -59,13 +59,11 @@ pub(super) async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Resul
     .await
 }
 
-/// Another installation's now, if it was ours: two that command one lattice would fight.
+/// Another installation's: Applications that name it are told so.
 async fn leave(lattice: &Lattice, ctx: &Context) {
     if let Ok(name) = lattice.name_any().parse::<LatticeName>()
-        && ctx.lattices.names().contains(&name)
+        && ctx.lattices.leave(&name, lattice.annotations().get(CLASS)).await
     {
-        tracing::info!("left to another controller class");
-        ctx.lattices.remove(&name).await;
         ctx.facts_changed();
     }
 }
@@ -151,7 +149,7 @@ fn twin(lattice: &Lattice, all: &[Arc<Lattice>]) -> Option<String> {
 }
 
 /// The credentials that `lattice` asks for; those that it is used with already, and why, if its
-/// Secret doesn't say them any more: what works isn't cut for that.
+/// Secret doesn't say them any more: what works isn't cut for that. They are shown to no other server.
 async fn read(
     lattice: &Lattice,
     ctx: &Context,
@@ -160,7 +158,9 @@ async fn read(
     let Some(secret) = &lattice.spec.nats.credentials_secret else {
         return Ok(Ok((Credentials::default(), None)));
     };
-    let before = ctx.lattices.credentials(name, &secret.name);
+    let before = ctx.lattices.access(name, &secret.name);
+    let before = before.filter(|before| settings::is_there(lattice, before));
+    let before = before.map(|before| before.credentials);
     let api = Api::<Secret>::namespaced(ctx.kube.clone(), &ctx.namespace);
     let (namespace, secret) = (ctx.namespace.clone(), secret.name.clone());
     let found = match within(api.get_opt(&secret)).await {
@@ -277,7 +277,6 @@ async fn put_status(lattice: &Lattice, ctx: &Context, after: LatticeStatus) -> R
     }
     let transitions = lattice_status::transitions(&before, &after);
     let mut next = lattice.clone();
-    next.metadata.managed_fields = None;
     next.status = Some(after);
     let api = Api::<Lattice>::all(ctx.kube.clone());
     within(api.replace_status(&lattice.name_any(), &written(), &next))
