@@ -4,10 +4,11 @@ use std::sync::Arc;
 use super::{
     Component, LinkTrait, config,
     cursor::{At, Fields, Shape},
-    image, link, name, scaler,
+    image, limits, link, name,
+    scaler::{self, Scaler},
     suggest::{closest, quote},
 };
-use crate::model::{Scaling, WorkloadId, WorkloadKind};
+use crate::model::{WorkloadId, WorkloadKind};
 
 const COMPONENT: Shape = Shape {
     known: &["name", "type", "properties", "traits", "scopes", "externalRevision"],
@@ -19,8 +20,8 @@ const COMPONENT: Shape = Shape {
     ],
 };
 const PROPERTIES: Shape = Shape {
-    known: &["image", "application", "id", "config"],
-    not_yet: &["secrets", "limits"],
+    known: &["image", "application", "id", "config", "limits"],
+    not_yet: &["secrets"],
     elsewhere: &[
         ("contract", "is of wasmCloud before 1.0", "remove it and write a link with WIT names"),
         ("link_name", "is of wasmCloud before 1.0", "write it as the name of the link"),
@@ -45,7 +46,7 @@ const TRAITS_ELSEWHERE: &[(&str, &str)] = &[
     ("ingress", "link an HTTP server capability to the component"),
     ("service-binding", "write config"),
     ("env", "write config"),
-    ("rollout", "remove it (an update always goes host by host)"),
+    ("rollout", "write it as rollout in the properties of the scaler"),
     ("cpuscaler", "write a spreadscaler with instances"),
     ("hpa", "write a spreadscaler with instances"),
     ("affinity", "write a spreadscaler with requirements"),
@@ -61,7 +62,7 @@ pub(super) fn parse(at: &At) -> Option<Component> {
     }
     let name = fields.need("name", "give it a name").and_then(|at| name::part(&at));
     let kind = fields.need("type", "write component or capability").and_then(|at| kind(&at));
-    let traits = traits(&fields);
+    let traits = traits(&fields, kind.as_ref().map(|(_, kind)| *kind));
     let properties = fields.need("properties", "write at least properties.image");
     let properties = properties.and_then(|at| at.object(&PROPERTIES));
     let properties = properties?;
@@ -70,11 +71,24 @@ pub(super) fn parse(at: &At) -> Option<Component> {
         Some(at) => Some(name::token::<WorkloadId>(&at)?),
         None => None,
     };
+    let max_memory = limits::max_memory(&properties, kind.as_ref().map(|(_, kind)| *kind));
     let (type_, kind) = kind?;
     let image = image(&properties, kind);
-    let (scaling, links) = traits?;
-    let (name, image) = (name?, image?);
-    Some(Component { name, kind, type_, image, id, config, scaling, links, path: at.path.clone() })
+    let (Scaler { scaling, layout, rollout }, links) = traits?;
+    Some(Component {
+        name: name?,
+        kind,
+        type_,
+        image: image?,
+        id,
+        config,
+        scaling,
+        layout,
+        rollout,
+        max_memory: max_memory.ok()?,
+        links,
+        path: at.path.clone(),
+    })
 }
 
 fn kind(at: &At) -> Option<(Arc<str>, WorkloadKind)> {
@@ -121,13 +135,13 @@ fn image(properties: &Fields, kind: WorkloadKind) -> Option<Arc<str>> {
 }
 
 enum Trait {
-    Scaler(Scaling),
+    Scaler(Scaler),
     Link(LinkTrait),
 }
 
-/// The scaling and the links; `None` if any trait is wrong.
-fn traits(component: &Fields) -> Option<(Scaling, Vec<LinkTrait>)> {
-    let (mut scaling, mut links, mut complete) = (None, Vec::new(), true);
+/// The scaler and the links; `None` if any trait is wrong.
+fn traits(component: &Fields, kind: Option<WorkloadKind>) -> Option<(Scaler, Vec<LinkTrait>)> {
+    let (mut scaler, mut links, mut complete) = (None, Vec::new(), true);
     let mut scaler_at: Option<String> = None;
     for at in component.list("traits") {
         let Some((type_, type_at)) = trait_type(&at) else {
@@ -143,13 +157,13 @@ fn traits(component: &Fields) -> Option<(Scaling, Vec<LinkTrait>)> {
             }
             scaler_at.get_or_insert(at.path.clone());
         }
-        match parse_trait(&at, type_, &type_at) {
-            Some(Trait::Scaler(parsed)) => scaling = Some(parsed),
+        match parse_trait(&at, (type_, &type_at), kind) {
+            Some(Trait::Scaler(parsed)) => scaler = Some(parsed),
             Some(Trait::Link(link)) => links.push(link),
             None => complete = false,
         }
     }
-    complete.then(|| (scaling.unwrap_or_else(scaler::one), links))
+    complete.then(|| (scaler.unwrap_or_else(scaler::one), links))
 }
 
 /// The trait's type, if it is a built-in one.
@@ -172,12 +186,16 @@ fn trait_type<'a>(at: &At<'a>) -> Option<(&'a str, At<'a>)> {
     None
 }
 
-fn parse_trait(at: &At, type_: &str, type_at: &At) -> Option<Trait> {
+fn parse_trait(
+    at: &At,
+    (type_, type_at): (&str, &At),
+    kind: Option<WorkloadKind>,
+) -> Option<Trait> {
     let fields = at.fields()?;
     let properties = fields.need("properties", "write what the trait takes");
     match type_ {
         "link" => link::parse(&properties?).map(Trait::Link),
-        "spreadscaler" => scaler::spread(&properties?).map(Trait::Scaler),
+        "spreadscaler" => scaler::spread(&properties?, kind).map(Trait::Scaler),
         "daemonscaler" => scaler::daemon(&properties?).map(Trait::Scaler),
         _ => {
             type_at.problem("is not a built-in trait", "remove it");

@@ -53,7 +53,7 @@ impl Appfile {
         let config = component.config.iter().map(|c| self.own_config(c, namespace, desired));
         let config: Vec<ConfigName> = config.collect();
         let id = self.id(component, namespace);
-        let hash = ask_hash(&component.image, &self.key.name, &config);
+        let hash = ask_hash(component, &self.key.name, &config);
         let workload = Workload {
             kind: component.kind,
             component: Arc::clone(&component.name),
@@ -61,6 +61,9 @@ impl Appfile {
             image: Arc::clone(&component.image),
             config,
             scaling: component.scaling.clone(),
+            layout: component.layout,
+            rollout: component.rollout,
+            max_memory: component.max_memory,
             annotations: annotations(stamp, component, &hash),
             hash,
         };
@@ -161,11 +164,13 @@ fn annotations(stamp: &Stamp, component: &Component, hash: &AskHash) -> BTreeMap
     .collect()
 }
 
-/// What hosts can't tell back: see [`AskHash`]. The form below is version 1.
-fn ask_hash(image: &str, appspec: &str, config: &[ConfigName]) -> AskHash {
-    let config: Vec<Value> = config.iter().map(|name| name.as_str().into()).collect();
-    AskHash {
-        start: short(&json!({"image": image, "appspec": appspec})).into(),
-        config: short(&config.into()).into(),
+/// What hosts can't tell back: see [`AskHash`]. The form below is version 1; what nobody asked for
+/// isn't in it, so that what was asked before there was such a thing keeps its hash.
+fn ask_hash(component: &Component, appspec: &str, config: &[ConfigName]) -> AskHash {
+    let mut start = json!({"image": *component.image, "appspec": appspec});
+    if let Some(bytes) = component.max_memory {
+        start["limits"] = json!({ "maxMemory": bytes });
     }
+    let config: Vec<Value> = config.iter().map(|name| name.as_str().into()).collect();
+    AskHash { start: short(&start).into(), config: short(&config.into()).into() }
 }

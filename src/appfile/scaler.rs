@@ -6,29 +6,31 @@ use std::{
 
 use super::{
     cursor::{At, Fields, Shape},
-    name,
+    layout, name, rollout,
     suggest::quote,
 };
-use crate::model::{Scaling, SpreadEntry};
+use crate::model::{Layout, Rollout, Scaling, SpreadEntry, WorkloadKind};
 
-/// How the engine places is settled in this version.
-const OPTIONS: &[&str] = &[
-    "placement",
-    "whenUnsatisfiable",
-    "rebalance",
-    "rebalanceDelay",
-    "maxUnavailable",
-    "maxSurge",
-    "maxFailedHosts",
-    "strategy",
-    "onHostLoss",
-];
+const BELOW_ROLLOUT: &str = "belongs below rollout";
 const SCALER: Shape = Shape {
-    known: &["instances", "replicas", "spread"],
-    not_yet: OPTIONS,
+    known: &[
+        "instances",
+        "replicas",
+        "spread",
+        "placement",
+        "whenUnsatisfiable",
+        "rebalance",
+        "rebalanceDelay",
+        "rollout",
+    ],
+    not_yet: &["onHostLoss"],
     elsewhere: &[
         ("min", "scaling by load is not built in", "write instances"),
         ("max", "scaling by load is not built in", "write instances"),
+        ("strategy", BELOW_ROLLOUT, "write it as rollout.strategy"),
+        ("maxUnavailable", BELOW_ROLLOUT, "write it as rollout.maxUnavailable"),
+        ("maxSurge", BELOW_ROLLOUT, "write it as rollout.maxSurge"),
+        ("maxFailedHosts", BELOW_ROLLOUT, "write it as rollout.maxFailedHosts"),
     ],
 };
 const ENTRY: Shape = Shape {
@@ -37,20 +39,31 @@ const ENTRY: Shape = Shape {
     elsewhere: &[("labels", "unknown field", "call it requirements")],
 };
 
+const EVERYWHERE: &str = "has no effect, since a daemonscaler runs on every host that matches";
+
 /// The weight of an entry that names none, as in wadm.
 const DEFAULT_WEIGHT: u32 = 100;
 
+/// How many run where, and how that changes.
+pub(super) struct Scaler {
+    pub(super) scaling: Scaling,
+    pub(super) layout: Layout,
+    pub(super) rollout: Rollout,
+}
+
 /// One instance, wherever there is a host: what a component without a scaler gets.
-pub(super) fn one() -> Scaling {
-    Scaling::Spread { instances: 1, spread: vec![anywhere()] }
+pub(super) fn one() -> Scaler {
+    let scaling = Scaling::Spread { instances: 1, spread: vec![anywhere()] };
+    Scaler { scaling, layout: Layout::default(), rollout: Rollout::default() }
 }
 
 fn anywhere() -> SpreadEntry {
     SpreadEntry { name: "default".into(), weight: DEFAULT_WEIGHT, requirements: BTreeMap::new() }
 }
 
-pub(super) fn spread(properties: &At) -> Option<Scaling> {
+pub(super) fn spread(properties: &At, kind: Option<WorkloadKind>) -> Option<Scaler> {
     let fields = properties.object(&SCALER)?;
+    let (layout, rollout) = (layout::parse(&fields, kind), rollout::parse(&fields));
     let spread = entries(&fields, true);
     let at = match fields.either("instances", "replicas") {
         Some(at) => at,
@@ -58,17 +71,23 @@ pub(super) fn spread(properties: &At) -> Option<Scaling> {
         None if fields.get("instances").is_some() => return None,
         None => fields.need("instances", "write how many instances are wanted in all")?,
     };
-    Some(Scaling::Spread { instances: at.count()?, spread: spread? })
+    let scaling = Scaling::Spread { instances: at.count()?, spread: spread? };
+    Some(Scaler { scaling, layout: layout?, rollout: rollout? })
 }
 
-pub(super) fn daemon(properties: &At) -> Option<Scaling> {
+pub(super) fn daemon(properties: &At) -> Option<Scaler> {
     let fields = properties.object(&SCALER)?;
+    for at in layout::FIELDS.iter().filter_map(|key| fields.get(key)) {
+        at.warning(EVERYWHERE, "remove it");
+    }
+    let rollout = rollout::parse(&fields);
     let spread = entries(&fields, false);
     let instances = match fields.either("instances", "replicas") {
         Some(at) => at.count()?,
         None => 1,
     };
-    Some(Scaling::Daemon { instances, spread: spread? })
+    let scaling = Scaling::Daemon { instances, spread: spread? };
+    Some(Scaler { scaling, layout: Layout::default(), rollout: rollout? })
 }
 
 fn entries(fields: &Fields, weighted: bool) -> Option<Vec<SpreadEntry>> {
@@ -104,10 +123,7 @@ fn entry(at: &At, weighted: bool) -> Option<SpreadEntry> {
         None => Some(DEFAULT_WEIGHT),
         Some(at) if weighted => at.count(),
         Some(at) => {
-            at.warning(
-                "has no effect, since a daemonscaler runs on every host that matches",
-                "remove it",
-            );
+            at.warning(EVERYWHERE, "remove it");
             Some(DEFAULT_WEIGHT)
         }
     };

@@ -4,7 +4,9 @@ use std::{
 };
 
 use super::Problem;
-use crate::model::{ApplicationKey, ConfigName, ConfigWanted, Scaling, WorkloadId, WorkloadKind};
+use crate::model::{
+    ApplicationKey, ConfigName, ConfigWanted, Layout, Rollout, Scaling, WorkloadId, WorkloadKind,
+};
 
 /// An Application whose every part has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,10 @@ pub struct Component {
     /// In order: the right-most wins.
     pub config: Vec<Config>,
     pub scaling: Scaling,
+    pub layout: Layout,
+    pub rollout: Rollout,
+    /// Bytes that each instance may take; only of components.
+    pub max_memory: Option<u64>,
     pub links: Vec<LinkTrait>,
     /// Such as `spec.components[0]`.
     pub path: String,

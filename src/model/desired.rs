@@ -6,7 +6,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{AskHash, ConfigName, Owner, WorkloadId};
+use super::{AskHash, ConfigName, Layout, Owner, Rollout, WorkloadId};
 
 /// What one Application wants on one lattice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,10 @@ pub struct Workload {
     /// Names of its own config, in order: the right-most wins.
     pub config: Vec<ConfigName>,
     pub scaling: Scaling,
+    pub layout: Layout,
+    pub rollout: Rollout,
+    /// Bytes of memory that each instance of a component may take; `None` leaves it to the host.
+    pub max_memory: Option<u64>,
     /// All that is written on it, `hash` included.
     pub annotations: BTreeMap<String, String>,
     pub hash: AskHash,

@@ -36,6 +36,8 @@ pub(super) struct Running<'a> {
     pub(super) image: &'a Arc<str>,
     pub(super) annotations: &'a Arc<Annotations>,
     pub(super) count: u32,
+    /// Bytes that each may take, where the host tells.
+    pub(super) max_memory: Option<u64>,
     pub(super) fit: Fit,
 }
 
@@ -60,6 +62,7 @@ impl<'a> Running<'a> {
             image: &running.image,
             annotations: &running.annotations,
             count: running.instances,
+            max_memory: running.max_memory,
             fit: Fit::OtherStart,
         });
         let provider = inventory.providers.get(id).map(|running| Running {
@@ -67,14 +70,16 @@ impl<'a> Running<'a> {
             image: &running.image,
             annotations: &running.annotations,
             count: 1,
+            max_memory: None,
             fit: Fit::OtherStart,
         });
         component.into_iter().chain(provider)
     }
 
-    /// Whether both are surely of one kind, image and annotations.
+    /// Whether both are surely of one kind, image, limit and annotations.
     pub(super) fn shares_texts(&self, other: &Running<'_>) -> bool {
         self.kind == other.kind
+            && self.max_memory == other.max_memory
             && Arc::ptr_eq(self.image, other.image)
             && Arc::ptr_eq(self.annotations, other.annotations)
     }
@@ -86,6 +91,15 @@ impl Cell<'_> {
             Seen::Running(running) => Some(running),
             Seen::Unknown | Seen::Absent => None,
         }
+    }
+
+    /// Whether what runs there has to stop before what is wanted, of this kind, can start.
+    pub(super) fn is_old(&self, kind: WorkloadKind) -> bool {
+        self.running().is_some_and(|running| match running.fit {
+            Fit::OtherStart => true,
+            Fit::OtherConfig => kind == WorkloadKind::Provider,
+            Fit::AsWanted => false,
+        })
     }
 
     /// Whether callers are answered there, as far as anyone can see.
@@ -184,7 +198,11 @@ impl<'a> Lens<'a> {
     }
 
     fn fit(&self, running: &Running<'_>) -> Fit {
-        if running.kind == self.workload.kind && image::same(&self.workload.image, running.image) {
+        // Hosts that know nothing of limits show none, and can't be made to.
+        let limited =
+            running.max_memory.is_some() && running.max_memory != self.workload.max_memory;
+        let same = image::same(&self.workload.image, running.image);
+        if running.kind == self.workload.kind && same && !limited {
             fit_of_hash(running.annotations, self.workload)
         } else {
             Fit::OtherStart

@@ -9,9 +9,9 @@ use std::{
 use crate::{
     model::{
         APPLICATION, ApplicationKey, AskHash, ConfigName, ConfigWanted, Desired, Gate, HASH, Host,
-        HostId, HostState, INSTALLATION, Inventory, Link, LinkKey, Links, Moment, Observed, Owner,
-        Plan, RunningComponent, RunningProvider, Scaling, SpreadEntry, Workload, WorkloadId,
-        WorkloadKind,
+        HostId, HostState, INSTALLATION, Inventory, Layout, Link, LinkKey, Links, Moment, Observed,
+        Owner, Plan, Rollout, RunningComponent, RunningProvider, Scaling, SpreadEntry, Workload,
+        WorkloadId, WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, claims::Created, plan},
 };
@@ -132,6 +132,9 @@ impl Wants for Desired {
             namespace: "shop".into(),
             image: image.into(),
             scaling,
+            layout: Layout::default(),
+            rollout: Rollout::default(),
+            max_memory: None,
             annotations: annotations(&self.owner.application.to_string(), image, &names),
             hash: hash(image, &names),
             config: names,
@@ -227,7 +230,7 @@ fn inventory(things: &str) -> Inventory {
         } else {
             let instances = count.parse().unwrap();
             let annotations = annotations.into();
-            let running = RunningComponent { image, annotations, instances };
+            let running = RunningComponent { image, annotations, instances, max_memory: None };
             inventory.components.insert(id(name), running);
         }
     }

@@ -557,6 +557,7 @@ fn wanted(desired: &Desired, on: &str, count: u32) -> Command {
         count,
         config: Vec::new(),
         annotations: annotations(APP, &workload.image, &[]),
+        max_memory: workload.max_memory,
     }
 }
 
@@ -569,7 +570,7 @@ fn in_flight(command: &Command, sent: Moment, deadline: Moment) -> InFlight {
 
 fn fail(observed: &mut Observed, command: &Command, count: u32, retry_at: Moment) {
     let lane: Lane = command.lane();
-    let failure =
-        Failure { command: command.clone(), error: "no such image".into(), count, retry_at };
+    let (command, error) = (command.clone(), "no such image".into());
+    let failure = Failure { command, error, of_image: true, count, retry_at };
     observed.in_flight.failures.insert(lane, failure);
 }

@@ -228,7 +228,7 @@ impl World {
             | Command::ScaleComponent { host, id, count: 0, .. } => {
                 self.hosts.get_mut(host).unwrap().remove(id);
             }
-            Command::ScaleComponent { host, id, image, count, config, annotations } => {
+            Command::ScaleComponent { host, id, image, count, config, annotations, .. } => {
                 self.start(&command, host, id, (image, annotations, config), *count);
             }
         }
@@ -284,6 +284,7 @@ impl World {
             let failure = Failure {
                 command: command.clone(),
                 error: "no such image".into(),
+                of_image: true,
                 count,
                 retry_at,
             };
@@ -303,7 +304,12 @@ impl World {
                     .insert(id.clone(), RunningProvider { image, annotations: annotations.into() });
             } else {
                 let annotations = annotations.into();
-                let running = RunningComponent { image, annotations, instances: runs.count };
+                let running = RunningComponent {
+                    image,
+                    annotations,
+                    instances: runs.count,
+                    max_memory: None,
+                };
                 inventory.components.insert(id.clone(), running);
             }
         }
