@@ -13,8 +13,8 @@
 //!    stops, and is seen gone before anything of the new starts.
 //! 2. What is too many goes only when enough runs without it.
 //! 3. A change halts, and nothing more of the old is stopped, once the image has failed on as many
-//!    hosts as that says, or more hosts failed for another reason than run the new: then it isn't
-//!    the hosts that are at fault.
+//!    hosts as that says, or so many hosts failed otherwise that it can't be their own fault. The
+//!    last that serves isn't stopped for what has failed elsewhere and runs nowhere.
 
 use std::time::Duration;
 
@@ -57,8 +57,12 @@ struct Settling<'p, 'a> {
     /// How many of these there may be at a time.
     most_away: usize,
     serving: usize,
+    /// A host that serves stops for good.
+    drains: bool,
     /// Instances that run beyond what is wanted, not counting hosts that nobody can reach.
     surplus: u32,
+    /// The new has failed somewhere.
+    failed: bool,
     /// Nothing more of the old is stopped.
     halted: bool,
 }
@@ -93,7 +97,9 @@ impl<'p, 'a> Settling<'p, 'a> {
             away: cells.iter().filter(|cell| cell.target > 0 && !cell.serves()).count(),
             most_away: placement.workload.rollout.max_unavailable.of(placed),
             serving: cells.iter().filter(|cell| cell.serves()).count(),
+            drains: false,
             surplus: up.saturating_sub(placement.wanted),
+            failed: cells.iter().any(has_failed),
             halted,
         }
     }
@@ -130,7 +136,9 @@ impl<'p, 'a> Settling<'p, 'a> {
                 draft.offer(namespace, self.wanted(cell), Effect::Adds, waits);
             }
             Seen::Absent | Seen::Unknown => {}
-            Seen::Running(running) if cell.target == 0 => self.drain(draft, cell, running),
+            Seen::Running(running) if cell.target == 0 && !self.is_recreated(cell) => {
+                self.drain(draft, cell, running);
+            }
             Seen::Running(running) if cell.is_old(self.placement.workload.kind) => {
                 self.restart(draft, cell, running);
             }
@@ -141,6 +149,13 @@ impl<'p, 'a> Settling<'p, 'a> {
             }
             Seen::Running(_) => {}
         }
+    }
+
+    /// Whether a host stops, wanted or not, because all of the old goes before the new comes.
+    fn is_recreated(&self, cell: &Cell<'_>) -> bool {
+        self.placement.workload.rollout.strategy == Strategy::Recreate
+            && cell.is_old(self.placement.workload.kind)
+            && self.placement.cells.iter().any(|cell| cell.target > 0)
     }
 
     /// A host that should run it and doesn't.
@@ -177,7 +192,14 @@ impl<'p, 'a> Settling<'p, 'a> {
 
     /// A host that must not run it: it stops when enough runs elsewhere.
     fn drain(&mut self, draft: &mut Draft<'a>, cell: &Cell<'a>, running: &Running<'a>) {
-        let waits = self.spend(running.count);
+        // What restarts elsewhere in the same moment counts as enough, and doesn't serve.
+        let last = self.serving == 1 && cell.serves();
+        let waits =
+            if last && self.away > 0 { vec![WaitsFor::Rollout] } else { self.spend(running.count) };
+        if waits.is_empty() && cell.serves() {
+            self.serving -= 1;
+            self.drains = true;
+        }
         let command = stop(self.placement.id, cell.host, running);
         draft.offer(&self.placement.workload.namespace, command, Effect::Takes, waits);
     }
@@ -204,10 +226,12 @@ impl<'p, 'a> Settling<'p, 'a> {
         }
         let last = self.serving == 1 && cell.serves();
         let too_many_away = match self.placement.workload.rollout.strategy {
-            Strategy::RollingUpdate => self.away >= self.most_away || (last && self.away > 0),
+            Strategy::RollingUpdate => {
+                self.away >= self.most_away || (last && (self.away > 0 || self.drains))
+            }
             Strategy::Recreate => false,
         };
-        if self.halted || (too_many_away && cell.serves()) {
+        if self.halted || (cell.serves() && (too_many_away || (last && self.failed))) {
             waits.push(WaitsFor::Rollout);
         } else if last && waits.is_empty() {
             self.report_gap(draft, cell);
@@ -256,8 +280,6 @@ impl<'p, 'a> Settling<'p, 'a> {
 fn is_halted(placement: &Placement<'_>) -> bool {
     let (mut of_image, mut otherwise, mut renewed) = (0, 0, 0);
     for cell in &placement.cells {
-        // Where something runs, a start that was under way before may have come in between; what
-        // failed then says nothing of the new.
         match (cell.running(), cell.failure) {
             (None, Some(failure)) if failure.of_image => of_image += 1,
             (None, Some(_)) => otherwise += 1,
@@ -265,7 +287,15 @@ fn is_halted(placement: &Placement<'_>) -> bool {
             (Some(_) | None, _) => {}
         }
     }
-    of_image >= placement.workload.rollout.max_failed_hosts || otherwise > renewed
+    // One host may well have troubles of its own; after that, each has to be made up for by one
+    // that runs the new.
+    of_image >= placement.workload.rollout.max_failed_hosts || otherwise > renewed + 1
+}
+
+/// Whether a start of the new failed there. Where something runs, a start that was under way before
+/// may have come in between; what failed then says nothing of the new.
+fn has_failed(cell: &Cell<'_>) -> bool {
+    cell.failure.is_some() && cell.running().is_none()
 }
 
 /// The command that makes all of what is wanted true on one host.
