@@ -126,13 +126,20 @@ fn packed(id: &WorkloadId, share: &Share<'_>, candidates: &[Candidate<'_>]) -> V
     counts
 }
 
-/// The host that gets everything where one does: who has most already, of those that may stay.
+/// The host that gets everything where one does: who has most already, of those that have it as it
+/// is wanted if there are any, or what has just moved would move back.
 fn fullest(id: &WorkloadId, share: &Share<'_>, candidates: &[Candidate<'_>]) -> Option<usize> {
     let at = |position: usize| &candidates[share.hosts[position]];
     let standing = |&position: &usize| {
         let candidate = at(position);
-        let (leaves, beside) = (candidate.rank == Rank::Leaving, candidate.rank == Rank::Beside);
-        (leaves, !beside, Reverse(candidate.have))
+        // To have to make room, or to stand beside a peer, counts more than what is there.
+        let first = match candidate.rank {
+            Rank::Beside => 0,
+            Rank::AsWanted => 1,
+            Rank::Present | Rank::Absent => 2,
+            Rank::Leaving => 3,
+        };
+        (first, Reverse(candidate.have))
     };
     let mut free: Vec<usize> = (0..share.hosts.len()).filter(|&host| !at(host).held).collect();
     let first = free.iter().map(standing).min()?;

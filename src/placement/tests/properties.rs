@@ -8,7 +8,7 @@ use std::{
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
-    support::{Wants, host, id, nothing},
+    support::{Wants, host, id, nothing, with},
     world::World,
 };
 use crate::{
@@ -82,14 +82,6 @@ fn rollout() -> impl Strategy<Value = Rollout> {
             max_failed_hosts,
         },
     )
-}
-
-/// Every workload laid out and rolled out like this.
-fn with(mut desired: Desired, layout: Layout, rollout: Rollout) -> Desired {
-    for workload in desired.workloads.values_mut() {
-        (workload.layout, workload.rollout) = (layout, rollout);
-    }
-    desired
 }
 
 prop_compose! {
