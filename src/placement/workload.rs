@@ -135,7 +135,6 @@ impl<'p, 'a> Settling<'p, 'a> {
                 let waits = vec![WaitsFor::Read { what }];
                 draft.offer(namespace, self.wanted(cell), Effect::Adds, waits);
             }
-            Seen::Absent | Seen::Unknown => {}
             Seen::Running(running) if cell.target == 0 && !self.is_recreated(cell) => {
                 self.drain(draft, cell, running);
             }
@@ -147,7 +146,7 @@ impl<'p, 'a> Settling<'p, 'a> {
             {
                 self.scale(draft, cell, running);
             }
-            Seen::Running(_) => {}
+            Seen::Absent | Seen::Unknown | Seen::Running(_) => {}
         }
     }
 

@@ -146,8 +146,8 @@ fn a_change_back_keeps_what_still_runs_as_wanted() {
 
 /// The old on all hosts, but for those where the new failed so often.
 fn failed_on(failures: &[(&str, u32)], of_image: bool, rest: &str, rollout: Rollout) -> Observed {
-    let hosts = failures.iter().map(|(host, _)| format!("{host} []\n")).collect::<String>();
-    let mut observed = lattice(&(hosts + rest));
+    let hosts: Vec<String> = failures.iter().map(|(host, _)| format!("{host} []")).collect();
+    let mut observed = lattice(&(hosts.join("\n") + "\n" + rest));
     for (host, count) in failures {
         fail(&mut observed, &wanted(&web("v2", 4, rollout), host, 1), *count, at(2000));
     }
