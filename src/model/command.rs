@@ -38,6 +38,8 @@ pub enum Command {
         count: u32,
         config: Vec<ConfigName>,
         annotations: BTreeMap<String, String>,
+        /// Bytes that each instance may take; hosts heed it at a start only.
+        max_memory: Option<u64>,
     },
 }
 

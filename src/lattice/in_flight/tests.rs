@@ -18,6 +18,7 @@ fn scale(id: &str, count: u32) -> Command {
         count,
         config: Vec::new(),
         annotations: BTreeMap::new(),
+        max_memory: None,
     }
 }
 

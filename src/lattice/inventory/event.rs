@@ -35,7 +35,7 @@ impl Fold {
             Hint::Labels(labels) => self.labels(&host, labels, now),
             Hint::Scaled { id, image, instances, annotations } => {
                 let annotations = annotations.into();
-                let running = RunningComponent { image, annotations, instances };
+                let running = RunningComponent { image, annotations, instances, max_memory: None };
                 self.scaled(&host, &id, running, now);
             }
             Hint::ScaleFailed { id, image, instances, error } => {

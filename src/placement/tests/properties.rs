@@ -1,16 +1,21 @@
 //! The promises of [`super::super`], over random worlds and interleavings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
-    support::{Wants, host, id, nothing},
+    support::{Wants, host, id, nothing, with},
     world::World,
 };
 use crate::{
     model::{
-        Adopt, ConfigWanted, Desired, HostId, Scaling, Subject, Workload, WorkloadId, WorkloadKind,
+        Adopt, Bound, ConfigWanted, Desired, Fill, HostId, Layout, REBALANCE_DELAY, Rebalance,
+        Rollout, Scaling, Strategy as Change, Subject, Unsatisfiable, Workload, WorkloadId,
+        WorkloadKind,
     },
     placement::spread::shares,
 };
@@ -53,6 +58,33 @@ fn image() -> impl Strategy<Value = &'static str> {
     select(vec!["v1", "v2"])
 }
 
+fn layout() -> impl Strategy<Value = Layout> {
+    let rebalance = select(vec![
+        Rebalance::Never,
+        Rebalance::After(REBALANCE_DELAY),
+        Rebalance::After(Duration::ZERO),
+    ]);
+    let unsatisfiable = select(vec![Unsatisfiable::Wait, Unsatisfiable::Redistribute]);
+    (select(vec![Fill::Spread, Fill::Pack]), unsatisfiable, rebalance)
+        .prop_map(|(fill, unsatisfiable, rebalance)| Layout { fill, unsatisfiable, rebalance })
+}
+
+fn bound() -> impl Strategy<Value = Bound> {
+    select(vec![Bound::Hosts(1), Bound::Hosts(2), Bound::Percent(50)])
+}
+
+fn rollout() -> impl Strategy<Value = Rollout> {
+    let strategy = select(vec![Change::RollingUpdate, Change::RollingUpdate, Change::Recreate]);
+    (strategy, bound(), 0..3u32, 1..3u32).prop_map(
+        |(strategy, max_unavailable, max_surge, max_failed_hosts)| Rollout {
+            strategy,
+            max_unavailable,
+            max_surge,
+            max_failed_hosts,
+        },
+    )
+}
+
 prop_compose! {
     fn desired()(
         web in prop::option::of((image(), 0..6u32, spread(), any::<bool>())),
@@ -62,6 +94,8 @@ prop_compose! {
         value in select(vec!["1", "2"]),
         target in select(vec!["http", "each"]),
         linked in any::<bool>(),
+        layout in layout(),
+        rollout in rollout(),
     ) -> Desired {
         let mut desired = nothing();
         if let Some((image, instances, entries, configured)) = web {
@@ -90,7 +124,7 @@ prop_compose! {
         if let Some((image, entries)) = each {
             desired = desired.daemon(WorkloadKind::Provider, "each", image, 1, entries);
         }
-        desired
+        with(desired, layout, rollout)
     }
 }
 
@@ -210,14 +244,74 @@ fn assert_spread(world: &World, name: &WorkloadId, workload: &Workload) {
                     counts.iter().filter(|(host, _)| hosts.contains(host)).map(|(_, n)| n).sum();
                 assert!(there >= wanted, "{name}: {there} of {wanted} on {hosts:?}");
             }
-            if workload.kind == WorkloadKind::Component && entries == 1 {
-                let hosts = meets(0);
-                let on = |host: &&HostId| counts.get(*host).copied().unwrap_or(0);
-                let (most, least) = (hosts.iter().map(on).max(), hosts.iter().map(on).min());
-                assert!(most.unwrap_or(0) - least.unwrap_or(0) <= 1, "{name}: uneven {counts:?}");
+            if workload.layout.unsatisfiable == Unsatisfiable::Redistribute {
+                let hosts = (0..entries).flat_map(meets).collect::<BTreeSet<_>>().len();
+                let room = match workload.kind {
+                    WorkloadKind::Provider => u32::try_from(hosts).unwrap(),
+                    WorkloadKind::Component => {
+                        if hosts > 0 {
+                            1000
+                        } else {
+                            0
+                        }
+                    }
+                };
+                assert!(total >= room.min(*instances), "{name}: {total} of {instances}, {room}");
+            }
+            if workload.kind == WorkloadKind::Component
+                && entries == 1
+                && workload.layout.rebalance != Rebalance::Never
+            {
+                assert_filled(name, workload.layout.fill, &meets(0), &counts);
             }
         }
     }
+}
+
+/// Where a spread of one entry ends up on its `hosts`.
+fn assert_filled(
+    name: &WorkloadId,
+    fill: Fill,
+    hosts: &BTreeSet<&HostId>,
+    counts: &BTreeMap<HostId, u32>,
+) {
+    let on = || hosts.iter().map(|host| counts.get(*host).copied().unwrap_or(0));
+    let (most, least) = (on().max().unwrap_or(0), on().min().unwrap_or(0));
+    match fill {
+        Fill::Spread => assert!(most - least <= 1, "{name}: uneven {counts:?}"),
+        Fill::Pack => assert_eq!(on().sum::<u32>(), most, "{name}: not packed {counts:?}"),
+    }
+}
+
+/// What is sent for an image that differs, with this `rollout`.
+fn changing(
+    kind: WorkloadKind,
+    hosts: usize,
+    instances: u32,
+    rollout: Rollout,
+) -> impl Fn(&str) -> Desired {
+    let most = u32::try_from(hosts).unwrap();
+    move |image| {
+        let desired = match kind {
+            WorkloadKind::Provider => nothing().provider("web", image, instances.min(most), "all"),
+            WorkloadKind::Component => nothing().component("web", image, instances, "all"),
+        };
+        with(desired, Layout::default(), rollout)
+    }
+}
+
+/// What may be sent is sent, done and seen, and some seconds pass.
+fn step(world: &mut World) {
+    world.act(|_| false);
+    while !world.at_work.is_empty() {
+        world.work(0);
+    }
+    world.look();
+    world.pass(7);
+}
+
+fn kind() -> impl Strategy<Value = WorkloadKind> {
+    select(vec![WorkloadKind::Component, WorkloadKind::Provider])
 }
 
 proptest! {
@@ -243,35 +337,95 @@ proptest! {
         }
     }
 
-    /// A change of image never takes more than one host away, and none at all if another host can
-    /// take over first.
+    /// A change of image never takes more hosts away than it may, and not the last if another can
+    /// take over first; whatever is sent, lost or asked for anew meanwhile, the old included.
     #[test]
-    fn a_change_keeps_all_hosts_but_one(
+    fn a_change_keeps_all_hosts_but_those_that_may_be_away(
+        kind in kind(),
         hosts in 2..5usize,
         instances in 1..9u32,
-        provider in any::<bool>(),
+        max_unavailable in bound(),
+        max_surge in 0..3u32,
         events in vec(event(), 0..80),
     ) {
-        let of = |image| if provider {
-            nothing().provider("web", image, instances.min(u32::try_from(hosts).unwrap()), "all")
-        } else {
-            nothing().component("web", image, instances, "all")
-        };
+        let rollout = Rollout { max_unavailable, max_surge, ..Rollout::default() };
+        let of = changing(kind, hosts, instances, rollout);
         let mut world = World::new(of("v1"), &HOSTS[..hosts]);
         world.settle();
         let web = id("web");
         let before = runs(&world, &web).len();
+        let kept = match before {
+            1 => usize::from(max_surge > 0),
+            several => (several - max_unavailable.of(several).min(several)).max(1),
+        };
         world.want(of("v2"));
         for event in events {
             match event {
-                Event::Lose(_) | Event::Join(_) | Event::Want(_) => {}
+                Event::Lose(_) | Event::Join(_) => {}
+                Event::Want(index) => world.want(of(["v1", "v2", "v3"][index])),
                 event => happen(&mut world, &event, &[]),
             }
             let now = runs(&world, &web).len();
-            prop_assert!(now >= (before - 1).max(1), "{now} of {before} hosts serve");
+            prop_assert!(now >= kept, "{now} of {before} hosts serve");
         }
         world.settle();
         assert_exact(&world);
+    }
+
+    /// Where all is to be stopped first, the old and the new never run beside each other.
+    #[test]
+    fn what_is_recreated_never_runs_beside_what_it_replaces(
+        kind in kind(),
+        hosts in 1..5usize,
+        instances in 1..9u32,
+        events in vec(event(), 0..80),
+    ) {
+        let of = changing(kind, hosts, instances, Rollout {
+            strategy: Change::Recreate,
+            ..Rollout::default()
+        });
+        let mut world = World::new(of("v1"), &HOSTS[..hosts]);
+        world.settle();
+        world.want(of("v2"));
+        for event in events {
+            match event {
+                Event::Lose(_) | Event::Join(_) | Event::Want(_) | Event::Crash => {}
+                event => happen(&mut world, &event, &[]),
+            }
+            let codes: BTreeSet<_> =
+                world.hosts.values().flat_map(BTreeMap::values).map(|runs| &runs.code).collect();
+            prop_assert!(codes.len() <= 1, "{codes:?} run together");
+        }
+        world.settle();
+        assert_exact(&world);
+    }
+
+    /// A host with troubles of its own doesn't keep the others from the new.
+    #[test]
+    fn a_change_goes_on_around_a_host_that_fails_of_itself(
+        hosts in 3..6usize,
+        instances in 1..9u32,
+        faulty in 0..5usize,
+    ) {
+        let of = changing(WorkloadKind::Component, hosts, instances, Rollout::default());
+        let mut world = World::new(of("v1"), &HOSTS[..hosts]);
+        world.settle();
+        world.want(of("v2"));
+        let faulty = host(HOSTS[faulty % hosts].0);
+        world.faulty.push(faulty.clone());
+        let web = id("web");
+        let is_new = |world: &World| {
+            let mut others = world.hosts.iter().filter(|(host, _)| **host != faulty);
+            let total: u32 = runs(world, &web).values().sum();
+            total == instances
+                && others.all(|(_, things)| things.get(&web).is_none_or(|runs| *runs.code == *"v2"))
+        };
+        let mut rounds = 0;
+        while rounds < 300 && !is_new(&world) {
+            step(&mut world);
+            rounds += 1;
+        }
+        prop_assert!(is_new(&world), "{:?}\n{}", world.hosts, world.plan());
     }
 
     /// When a host goes, only what it ran is started again; when one comes, nothing is, at first;
@@ -282,8 +436,14 @@ proptest! {
         instances in 0..12u32,
         more in 0..12u32,
         goes in 0..4usize,
+        fill in select(vec![Fill::Spread, Fill::Pack]),
+        rebalance in select(vec![Rebalance::Never, Rebalance::After(REBALANCE_DELAY)]),
     ) {
-        let of = |instances| nothing().component("web", "v1", instances, "all");
+        let layout = Layout { fill, rebalance, ..Layout::default() };
+        let of = |instances| {
+            let desired = nothing().component("web", "v1", instances, "all");
+            with(desired, layout, Rollout::default())
+        };
         let mut world = World::new(of(instances), &HOSTS[..hosts]);
         world.settle();
         let web = id("web");
@@ -298,18 +458,15 @@ proptest! {
         world.join("e", "ap");
         let plan = world.plan();
         prop_assert!(plan.now.is_empty(), "{plan}");
+        prop_assert!(rebalance != Rebalance::Never || plan.wake_at.is_none(), "{plan}");
 
         world.want(of(more));
         let (mut rounds, start) = (0, world.time);
         while rounds < 10 {
-            world.act(|_| false);
-            while !world.at_work.is_empty() {
-                world.work(0);
-            }
-            world.look();
+            step(&mut world);
+            world.time = start;
             rounds += 1;
         }
-        prop_assert_eq!(start, world.time);
         prop_assert_eq!(world.started, more.saturating_sub(instances));
         prop_assert_eq!(runs(&world, &web).values().sum::<u32>(), more);
     }
@@ -325,12 +482,7 @@ proptest! {
         world.want(of("v2"));
         world.broken = HOSTS.iter().map(|(name, _)| host(name)).collect();
         for _ in 0..60 {
-            world.act(|_| false);
-            while !world.at_work.is_empty() {
-                world.work(0);
-            }
-            world.look();
-            world.pass(7);
+            step(&mut world);
             let now = runs(&world, &id("web")).len();
             let kept = if hosts == 1 { 0 } else { (before - 1).max(1) };
             prop_assert!(now >= kept, "{now} of {before} hosts serve");

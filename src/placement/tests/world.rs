@@ -46,8 +46,10 @@ pub(super) struct World {
     pub(super) configs: BTreeMap<ConfigName, BTreeMap<String, String>>,
     /// Accepted, and not done yet; in the order of sending, done in any.
     pub(super) at_work: Vec<Command>,
-    /// Hosts on which every start fails.
+    /// Hosts on which every start fails, as if no image were good.
     pub(super) broken: Vec<HostId>,
+    /// Hosts on which every start fails for troubles of their own.
+    pub(super) faulty: Vec<HostId>,
     pub(super) desired: Desired,
     pub(super) former: Vec<Arc<Desired>>,
     pub(super) claims: Claims,
@@ -70,6 +72,7 @@ impl World {
             configs: BTreeMap::new(),
             at_work: Vec::new(),
             broken: Vec::new(),
+            faulty: Vec::new(),
             desired: desired.clone(),
             former: Vec::new(),
             claims: Claims::default(),
@@ -247,7 +250,7 @@ impl World {
             | Command::ScaleComponent { host, id, count: 0, .. } => {
                 self.hosts.get_mut(host).unwrap().remove(id);
             }
-            Command::ScaleComponent { host, id, image, count, config, annotations } => {
+            Command::ScaleComponent { host, id, image, count, config, annotations, .. } => {
                 self.start(&command, host, id, (image, annotations, config), *count);
             }
         }
@@ -261,7 +264,9 @@ impl World {
         (image, annotations, config): Ask<'_>,
         count: u32,
     ) {
-        if self.broken.contains(host) || config.iter().any(|name| !self.configs.contains_key(name))
+        if self.faulty.contains(host)
+            || self.broken.contains(host)
+            || config.iter().any(|name| !self.configs.contains_key(name))
         {
             return self.fail(command);
         }
@@ -300,12 +305,10 @@ impl World {
         if in_flight.pending.remove(&lane).is_some() {
             let count = in_flight.failures.get(&lane).map_or(0, |failure| failure.count) + 1;
             let retry_at = self.time + Duration::from_secs(1 << count.min(8));
-            let failure = Failure {
-                command: command.clone(),
-                error: "no such image".into(),
-                count,
-                retry_at,
-            };
+            let of_image = on_host(command).is_some_and(|host| self.broken.contains(host));
+            let error = if of_image { "no such image" } else { "no space left" };
+            let (command, error) = (command.clone(), error.into());
+            let failure = Failure { command, error, of_image, count, retry_at };
             in_flight.failures.insert(lane, failure);
         }
     }
@@ -322,7 +325,12 @@ impl World {
                     .insert(id.clone(), RunningProvider { image, annotations: annotations.into() });
             } else {
                 let annotations = annotations.into();
-                let running = RunningComponent { image, annotations, instances: runs.count };
+                let running = RunningComponent {
+                    image,
+                    annotations,
+                    instances: runs.count,
+                    max_memory: None,
+                };
                 inventory.components.insert(id.clone(), running);
             }
         }
@@ -411,6 +419,10 @@ impl World {
         self.look();
     }
 
+    fn all_well(&self) -> bool {
+        self.broken.is_empty() && self.faulty.is_empty()
+    }
+
     /// Obeys plans until nothing is left to do, and says how many rounds that took.
     pub(super) fn settle(&mut self) -> usize {
         for round in 0..200 {
@@ -422,7 +434,7 @@ impl World {
             let plan = self.plan();
             if sent == 0 && plan.now.is_empty() {
                 match plan.wake_at {
-                    Some(wake_at) if self.broken.is_empty() || plan.wake_at < Some(at(100_000)) => {
+                    Some(wake_at) if self.all_well() || plan.wake_at < Some(at(100_000)) => {
                         self.time = wake_at;
                     }
                     Some(_) | None => return round,

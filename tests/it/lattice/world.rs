@@ -134,6 +134,7 @@ pub(crate) fn scale(host: &HostHandle, id: &str, image: &str, count: u32) -> Com
         count,
         config: Vec::new(),
         annotations: annotations("1.a.b"),
+        max_memory: None,
     }
 }
 

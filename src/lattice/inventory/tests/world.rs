@@ -79,6 +79,7 @@ pub(super) fn scale(at: &str, id: &str, count: u32) -> Command {
         count,
         config: Vec::new(),
         annotations: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
+        max_memory: None,
     }
 }
 
