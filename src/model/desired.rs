@@ -6,7 +6,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{AskHash, ConfigName, Layout, Owner, Rollout, WorkloadId};
+use super::{Annotations, AskHash, ConfigName, Layout, Owner, Rollout, WorkloadId};
 
 /// What one Application wants on one lattice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct Workload {
     /// Bytes of memory that each instance of a component may take; `None` leaves it to the host.
     pub max_memory: Option<u64>,
     /// All that is written on it, `hash` included.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Arc<Annotations>,
     pub hash: AskHash,
 }
 
