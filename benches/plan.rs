@@ -47,7 +47,7 @@ fn desired(instances: u32) -> Desired {
         layout: Layout::default(),
         rollout: Rollout::default(),
         max_memory: None,
-        annotations: annotations("shop/front"),
+        annotations: annotations("shop/front").into(),
         hash: AskHash { start: "0123456789abcdef".into(), config: "0123456789abcdef".into() },
     };
     desired.workloads.insert("shop-front-web".parse().expect("an id"), workload);

@@ -102,7 +102,7 @@ impl Appfile {
             layout: component.layout,
             rollout: component.rollout,
             max_memory: component.max_memory,
-            annotations: annotations(stamp, component, &hash),
+            annotations: annotations(stamp, component, &hash).into(),
             hash,
         };
         desired.workloads.insert(id.clone(), workload);

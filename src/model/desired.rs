@@ -7,7 +7,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    APPSPEC, ApplicationKey, AskHash, ConfigName, Layout, MANAGED_BY, Owner, Rollout, WorkloadId,
+    APPSPEC, Annotations, ApplicationKey, AskHash, ConfigName, Layout, MANAGED_BY, Owner, Rollout,
+    WorkloadId,
 };
 
 /// What one Application wants on one lattice.
@@ -94,7 +95,7 @@ pub struct Workload {
     /// Bytes of memory that each instance of a component may take; `None` leaves it to the host.
     pub max_memory: Option<u64>,
     /// All that is written on it, `hash` included.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Arc<Annotations>,
     pub hash: AskHash,
 }
 

@@ -334,7 +334,7 @@ pub(super) fn stop(id: &WorkloadId, host: &HostId, running: &Running<'_>) -> Com
             image: running.image.clone(),
             count: 0,
             config: Vec::new(),
-            annotations: (**running.annotations).clone(),
+            annotations: running.annotations.clone(),
             max_memory: None,
         },
         WorkloadKind::Provider => Command::StopProvider { host, id },

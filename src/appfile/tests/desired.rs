@@ -35,7 +35,7 @@ fn show(desired: &Desired) -> String {
             let (name, weight) = (&entry.name, entry.weight);
             let _ = writeln!(text, "    {name} weight {weight} {:?}", entry.requirements);
         }
-        for (key, value) in &workload.annotations {
+        for (key, value) in workload.annotations.iter() {
             let _ = writeln!(text, "  {key}={value}");
         }
     }

@@ -64,7 +64,7 @@ fn command(command: &Command) -> Map<String, Value> {
             "id": id,
             "image": image,
             "config": config,
-            "annotations": annotations,
+            "annotations": **annotations,
         }),
         Command::StopProvider { host, id } => {
             json!({"command": "stop-provider", "host": host, "id": id})
@@ -78,7 +78,7 @@ fn command(command: &Command) -> Map<String, Value> {
                 "image": image,
                 "count": count,
                 "config": config,
-                "annotations": annotations,
+                "annotations": **annotations,
                 "limits": limits,
             })
         }

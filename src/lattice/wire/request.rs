@@ -158,7 +158,7 @@ impl Subjects {
                 subject: self.on("provider.start", host.as_str()),
                 payload: bytes(&json!({
                     "provider_id": id, "provider_ref": image, "host_id": host,
-                    "config": config, "annotations": annotations,
+                    "config": config, "annotations": **annotations,
                 })),
             },
             Command::StopProvider { host, id } => Request {

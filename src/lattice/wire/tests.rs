@@ -149,7 +149,7 @@ fn commands_read_as_hosts_expect_them() {
             id: id.clone(),
             image: "r/p:1".into(),
             config: config.clone(),
-            annotations: values.clone(),
+            annotations: values.clone().into(),
         },
         Command::StopProvider { host: host.clone(), id: id.clone() },
         Command::ScaleComponent {
@@ -158,7 +158,7 @@ fn commands_read_as_hosts_expect_them() {
             image: "r/a:1".into(),
             count: 4,
             config,
-            annotations: values,
+            annotations: values.into(),
             max_memory: Some(65_536),
         },
     ];

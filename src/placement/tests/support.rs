@@ -136,7 +136,7 @@ impl Wants for Desired {
             layout: Layout::default(),
             rollout: Rollout::default(),
             max_memory: None,
-            annotations: annotations(&self.owner.application.to_string(), image, &names),
+            annotations: annotations(&self.owner.application.to_string(), image, &names).into(),
             hash: hash(image, &names),
             config: names,
         };
@@ -195,7 +195,7 @@ pub(super) fn wanted(desired: &Desired, on: &str, count: u32) -> Command {
         image: workload.image.clone(),
         count,
         config: Vec::new(),
-        annotations: annotations(APP, &workload.image, &[]),
+        annotations: annotations(APP, &workload.image, &[]).into(),
         max_memory: workload.max_memory,
     }
 }

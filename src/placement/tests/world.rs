@@ -14,9 +14,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::support::{annotations, app, at, id, new_host};
 use crate::{
     model::{
-        APPSPEC, Adopt, Command, ConfigName, Desired, Failure, Gate, HostId, HostState, InFlight,
-        Inventory, Lane, Link, LinkKey, Links, MANAGED_BY, Moment, Observed, Pending, Plan,
-        RunningComponent, RunningProvider, WorkloadId,
+        APPSPEC, Adopt, Annotations, Command, ConfigName, Desired, Failure, Gate, HostId,
+        HostState, InFlight, Inventory, Lane, Link, LinkKey, Links, MANAGED_BY, Moment, Observed,
+        Pending, Plan, RunningComponent, RunningProvider, WorkloadId,
     },
     placement::{Claims, Inputs, Removal, claims::Created, order, plan},
 };
@@ -29,13 +29,13 @@ pub(super) struct Runs {
     pub(super) code: Arc<str>,
     /// What the inventory says.
     pub(super) shown: Arc<str>,
-    pub(super) annotations: BTreeMap<String, String>,
+    pub(super) annotations: Arc<Annotations>,
     pub(super) config: Vec<ConfigName>,
     pub(super) count: u32,
 }
 
 /// Image, annotations and config list of a start.
-type Ask<'c> = (&'c Arc<str>, &'c BTreeMap<String, String>, &'c Vec<ConfigName>);
+type Ask<'c> = (&'c Arc<str>, &'c Arc<Annotations>, &'c Vec<ConfigName>);
 
 #[derive(Debug)]
 pub(super) struct World {
@@ -121,7 +121,7 @@ impl World {
             provider: false,
             code: "theirs".into(),
             shown: "theirs".into(),
-            annotations: annotations("other/app", "theirs", &[]),
+            annotations: annotations("other/app", "theirs", &[]).into(),
             config: Vec::new(),
             count: 1,
         };
@@ -136,7 +136,9 @@ impl World {
             provider: false,
             code: image.into(),
             shown: image.into(),
-            annotations: says.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            annotations: Arc::new(
+                says.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            ),
             config: Vec::new(),
             count,
         };
@@ -320,11 +322,8 @@ impl World {
         for (id, runs) in things {
             let (image, annotations) = (runs.shown.clone(), runs.annotations.clone());
             if runs.provider {
-                inventory
-                    .providers
-                    .insert(id.clone(), RunningProvider { image, annotations: annotations.into() });
+                inventory.providers.insert(id.clone(), RunningProvider { image, annotations });
             } else {
-                let annotations = annotations.into();
                 let running = RunningComponent {
                     image,
                     annotations,
@@ -351,7 +350,9 @@ impl World {
     fn resolve(&mut self) {
         let mut in_flight = std::mem::take(&mut self.observed.in_flight);
         in_flight.pending.retain(|lane, pending| {
-            let done = pending.acknowledged.is_some() && self.shows(&pending.command);
+            // A request that was lost has timed out long before.
+            let answered = pending.acknowledged.is_some() || self.time >= pending.deadline;
+            let done = answered && self.shows(&pending.command);
             if done {
                 in_flight.failures.remove(lane);
             }
@@ -374,7 +375,7 @@ impl World {
             Command::DeleteLink { key } => !links.contains_key(key),
             Command::StartProvider { id, annotations, .. } => inventory
                 .and_then(|inventory| inventory.providers.get(id))
-                .is_some_and(|shown| *shown.annotations == *annotations),
+                .is_some_and(|shown| shown.annotations == *annotations),
             Command::StopProvider { id, .. } => {
                 inventory.is_some_and(|inventory| !inventory.providers.contains_key(id))
             }
@@ -383,7 +384,7 @@ impl World {
             }
             Command::ScaleComponent { id, count, annotations, .. } => {
                 inventory.and_then(|inventory| inventory.components.get(id)).is_some_and(|shown| {
-                    shown.instances == *count && *shown.annotations == *annotations
+                    shown.instances == *count && shown.annotations == *annotations
                 })
             }
         }

@@ -2,7 +2,9 @@
 use serde_json::json;
 
 use super::{
-    Commands, Real, answers, condition, free_address, image,
+    Commands, Real, answers,
+    caller::Caller,
+    condition, free_address, image,
     lifecycle::{shop, shown},
     with,
 };
@@ -41,6 +43,25 @@ async fn a_rollout_of_an_image_that_isn_t_there_leaves_the_rest_of_the_old_runni
     real.leaves_nothing("shop").await;
 }
 
+/// While one host changes, the other answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_are_answered_while_an_image_changes_and_changes_back() {
+    let (real, manifest, address) = with_a_shop("real-served", &["a", "b"]).await;
+    let expected = shown(&address, "a", &["a", "b"]);
+
+    let caller = Caller::of(&address);
+    let changed = manifest.replace("hello:1", "hello:2");
+    real.becomes("shop", &changed, &with(expected.clone(), "hello:1", "hello:2")).await;
+    real.becomes("shop", &manifest, &expected).await;
+    let calls = caller.end().await;
+    eprintln!("{calls:?}");
+    assert_eq!(calls.failed, 0, "{calls:?}");
+    assert!(calls.dropped <= 4, "more than one for each stop: {calls:?}");
+    assert!(calls.answered > 50, "{calls:?}");
+
+    real.leaves_nothing("shop").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_is_started_anew_for_another_image_and_for_another_config() {
     let (real, manifest, address) = with_a_shop("real-provider", &["a", "b"]).await;
@@ -76,7 +97,10 @@ async fn the_only_instance_is_replaced_on_another_host_before_it_stops() {
     let other = if at == "a" { "b" } else { "a" };
     let changed = with(shown(&address, "a", &[other]), "hello:1", "hello:2");
     let mut commands = Commands::record(real.stage.nats.url()).await;
+    let caller = Caller::of(&address);
     real.becomes("shop", &manifest.replace("hello:1", "hello:2"), &changed).await;
+    let calls = caller.end().await;
+    assert!(calls.failed == 0 && calls.dropped <= 1 && calls.answered > 10, "{calls:?}");
     answers(&address, "good morning v2").await;
     let sent = commands.so_far().await;
     let scales: Vec<_> =
