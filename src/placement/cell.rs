@@ -140,7 +140,8 @@ pub(super) fn standing(cell: &Cell<'_>, workload: &Workload) -> (u32, Rank) {
     }
 }
 
-fn asked(command: &Command) -> u32 {
+/// How many instances `command` leaves on its host.
+pub(super) fn asked(command: &Command) -> u32 {
     match command {
         Command::ScaleComponent { count, .. } => *count,
         Command::StartProvider { .. } => 1,

@@ -19,7 +19,7 @@
 use std::time::Duration;
 
 use super::{
-    cell::{Cell, Fit, Running, Seen},
+    cell::{Cell, Fit, Running, Seen, asked},
     config, links,
     order::{Draft, Effect},
     survey::{FAILURES_UNTIL_ELSEWHERE, Placement, Survey},
@@ -348,13 +348,15 @@ fn is_away(cell: &Cell<'_>) -> bool {
 }
 
 /// The instances of a cell that count as running when something is to be taken away elsewhere.
+/// What was told to run fewer may do so already, whatever its last inventory shows.
 fn counted(cell: &Cell<'_>) -> Option<u32> {
     let running = cell.running()?;
     let passing = running.fit == Fit::OtherStart && cell.target > 0;
     if passing || cell.info.state.is_lost() {
         return Some(running.count.min(cell.target));
     }
-    cell.serves().then_some(running.count)
+    let told = cell.pending.map_or(u32::MAX, |pending| asked(&pending.command));
+    cell.serves().then_some(running.count.min(told))
 }
 
 /// What has to be observed before any host may start this.

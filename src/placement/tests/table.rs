@@ -491,6 +491,20 @@ fn work_moves_to_a_new_host_after_its_delay_and_only_if_it_is_uneven() {
 }
 
 #[test]
+fn what_was_told_to_run_fewer_is_no_surplus_though_its_inventory_is_old() {
+    let mut observed = lattice("a [] web=1\nb [] web=3\nc [] web=2");
+    observed.in_flight = in_flight(&wanted(&web(5, "all"), "c", 1), at(990), at(1060));
+    assert_eq!(
+        lines(&plan_of(&web(5, "all"), &[], &observed)),
+        [
+            "scale component web on a to 2",
+            "later: scale component web on b to 2, after what is newly wanted to be in place",
+            "later: scale component web on c to 1, after the outcome of: scale component web on c to 1",
+        ]
+    );
+}
+
+#[test]
 fn after_a_restart_only_what_every_release_would_ask_for_is_started() {
     let mut observed = lattice("a []");
     observed.unseen_until = at(1060);
