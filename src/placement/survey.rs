@@ -254,8 +254,10 @@ impl<'a> Site<'a> {
     /// Leaves the new on as many hosts as may start it before the old stops; what the others would
     /// have got stays where the old runs.
     fn limit_surge(&self, leaving: usize, counts: &mut [u32]) {
+        // Who takes nothing new keeps what it has, and starts nothing.
+        let starts = |&host: &usize| host != leaving && !self.candidates[host].held;
         let mut new: Vec<usize> =
-            (0..counts.len()).filter(|&host| host != leaving && counts[host] > 0).collect();
+            (0..counts.len()).filter(starts).filter(|&host| counts[host] > 0).collect();
         // Where the new was asked for already comes first, or each plan would choose anew.
         new.sort_by_key(|&host| (self.candidates[host].rank, Reverse(counts[host])));
         let most = usize::try_from(self.workload.rollout.max_surge).unwrap_or(usize::MAX);

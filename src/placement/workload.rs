@@ -161,11 +161,11 @@ impl<'p, 'a> Settling<'p, 'a> {
     /// A host that should run it and doesn't.
     fn start(&self, draft: &mut Draft<'a>, cell: &Cell<'a>) {
         let mut waits = self.needs.clone();
-        // Once the time is over a look settles it, so not even the same is sent twice.
-        let over = draft.inputs.time >= draft.inputs.observed.unseen_until;
-        if draft.inputs.is_unseen_on(cell.info) && (over || !self.was_always_the_same(draft)) {
+        if draft.inputs.is_unseen_on(cell.info) && !self.was_always_the_same(draft) {
             draft.wake(draft.inputs.observed.unseen_until);
             waits.push(WaitsFor::Unseen);
+        } else {
+            waits.extend(unlooked(draft, cell));
         }
         if self.placement.workload.rollout.strategy == Strategy::Recreate {
             let (id, kind) = (self.placement.id.clone(), self.placement.workload.kind);
@@ -208,6 +208,7 @@ impl<'p, 'a> Settling<'p, 'a> {
     fn scale(&mut self, draft: &mut Draft<'a>, cell: &Cell<'a>, running: &Running<'a>) {
         let workload = self.placement.workload;
         let (mut effect, mut waits) = (Effect::Adds, self.needs.clone());
+        waits.extend(unlooked(draft, cell));
         if cell.target < running.count {
             effect = Effect::Takes;
             waits.extend(self.spend(running.count - cell.target));
@@ -220,7 +221,8 @@ impl<'p, 'a> Settling<'p, 'a> {
     fn restamp(&self, draft: &mut Draft<'a>, cell: &Cell<'a>) {
         let workload = self.placement.workload;
         let more = wanted(self.placement.id, workload, cell.host, cell.target.saturating_add(1));
-        draft.offer(&workload.namespace, more, Effect::Adds, self.needs.clone());
+        let waits = self.needs.iter().cloned().chain(unlooked(draft, cell)).collect();
+        draft.offer(&workload.namespace, more, Effect::Adds, waits);
     }
 
     /// A host that runs something else under this id: it stops if nothing is away, and is started
@@ -298,6 +300,13 @@ fn is_halted(placement: &Placement<'_>) -> bool {
     // One host may well have troubles of its own; after that, each has to be made up for by one
     // that runs the new.
     of_image >= placement.workload.rollout.max_failed_hosts || otherwise > renewed + 1
+}
+
+/// What a start or scale waits for once all that an earlier process sent is done: a look settles
+/// it then, so not even the same is sent twice.
+fn unlooked(draft: &Draft<'_>, cell: &Cell<'_>) -> Option<WaitsFor> {
+    let over = draft.inputs.time >= draft.inputs.observed.unseen_until;
+    (over && draft.inputs.is_unseen_on(cell.info)).then_some(WaitsFor::Unseen)
 }
 
 /// Whether a start of the new failed there. Where something runs, a start that was under way before

@@ -182,9 +182,12 @@ impl World {
                 self.at_work.push(command.clone());
             }
             // Links and configs are written before they are answered; they only take their time
-            // here so that what is sent beside them shows. Once more is done at once.
+            // here so that what is sent beside them shows. Once more is done at once, after the first.
             if !lost && tries > 0 && on_host(command).is_none() {
-                self.work(self.at_work.len() - 1);
+                let lane = command.lane();
+                while let Some(first) = self.at_work.iter().position(|work| work.lane() == lane) {
+                    self.work(first);
+                }
             }
         }
         self.sent += commands.len();
