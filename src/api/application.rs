@@ -120,9 +120,10 @@ pub struct TraitSpec {
     /// `spreadscaler`, `daemonscaler`, `link`, or the name of a definition.
     #[serde(rename = "type")]
     pub type_: String,
-    /// Of a scaler: `instances`, `spread`, `rollout {strategy, maxUnavailable, maxSurge,
-    /// maxFailedHosts}`; of a `spreadscaler` also `placement`, `whenUnsatisfiable`, `rebalance` and
-    /// `rebalanceDelay`. Of a link: `target`, `source`, `namespace`, `package`, `interfaces`, `name`.
+    /// Of a scaler: `instances`, `spread`, `onHostLoss`, `rollout {strategy, maxUnavailable,
+    /// maxSurge, maxFailedHosts}`; of a `spreadscaler` also `placement`, `whenUnsatisfiable`,
+    /// `rebalance` and `rebalanceDelay`. Of a link: `target`, `source`, `namespace`, `package`,
+    /// `interfaces`, `name`.
     #[serde(default)]
     #[schemars(schema_with = "schema::free_form")]
     pub properties: Option<Map<String, Value>>,

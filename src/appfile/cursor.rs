@@ -147,13 +147,17 @@ impl<'a> At<'a> {
 
     /// What the word that stands here stands for.
     fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
-        let text = self.text()?;
-        let found = words.iter().find(|(word, _)| *word == text);
+        let all = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>();
+        let Value::String(text) = self.value else {
+            let todo = format!("write one of {}", all().join(", "));
+            self.problem(format!("{}, not a string", is(self.value)), todo);
+            return None;
+        };
+        let found = words.iter().find(|(word, _)| word == text);
         if found.is_none() {
-            let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            let todo = match closest(text, &all) {
+            let todo = match closest(text, &all()) {
                 Some(word) => format!("did you mean {word}?"),
-                None => format!("write one of {}", all.join(", ")),
+                None => format!("write one of {}", all().join(", ")),
             };
             self.problem(format!("{} is unknown here", quote(text)), todo);
         }

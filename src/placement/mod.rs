@@ -11,7 +11,7 @@
 //! Desired ──┐            ▼                          ▼          ▼
 //! former  ──┼──▶ survey: what each host should run, and what it runs (`cell`)
 //! Observed ─┘            │
-//!                        ▼            adding  ─────▶
+//!                        ▼ (`tally`)   adding ─────▶
 //!             config ─▶ links ─▶ providers ─▶ components        every command passes `order`:
 //!                    ◀─────  removing                           one a lane, gate, failures
 //!                        │                                             │
@@ -45,6 +45,7 @@ mod removal;
 mod report;
 mod spread;
 mod survey;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod unchanged;

@@ -88,23 +88,21 @@ impl<'a> Survey<'a> {
             let peers = self.peers.get(id).into_iter().flatten();
             site.prefer(&self.hosts_of(inputs, peers.copied()));
         }
-        let leaving = site.must_make_room(builtin);
-        let mut assignment = match &workload.scaling {
+        let assignment = match &workload.scaling {
             Scaling::Daemon { instances, .. } => {
                 let provider = workload.kind == WorkloadKind::Provider;
                 site.everywhere(if provider { 1.min(*instances) } else { *instances })
             }
             Scaling::Spread { instances, spread } => {
-                let moves = match leaving {
-                    Some(_) => Moves::Free,
-                    None => Moves::Sticky(workload.layout.rebalance, inputs.time),
-                };
-                site.share_out(id, spread::shares(*instances, spread), moves)
+                let shares = spread::shares(*instances, spread);
+                let moves = Moves::Sticky(workload.layout.rebalance, inputs.time);
+                let stays = site.share_out(id, shares.clone(), moves);
+                match site.must_make_room(builtin, &stays.counts) {
+                    Some(leaving) => site.surge(id, shares, leaving),
+                    None => stays,
+                }
             }
         };
-        if let Some(leaving) = leaving {
-            site.limit_surge(leaving, &mut assignment.counts);
-        }
         let wanted = match &workload.scaling {
             Scaling::Spread { instances, .. } => *instances,
             Scaling::Daemon { .. } => assignment.counts.iter().sum(),
@@ -231,29 +229,33 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// The only host that serves, if it must stop to change while another could take its place
-    /// first; that host then ranks last. A builtin provider is of use only beside its peers.
-    fn must_make_room(&mut self, builtin: bool) -> Option<usize> {
+    /// The only host that serves, if it must stop to change and, as `counts` go, nobody starts who
+    /// could take its place meanwhile. A builtin provider is of use only beside its peers.
+    fn must_make_room(&self, builtin: bool, counts: &[u32]) -> Option<usize> {
         let rollout = self.workload.rollout;
         if rollout.max_surge == 0 || rollout.strategy == Strategy::Recreate {
             return None;
         }
         let mut serving = self.cells.iter().filter(|(_, cell)| cell.serves());
-        let (Some(&(index, ref cell)), None) = (serving.next(), serving.next()) else {
+        let (Some((index, cell)), None) = (serving.next(), serving.next()) else {
             return None;
         };
-        let restarts = cell.is_old(self.workload.kind);
-        let mut others = self.candidates.iter().enumerate().filter(|(other, _)| *other != index);
-        if !restarts || (builtin && !others.any(|(_, other)| other.rank == Rank::Beside)) {
-            return None;
-        }
-        self.candidates.get_mut(index)?.rank = Rank::Leaving;
-        Some(index)
+        let mut others = (0..counts.len()).filter(|other| other != index);
+        let starts = |other: usize| counts[other] > 0 && !self.candidates[other].held;
+        let beside = |other: usize| self.candidates[other].rank == Rank::Beside;
+        let relieved = others.clone().any(starts);
+        (cell.is_old(self.workload.kind) && !relieved && (!builtin || others.any(beside)))
+            .then_some(*index)
     }
 
-    /// Leaves the new on as many hosts as may start it before the old stops; what the others would
-    /// have got stays where the old runs.
-    fn limit_surge(&self, leaving: usize, counts: &mut [u32]) {
+    /// Starts the new on as many hosts as may have it before the old stops on `leaving`, where what
+    /// these don't get stays.
+    fn surge(&mut self, id: &WorkloadId, shares: Vec<u32>, leaving: usize) -> Assignment {
+        if let Some(candidate) = self.candidates.get_mut(leaving) {
+            candidate.rank = Rank::Leaving;
+        }
+        let mut assignment = self.share_out(id, shares, Moves::Free);
+        let counts = &mut assignment.counts;
         // Who takes nothing new keeps what it has, and starts nothing.
         let starts = |&host: &usize| host != leaving && !self.candidates[host].held;
         let mut new: Vec<usize> =
@@ -264,6 +266,7 @@ impl<'a> Site<'a> {
         for host in new.into_iter().skip(most) {
             counts[leaving] += std::mem::take(&mut counts[host]);
         }
+        assignment
     }
 
     /// Shares the instances of each entry out over its hosts, and what finds none over the others'

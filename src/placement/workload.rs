@@ -19,14 +19,15 @@
 use std::time::Duration;
 
 use super::{
-    cell::{Cell, Fit, Running, Seen, asked},
+    cell::{Cell, Fit, Running, Seen},
     config, links,
     order::{Draft, Effect},
     survey::{FAILURES_UNTIL_ELSEWHERE, Placement, Survey},
+    tally::{counted, has_failed, is_away, is_halted},
 };
 use crate::model::{
-    Command, HostId, HostState, Lane, Reason, Scaling, Strategy, Subject, WaitsFor, Workload,
-    WorkloadId, WorkloadKind,
+    Command, HostId, Lane, Reason, Scaling, Strategy, Subject, WaitsFor, Workload, WorkloadId,
+    WorkloadKind,
 };
 
 /// How long links must be quiet before a provider starts: it gets those that its host knows then,
@@ -286,33 +287,11 @@ impl<'p, 'a> Settling<'p, 'a> {
     }
 }
 
-/// Whether too much of the new has failed for any more of the old to stop.
-fn is_halted(placement: &Placement<'_>) -> bool {
-    let (mut of_image, mut otherwise, mut renewed) = (0, 0, 0);
-    for cell in &placement.cells {
-        match (cell.running(), cell.failure) {
-            (None, Some(failure)) if failure.of_image => of_image += 1,
-            (None, Some(_)) => otherwise += 1,
-            (Some(running), _) if running.fit == Fit::AsWanted && cell.serves() => renewed += 1,
-            (Some(_) | None, _) => {}
-        }
-    }
-    // One host may well have troubles of its own; after that, each has to be made up for by one
-    // that runs the new.
-    of_image >= placement.workload.rollout.max_failed_hosts || otherwise > renewed + 1
-}
-
 /// What a start or scale waits for once all that an earlier process sent is done: a look settles
 /// it then, so not even the same is sent twice.
 fn unlooked(draft: &Draft<'_>, cell: &Cell<'_>) -> Option<WaitsFor> {
     let over = draft.inputs.time >= draft.inputs.observed.unseen_until;
     (over && draft.inputs.is_unseen_on(cell.info)).then_some(WaitsFor::Unseen)
-}
-
-/// Whether a start of the new failed there. Where something runs, a start that was under way before
-/// may have come in between; what failed then says nothing of the new.
-fn has_failed(cell: &Cell<'_>) -> bool {
-    cell.failure.is_some() && cell.running().is_none()
 }
 
 /// The command that makes all of what is wanted true on one host.
@@ -348,24 +327,6 @@ pub(super) fn stop(id: &WorkloadId, host: &HostId, running: &Running<'_>) -> Com
         },
         WorkloadKind::Provider => Command::StopProvider { host, id },
     }
-}
-
-/// Whether a host that should serve doesn't, which others that change wait for. One that is held
-/// may be away for as long as it likes.
-fn is_away(cell: &Cell<'_>) -> bool {
-    cell.target > 0 && !cell.serves() && cell.info.state != HostState::Held
-}
-
-/// The instances of a cell that count as running when something is to be taken away elsewhere.
-/// What was told to run fewer may do so already, whatever its last inventory shows.
-fn counted(cell: &Cell<'_>) -> Option<u32> {
-    let running = cell.running()?;
-    let passing = running.fit == Fit::OtherStart && cell.target > 0;
-    if passing || cell.info.state.is_lost() {
-        return Some(running.count.min(cell.target));
-    }
-    let told = cell.pending.map_or(u32::MAX, |pending| asked(&pending.command));
-    cell.serves().then_some(running.count.min(told))
 }
 
 /// What has to be observed before any host may start this.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::app;
+use super::{app, sample};
 use crate::{
     appfile::Component,
     model::{Bound, Fill, Layout, Rebalance, Rollout, Strategy, Unsatisfiable},
@@ -97,4 +97,23 @@ fn what_has_no_effect_is_warned_of() {
             .collect();
         assert_eq!(warnings, expected, "{properties}");
     }
+}
+
+#[test]
+fn the_sample_of_a_rollout_says_all_of_this_without_a_warning() {
+    let app = app(&sample("rollout"));
+    let [checkout, reports] = &app.components[..] else { panic!("{:?}", app.components) };
+    let layout = Layout {
+        fill: Fill::Spread,
+        unsatisfiable: Unsatisfiable::Redistribute,
+        rebalance: Rebalance::After(Duration::from_mins(5)),
+    };
+    let rollout =
+        Rollout { max_unavailable: Bound::Percent(25), max_failed_hosts: 2, ..Rollout::default() };
+    assert_eq!((checkout.layout, checkout.rollout), (layout, rollout));
+    assert_eq!(checkout.max_memory, Some(256 << 20));
+    let rollout = Rollout { strategy: Strategy::Recreate, ..Rollout::default() };
+    let layout = Layout { fill: Fill::Pack, ..Layout::default() };
+    assert_eq!((reports.layout, reports.rollout), (layout, rollout));
+    assert!(app.warnings.is_empty(), "{:?}", app.warnings);
 }

@@ -279,21 +279,72 @@ fn assert_filled(
     }
 }
 
-/// What is sent for an image that differs, with this `rollout`.
-fn changing(
+/// What changes its image, in the tests below.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
     kind: WorkloadKind,
+    daemon: bool,
+    fill: Fill,
     hosts: usize,
     instances: u32,
     rollout: Rollout,
-) -> impl Fn(&str) -> Desired {
-    let most = u32::try_from(hosts).unwrap();
-    move |image| {
-        let desired = match kind {
-            WorkloadKind::Provider => nothing().provider("web", image, instances.min(most), "all"),
-            WorkloadKind::Component => nothing().component("web", image, instances, "all"),
+}
+
+impl Shape {
+    fn of(self, image: &str) -> Desired {
+        let most = u32::try_from(self.hosts).unwrap();
+        let desired = match (self.kind, self.daemon) {
+            (kind, true) => nothing().daemon(kind, "web", image, self.instances, "all"),
+            (WorkloadKind::Provider, false) => {
+                nothing().provider("web", image, self.instances.min(most), "all")
+            }
+            (WorkloadKind::Component, false) => {
+                nothing().component("web", image, self.instances, "all")
+            }
         };
-        with(desired, Layout::default(), rollout)
+        with(desired, Layout { fill: self.fill, ..Layout::default() }, self.rollout)
     }
+
+    /// All of `v1` runs.
+    fn settled(self) -> World {
+        let mut world = World::new(self.of("v1"), &HOSTS[..self.hosts]);
+        world.settle();
+        world
+    }
+
+    /// How many of those `before` must serve while it changes, on a lattice of `hosts`.
+    fn kept(self, before: usize, hosts: usize) -> usize {
+        let Rollout { max_unavailable, max_surge, .. } = self.rollout;
+        match before {
+            1 => usize::from(max_surge > 0 && !self.daemon && hosts > 1),
+            several => several.saturating_sub(max_unavailable.of(several)).max(1),
+        }
+    }
+}
+
+prop_compose! {
+    fn shape()(
+        kind in select(vec![WorkloadKind::Component, WorkloadKind::Provider]),
+        daemon in prop::bool::weighted(0.25),
+        fill in select(vec![Fill::Spread, Fill::Pack]),
+        hosts in 1..5usize,
+        instances in 1..9u32,
+        max_unavailable in bound(),
+        max_surge in 0..3u32,
+        max_failed_hosts in 1..3u32,
+    ) -> Shape {
+        let rollout =
+            Rollout { max_unavailable, max_surge, max_failed_hosts, ..Rollout::default() };
+        Shape { kind, daemon, fill, hosts, instances, rollout }
+    }
+}
+
+/// On how many hosts `image` runs.
+fn hosts_with(world: &World, image: &str) -> usize {
+    let has = |things: &&BTreeMap<WorkloadId, super::world::Runs>| {
+        things.get(&id("web")).is_some_and(|runs| *runs.code == *image)
+    };
+    world.hosts.values().filter(has).count()
 }
 
 /// What may be sent is sent, done and seen, and some seconds pass.
@@ -304,10 +355,6 @@ fn step(world: &mut World) {
     }
     world.look();
     world.pass(7);
-}
-
-fn kind() -> impl Strategy<Value = WorkloadKind> {
-    select(vec![WorkloadKind::Component, WorkloadKind::Provider])
 }
 
 proptest! {
@@ -334,31 +381,29 @@ proptest! {
     }
 
     /// A change of image never takes more hosts away than it may, and not the last if another can
-    /// take over first; whatever is sent, lost or asked for anew meanwhile, the old included.
+    /// take over first; whatever is sent, lost or asked for anew meanwhile, the old included, and
+    /// whatever hosts are lost beside.
     #[test]
     fn a_change_keeps_all_hosts_but_those_that_may_be_away(
-        kind in kind(),
-        hosts in 2..5usize,
-        instances in 1..9u32,
-        max_unavailable in bound(),
-        max_surge in 0..3u32,
+        shape in shape(),
         events in vec(event(), 0..80),
     ) {
-        let rollout = Rollout { max_unavailable, max_surge, ..Rollout::default() };
-        let of = changing(kind, hosts, instances, rollout);
-        let mut world = World::new(of("v1"), &HOSTS[..hosts]);
-        world.settle();
+        let mut world = shape.settled();
         let web = id("web");
         let before = runs(&world, &web).len();
-        let kept = match before {
-            1 => usize::from(max_surge > 0),
-            several => (several - max_unavailable.of(several).min(several)).max(1),
-        };
-        world.want(of("v2"));
+        let mut kept = shape.kept(before, shape.hosts);
+        world.want(shape.of("v2"));
         for event in events {
             match event {
-                Event::Lose(_) | Event::Join(_) => {}
-                Event::Want(index) => world.want(of(["v1", "v2", "v3"][index])),
+                Event::Join(_) => {}
+                Event::Lose(_) => {
+                    let there = runs(&world, &web).len();
+                    happen(&mut world, &event, &[]);
+                    let lost = there - runs(&world, &web).len();
+                    let left = world.hosts.len();
+                    kept = kept.saturating_sub(lost).min(shape.kept(left, left));
+                }
+                Event::Want(index) => world.want(shape.of(["v1", "v2", "v3"][index])),
                 event => happen(&mut world, &event, &[]),
             }
             let now = runs(&world, &web).len();
@@ -368,21 +413,43 @@ proptest! {
         assert_exact(&world);
     }
 
+    /// The new starts beside the old on no more hosts than it may, and only where one host alone
+    /// runs the old.
+    #[test]
+    fn a_change_starts_no_more_beside_the_old_than_it_may(
+        shape in shape(),
+        events in vec(event(), 0..80),
+    ) {
+        let mut world = shape.settled();
+        let web = id("web");
+        let before: Vec<HostId> = runs(&world, &web).into_keys().collect();
+        let most = match before.len() {
+            1 if !shape.daemon => usize::try_from(shape.rollout.max_surge).unwrap(),
+            _ => 0,
+        };
+        world.want(shape.of("v2"));
+        for event in events {
+            match event {
+                Event::Lose(_) | Event::Join(_) | Event::Want(_) => {}
+                event => happen(&mut world, &event, &[]),
+            }
+            let more = runs(&world, &web).keys().filter(|host| !before.contains(host)).count();
+            prop_assert!(hosts_with(&world, "v1") == 0 || more <= most, "{more} beside the old");
+        }
+        world.settle();
+        assert_exact(&world);
+    }
+
     /// Where all is to be stopped first, the old and the new never run beside each other.
     #[test]
     fn what_is_recreated_never_runs_beside_what_it_replaces(
-        kind in kind(),
-        hosts in 1..5usize,
-        instances in 1..9u32,
+        shape in shape(),
         events in vec(event(), 0..80),
     ) {
-        let of = changing(kind, hosts, instances, Rollout {
-            strategy: Change::Recreate,
-            ..Rollout::default()
-        });
-        let mut world = World::new(of("v1"), &HOSTS[..hosts]);
-        world.settle();
-        world.want(of("v2"));
+        let rollout = Rollout { strategy: Change::Recreate, ..shape.rollout };
+        let shape = Shape { rollout, ..shape };
+        let mut world = shape.settled();
+        world.want(shape.of("v2"));
         for event in events {
             match event {
                 Event::Lose(_) | Event::Join(_) | Event::Want(_) | Event::Crash => {}
@@ -403,10 +470,16 @@ proptest! {
         instances in 1..9u32,
         faulty in 0..5usize,
     ) {
-        let of = changing(WorkloadKind::Component, hosts, instances, Rollout::default());
-        let mut world = World::new(of("v1"), &HOSTS[..hosts]);
-        world.settle();
-        world.want(of("v2"));
+        let shape = Shape {
+            kind: WorkloadKind::Component,
+            daemon: false,
+            fill: Fill::Spread,
+            hosts,
+            instances,
+            rollout: Rollout::default(),
+        };
+        let mut world = shape.settled();
+        world.want(shape.of("v2"));
         let faulty = host(HOSTS[faulty % hosts].0);
         world.faulty.push(faulty.clone());
         let web = id("web");
@@ -467,23 +540,31 @@ proptest! {
         prop_assert_eq!(runs(&world, &web).values().sum::<u32>(), more);
     }
 
-    /// A host that fails gets nothing in the end if others can take it, and nothing that runs is
-    /// stopped for an image that can't start.
+    /// No more hosts are given up for an image that can't start than may fail, beside those that may
+    /// be away; then it is said, and a good image goes on from there.
     #[test]
-    fn what_runs_outlives_an_image_that_cannot_start(hosts in 1..5usize, instances in 1..9u32) {
-        let of = |image| nothing().component("web", image, instances, "all");
-        let mut world = World::new(of("v1"), &HOSTS[..hosts]);
-        world.settle();
+    fn what_runs_outlives_an_image_that_cannot_start(shape in shape()) {
+        let mut world = shape.settled();
         let before = runs(&world, &id("web")).len();
-        world.want(of("v2"));
+        let failed = usize::try_from(shape.rollout.max_failed_hosts).unwrap() - 1;
+        let kept = match shape.kept(before, shape.hosts) {
+            0 => 0,
+            kept => kept.saturating_sub(failed).max(1),
+        };
+        world.want(shape.of("v2"));
         world.broken = HOSTS.iter().map(|(name, _)| host(name)).collect();
         for _ in 0..60 {
             step(&mut world);
             let now = runs(&world, &id("web")).len();
-            let kept = if hosts == 1 { 0 } else { (before - 1).max(1) };
             prop_assert!(now >= kept, "{now} of {before} hosts serve");
         }
-        prop_assert!(world.plan().blocked.iter().any(|blocked| blocked.message.contains("no such image")));
+        let says = |text| world.plan().blocked.iter().any(|blocked| blocked.message.contains(text));
+        prop_assert!(says("no such image"));
+        let gave_up = world.observed.in_flight.failures.len();
+        let halted = gave_up > failed && hosts_with(&world, "v1") > 0;
+        prop_assert_eq!(says("The change has halted"), halted);
+        let image = if failed == 0 { "v1" } else { "v3" };
+        world.want(shape.of(image));
         world.broken.clear();
         world.settle();
         assert_exact(&world);

@@ -67,6 +67,25 @@ fn a_single_host_is_relieved_first_only_where_that_may_be() {
             ],
         ),
         (
+            "a daemon that starts elsewhere is relieved by that, and its old host gets no more",
+            nothing().daemon(WorkloadKind::Component, "web", "v2", 1, "all"),
+            "a [] web=1\nb []\nc []",
+            &[
+                "scale component web on b to 1",
+                "scale component web on c to 1",
+                "later: stop component web on a, after what is newly wanted to be in place",
+            ],
+        ),
+        (
+            "what is missing anyway relieves it, wherever more might start",
+            web("v2", 2, Rollout { max_surge: 2, ..Rollout::default() }),
+            "a [] web=1\nb []\nc []",
+            &[
+                "scale component web on b to 1",
+                "later: stop component web on a, after what is newly wanted to be in place",
+            ],
+        ),
+        (
             "a daemon has no other host",
             nothing().daemon(WorkloadKind::Component, "web", "v2", 1, "zone=eu"),
             "a [zone=eu] web=1\nb []",

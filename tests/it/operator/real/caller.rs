@@ -1,5 +1,6 @@
 //! Somebody who calls all the time, as users do while an Application changes.
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -25,7 +26,8 @@ pub(super) struct Caller {
 
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    pub(super) answered: usize,
+    /// How often each answer came.
+    pub(super) answered: BTreeMap<String, usize>,
     /// Answered when tried again.
     pub(super) dropped: usize,
     pub(super) failed: usize,
@@ -36,13 +38,20 @@ impl Caller {
         let (ended, url) = (Arc::new(AtomicBool::new(false)), format!("http://{address}/"));
         let until = Arc::clone(&ended);
         let calls = std::thread::spawn(move || {
-            let answers = || matches!(parts::http::get_within(&url, PATIENCE), Some((200, _)));
+            let call = || match parts::http::get_within(&url, PATIENCE) {
+                Some((200, answer)) => Some(answer),
+                Some(_) | None => None,
+            };
             let mut calls = Calls::default();
             while !until.load(Ordering::Relaxed) {
-                match answers() {
-                    true => calls.answered += 1,
-                    false if answers() => calls.dropped += 1,
-                    false => calls.failed += 1,
+                let (first, again) = match call() {
+                    Some(answer) => (Some(answer), None),
+                    None => (None, call()),
+                };
+                calls.dropped += usize::from(again.is_some());
+                match first.or(again) {
+                    Some(answer) => *calls.answered.entry(answer).or_default() += 1,
+                    None => calls.failed += 1,
                 }
                 sleep(PAUSE);
             }
