@@ -44,7 +44,7 @@ pub use metadata::{PAUSED, Sharing};
 pub use parse::{MAX_BYTES, MAX_DEPTH, Manifest, parse, parse_document};
 pub use problem::{Problem, Problems};
 pub use shared::{SharedComponent, SharedId, Sharer};
-pub use targets::{LatticeFacts, NamespaceFacts, Target, TargetFacts};
+pub use targets::{LatticeFacts, NamespaceFacts, Target, TargetFacts, of_another_class};
 pub use types::{
     Appfile, Component, Config, LatticeChoice, LinkTrait, Secret, SecretPolicy, Shared, Topology,
 };

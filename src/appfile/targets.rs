@@ -6,7 +6,7 @@ use std::{
 
 use super::{Appfile, LatticeChoice, Problems, Topology, policy::choice_path, problem::Findings};
 use crate::{
-    api::{AllowedNamespaces, CrossNamespace, Lattice, NamespacesFrom},
+    api::{AllowedNamespaces, CLASS, CrossNamespace, Lattice, NamespacesFrom},
     model::{LatticeName, WorkloadId},
 };
 
@@ -21,6 +21,8 @@ const ACCEPT_FROM: &str = "lattice.oam.dev/accept-from";
 #[derive(Debug, Clone, Default)]
 pub struct TargetFacts {
     pub lattices: BTreeMap<LatticeName, LatticeFacts>,
+    /// Those of other installations, each with its controller class.
+    pub left: BTreeMap<LatticeName, Option<String>>,
     /// Those of [`Appfile::namespaces`] that exist.
     pub namespaces: BTreeMap<Arc<str>, NamespaceFacts>,
 }
@@ -74,6 +76,20 @@ impl TargetFacts {
                 .is_some_and(|facts| has_all(&facts.labels, &lattice.allowed_namespaces.selector)),
         }
     }
+}
+
+/// What is wrong with naming a lattice that is another installation's, and what to do.
+#[must_use]
+pub fn of_another_class(name: &str, class: Option<&str>) -> [String; 2] {
+    let wrong = match class {
+        Some(class) => format!("Lattice {name} is of controller class {class}"),
+        None => format!("Lattice {name} is of no controller class"),
+    };
+    let todo = format!(
+        "give it and the Application the same {CLASS}, or name a Lattice that has the \
+         Application's"
+    );
+    [wrong, todo]
 }
 
 fn has_all(labels: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
@@ -143,6 +159,9 @@ impl Choosing<'_> {
             return self.default_lattice(path, namespace);
         }
         let Some((lattice, facts)) = self.facts.lattice(name) else {
+            if self.is_foreign(path, name, "") {
+                return None;
+            }
             let known: Vec<&str> = self.facts.lattices.keys().map(LatticeName::as_str).collect();
             let todo = match super::suggest::closest(name, known) {
                 Some(known) => format!("did you mean {known}?"),
@@ -199,6 +218,10 @@ impl Choosing<'_> {
             self.facts.namespaces.get(own).and_then(|facts| facts.annotations.get(DEFAULT));
         if let Some(name) = chosen {
             let Some((lattice, facts)) = self.facts.lattice(name) else {
+                let by = format!(", and namespace {own} names it in {DEFAULT}");
+                if self.is_foreign(path, name, &by) {
+                    return None;
+                }
                 self.problem(
                     "UnknownLattice",
                     path,
@@ -217,6 +240,13 @@ impl Choosing<'_> {
             (_, [only]) => **only,
             _ => {
                 let (wrong, todo) = no_default(own, admitting.len(), defaults.len());
+                let todo = match self.facts.left.first_key_value() {
+                    Some((name, class)) => {
+                        let [left, _] = of_another_class(name.as_str(), class.as_deref());
+                        format!("{todo} (those of other installations don't count: {left})")
+                    }
+                    None => todo,
+                };
                 self.problem("NoDefaultLattice", path, wrong, todo);
                 return None;
             }
@@ -303,6 +333,14 @@ impl Choosing<'_> {
                 }
             }
         }
+    }
+
+    /// Says so if another installation has it; `by` follows, who names it.
+    fn is_foreign(&self, path: &str, name: &str, by: &str) -> bool {
+        let Some(class) = self.facts.left.get(name) else { return false };
+        let [wrong, todo] = of_another_class(name, class.as_deref());
+        self.problem("ForeignLattice", path, wrong + by, todo);
+        true
     }
 
     fn problem(&self, reason: &'static str, path: &str, wrong: String, todo: String) {

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     api::{Application, CLASS, Lattice},
     lattice::{clock, inventory::Predecessor},
-    model::ApplicationKey,
+    model::{ApplicationKey, LatticeName},
 };
 
 pub struct Context {
@@ -139,8 +139,13 @@ impl Context {
         }
         // What they left has nobody any more.
         self.every_lattice.notify_one();
+        let is_there =
+            |name: &LatticeName| self.lattice_objects.get(&ObjectRef::new(name.as_str())).is_some();
+        if self.lattices.forget_left(is_there) {
+            self.facts_changed();
+        }
         for name in self.lattices.names() {
-            if self.lattice_objects.get(&ObjectRef::new(name.as_str())).is_none() {
+            if !is_there(&name) {
                 self.lattices.remove(&name).await;
                 self.facts_changed();
             }

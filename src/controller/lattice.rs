@@ -59,13 +59,11 @@ pub(super) async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Resul
     .await
 }
 
-/// Another installation's now, if it was ours: two that command one lattice would fight.
+/// Another installation's: Applications that name it are told so.
 async fn leave(lattice: &Lattice, ctx: &Context) {
     if let Ok(name) = lattice.name_any().parse::<LatticeName>()
-        && ctx.lattices.names().contains(&name)
+        && ctx.lattices.leave(&name, lattice.annotations().get(CLASS)).await
     {
-        tracing::info!("left to another controller class");
-        ctx.lattices.remove(&name).await;
         ctx.facts_changed();
     }
 }
@@ -277,7 +275,6 @@ async fn put_status(lattice: &Lattice, ctx: &Context, after: LatticeStatus) -> R
     }
     let transitions = lattice_status::transitions(&before, &after);
     let mut next = lattice.clone();
-    next.metadata.managed_fields = None;
     next.status = Some(after);
     let api = Api::<Lattice>::all(ctx.kube.clone());
     within(api.replace_status(&lattice.name_any(), &written(), &next))

@@ -1,7 +1,7 @@
 //! The lattices that there are, each with the task that watches it.
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::context::Context;
 use crate::{
     api::Lattice,
-    appfile::{Appfile, LatticeFacts, NamespaceFacts, TargetFacts},
+    appfile::{Appfile, LatticeFacts, NamespaceFacts, TargetFacts, of_another_class},
     lattice::{
         access::Credentials,
         clock,
@@ -28,6 +28,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Lattices {
     known: RwLock<BTreeMap<LatticeName, Entry>>,
+    /// The controller classes of those that are other installations'.
+    left: RwLock<BTreeMap<LatticeName, Option<String>>>,
     changes: mpsc::Sender<(LatticeName, Change)>,
     fence: Arc<Fence>,
     ready: watch::Sender<bool>,
@@ -47,7 +49,8 @@ struct Entry {
 impl Lattices {
     #[must_use]
     pub fn new(changes: mpsc::Sender<(LatticeName, Change)>, fence: Arc<Fence>) -> Self {
-        Self { known: RwLock::default(), changes, fence, ready: watch::Sender::new(false) }
+        let (known, left) = (RwLock::default(), RwLock::default());
+        Self { known, left, changes, fence, ready: watch::Sender::new(false) }
     }
 
     /// What keeps commands back while another replica leads.
@@ -106,6 +109,7 @@ impl Lattices {
             Entry { object: Arc::clone(&object), handle, unusable_since, settings, orphans };
         let old = known.insert(name.clone(), entry);
         drop(known);
+        self.left_mut().remove(name);
         old.is_none_or(|old| selects_differently(&old.object, &object))
     }
 
@@ -115,6 +119,32 @@ impl Lattices {
         if let Some(handle) = entry.and_then(|entry| entry.handle) {
             handle.stop().await;
         }
+    }
+
+    /// Leaves a lattice to the installation of a class that isn't ours: two that command one would
+    /// fight.
+    ///
+    /// # Returns
+    ///
+    /// Whether that is new.
+    pub async fn leave(&self, name: &LatticeName, class: Option<&String>) -> bool {
+        if self.knows(name) {
+            tracing::info!("left to another controller class");
+            self.remove(name).await;
+        }
+        self.left_mut().insert(name.clone(), class.cloned()).as_ref() != Some(&class.cloned())
+    }
+
+    /// Drops those of other installations that aren't there any more.
+    ///
+    /// # Returns
+    ///
+    /// Whether there were any.
+    pub fn forget_left(&self, is_there: impl Fn(&LatticeName) -> bool) -> bool {
+        let mut left = self.left_mut();
+        let before = left.len();
+        left.retain(|name, _| is_there(name));
+        left.len() < before
     }
 
     /// Begins anew everywhere: another replica has sent commands until now.
@@ -157,7 +187,10 @@ impl Lattices {
         let why = if self.read().contains_key(name) {
             format!("Lattice {name} can't be used; `kubectl describe lattice {name}` says why")
         } else {
-            format!("there is no Lattice {name}; create it")
+            match self.left().get(name) {
+                Some(class) => of_another_class(name.as_str(), class.as_deref()).join("; "),
+                None => format!("there is no Lattice {name}; create it"),
+            }
         };
         let mut observed = Observed::unknown(name.clone());
         observed.gate = Gate::Disconnected { why: why.into() };
@@ -286,8 +319,17 @@ impl Lattices {
             known.iter().map(|(name, entry)| (name.clone(), LatticeFacts::from(&*entry.object)));
         TargetFacts {
             lattices: lattices.collect(),
+            left: self.left().clone(),
             namespaces: appfile.namespaces().filter_map(facts).collect(),
         }
+    }
+
+    fn left(&self) -> RwLockReadGuard<'_, BTreeMap<LatticeName, Option<String>>> {
+        self.left.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn left_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<LatticeName, Option<String>>> {
+        self.left.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<LatticeName, Entry>> {

@@ -9,7 +9,9 @@ use std::{
 use kube::ResourceExt;
 use serde_json::Value;
 
-use super::{context::Context, decision::Plans, release::key_of, revisions::version, sharing};
+use super::{
+    context::Context, decision::Plans, release::key_of, revisions::version, sharing, trim::trim,
+};
 use crate::{
     api::{Application, ApplicationRevision},
     appfile::{self, Appfile, Manifest, Problems, SharedId, Stamp, Target},
@@ -71,6 +73,16 @@ struct ManifestKey {
     annotations: BTreeMap<String, String>,
 }
 
+impl Memory {
+    /// The one that is known already if it says the same: what was released last is mostly what is
+    /// wanted now.
+    fn same(&self, appfile: Result<Appfile, Problems>) -> Parsed {
+        let read = self.manifest.iter().map(|read| &read.appfile);
+        let mut known = self.appfiles.values().chain(read);
+        known.find(|known| ***known == appfile).cloned().unwrap_or_else(|| Arc::new(appfile))
+    }
+}
+
 /// The newest that is known of an Application: what the watch shows may be older than what was
 /// written last, and whoever decides on that is refused.
 pub(super) fn newest(app: Arc<Application>, ctx: &Context) -> Arc<Application> {
@@ -91,7 +103,8 @@ pub(super) fn newest(app: Arc<Application>, ctx: &Context) -> Arc<Application> {
 }
 
 /// Takes note of what was written of an Application.
-pub(super) fn learn(written: Application, ctx: &Context) {
+pub(super) fn learn(mut written: Application, ctx: &Context) {
+    trim(&mut written);
     let memory = ctx.memories.of(&key_of(&written));
     let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
     memory.last_write = Some(clock::now().0);
@@ -112,7 +125,7 @@ pub(super) fn parse(app: &Application, ctx: &Context, key: &ApplicationKey) -> (
     {
         return (Arc::clone(&known.appfile), Arc::clone(&known.hash));
     }
-    let appfile = Arc::new(appfile::parse(&Manifest {
+    let appfile = memory.same(appfile::parse(&Manifest {
         namespace: &key.namespace,
         name: &key.name,
         labels: app.labels(),
@@ -162,22 +175,25 @@ pub(super) fn stored(
 ) -> Parsed {
     let memory = ctx.memories.of(key);
     let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    let read = || {
-        let application = &revision.spec.application;
-        let texts = |field: &str| -> BTreeMap<String, String> {
-            let map = application.get("metadata").and_then(|m| m.get(field)).cloned();
-            map.and_then(|map| serde_json::from_value(map).ok()).unwrap_or_default()
-        };
-        let (labels, annotations) = (texts("labels"), texts("annotations"));
-        Arc::new(appfile::parse(&Manifest {
-            namespace: &key.namespace,
-            name: &key.name,
-            labels: &labels,
-            annotations: &annotations,
-            spec: application.get("spec").unwrap_or(&Value::Null),
-        }))
+    let name = revision.name_any();
+    if let Some(known) = memory.appfiles.get(&name) {
+        return Arc::clone(known);
+    }
+    let application = &revision.spec.application;
+    let texts = |field: &str| -> BTreeMap<String, String> {
+        let map = application.get("metadata").and_then(|m| m.get(field)).cloned();
+        map.and_then(|map| serde_json::from_value(map).ok()).unwrap_or_default()
     };
-    Arc::clone(memory.appfiles.entry(revision.name_any()).or_insert_with(read))
+    let (labels, annotations) = (texts("labels"), texts("annotations"));
+    let appfile = memory.same(appfile::parse(&Manifest {
+        namespace: &key.namespace,
+        name: &key.name,
+        labels: &labels,
+        annotations: &annotations,
+        spec: application.get("spec").unwrap_or(&Value::Null),
+    }));
+    memory.appfiles.insert(name, Arc::clone(&appfile));
+    appfile
 }
 
 /// What a revision wants on a lattice, for the targets there with these namespaces.

@@ -46,6 +46,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod touched;
+mod trim;
 mod unseen;
 mod watches;
 mod workflow_status;

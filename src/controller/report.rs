@@ -115,7 +115,6 @@ pub(super) async fn write(
     let namespace = app.namespace().unwrap_or_default();
     let api = Api::<Application>::namespaced(ctx.kube.clone(), &namespace);
     let mut next = app.clone();
-    next.metadata.managed_fields = None;
     next.status = Some(after.clone());
     let written = within(api.replace_status(&app.name_any(), &written(), &next)).await;
     memory::learn(written.map_err(Error::Status)?, ctx);

@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Error,
     call::{patched, within, written},
+    trim::{LAST_APPLIED, trim},
 };
 use crate::{
     api::{Application, ApplicationRevision, ApplicationRevisionSpec, RevisionTarget},
@@ -28,8 +29,6 @@ use crate::{
 pub(super) const NAME_LABEL: &str = "app.oam.dev/name";
 /// The label that holds the hash, as in KubeVela.
 const HASH_LABEL: &str = "app.oam.dev/app-revision-hash";
-/// kubectl's own copy of the whole object, which would double every revision.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Revisions kept beside those that are in use.
 const KEPT: usize = 10;
 /// etcd refuses objects over 1.5 MiB; a revision is refused well before.
@@ -81,7 +80,8 @@ impl Revisions {
     }
 
     /// Takes note of a revision unless a newer version of it is known.
-    pub fn learn(&self, revision: ApplicationRevision) {
+    pub fn learn(&self, mut revision: ApplicationRevision) {
+        trim(&mut revision);
         insert(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner), revision);
     }
 

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     merged::{Open, merged},
+    trim::trim,
     unseen::Unseen,
 };
 
@@ -122,5 +123,5 @@ fn open<K>(api: Api<K>, config: Config) -> Open<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    Box::new(move || watcher(api.clone(), config.clone()).default_backoff().boxed())
+    Box::new(move || watcher(api.clone(), config.clone()).default_backoff().modify(trim).boxed())
 }

@@ -10,8 +10,7 @@ of names; empty where no cluster is asked, and without the guard. */}}
 {{- if and .Values.guard.enabled $known $deployment }}
 {{- $was := include "trellis.scopeOf" $deployment | fromJson }}
 {{- $otherClass := ne $was.class $class }}
-{{- $fewer := and $namespaces (or (not $was.namespaces) (without $was.namespaces $namespaces)) }}
-{{- if or $otherClass $fewer }}
+{{- if or $otherClass $namespaces }}
 {{- range $place := $was.namespaces | default (list "") }}
 {{- range (lookup "core.oam.dev/v1beta1" "Application" $place "").items }}
 {{- $inside := and (not $otherClass) (or (not $namespaces) (has .metadata.namespace $namespaces)) }}
@@ -22,7 +21,8 @@ of names; empty where no cluster is asked, and without the guard. */}}
 {{- end }}
 {{- end }}
 {{- if $otherClass }}
-{{- $own := ternary .Values.lattice.name "" .Values.lattice.create }}
+{{- $handed := and .Values.lattice.create (not (include "trellis.latticeLeft" .)) }}
+{{- $own := ternary .Values.lattice.name "" $handed }}
 {{- range (lookup "lattice.oam.dev/v1alpha1" "Lattice" "" "").items }}
 {{- if and (include "trellis.isHeld" (list . $was.class)) (ne .metadata.name $own) }}
 {{- $left = append $left (printf "Lattice %s" .metadata.name) }}
@@ -45,6 +45,14 @@ of names; empty where no cluster is asked, and without the guard. */}}
 {{- end }}
 {{- $namespaces := without (get $set "TRELLIS_WATCH_NAMESPACES" | splitList ",") "" }}
 {{- dict "class" (get $set "TRELLIS_CONTROLLER_CLASS") "namespaces" $namespaces | toJson }}
+{{- end }}
+
+{{/* The first of a JSON list's names, and how many more there are. */}}
+{{- define "trellis.named" -}}
+{{- $all := fromJsonArray . }}
+{{- $shown := slice $all 0 (min 10 (len $all) | int) }}
+{{- join ", " $shown }}
+{{- with sub (len $all) (len $shown) }} and {{ . }} more{{ end }}
 {{- end }}
 
 {{/* Whether an object has our finalizer and is of a class. */}}

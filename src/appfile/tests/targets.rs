@@ -44,7 +44,7 @@ fn lattices(lines: &[&str]) -> TargetFacts {
         let facts = LatticeFacts { labels, default, allowed_namespaces, cross_namespace };
         (name.parse().unwrap(), facts)
     };
-    TargetFacts { lattices: lines.iter().map(lattice).collect(), namespaces: BTreeMap::new() }
+    TargetFacts { lattices: lines.iter().map(lattice).collect(), ..TargetFacts::default() }
 }
 
 fn namespace(facts: TargetFacts, name: &str, labels: &str, annotations: &str) -> TargetFacts {
@@ -105,6 +105,33 @@ fn without_a_default_lattice_it_says_what_to_do() {
         let shown = targets(&[], &facts);
         assert!(shown.starts_with(expected), "{shown}");
     }
+}
+
+#[test]
+fn a_lattice_of_another_class_is_not_said_to_be_missing() {
+    let mut facts = lattices(&["eu"]);
+    facts.left = [("us", Some("b")), ("af", None)]
+        .map(|(name, class)| (name.parse().unwrap(), class.map(ToOwned::to_owned)))
+        .into();
+    let todo = "give it and the Application the same lattice.oam.dev/controller-class, or name a \
+                Lattice that has the Application's";
+    for (name, whose) in [("us", "of controller class b"), ("af", "of no controller class")] {
+        let path = "spec.policies[0].properties.lattices[0]";
+        assert_eq!(
+            targets(&[topology("a", &format!("lattices: [{name}]"))], &facts),
+            format!("ForeignLattice: {path}: Lattice {name} is {whose}; {todo}")
+        );
+        let choice = format!("lattice.oam.dev/default={name}");
+        let by = "namespace default names it in lattice.oam.dev/default";
+        assert_eq!(
+            targets(&[], &namespace(facts.clone(), "default", "", &choice)),
+            format!("ForeignLattice: spec: Lattice {name} is {whose}, and {by}; {todo}")
+        );
+    }
+    facts.lattices.clear();
+    let hint = " (those of other installations don't count: Lattice af is of no controller class)";
+    let shown = targets(&[], &facts);
+    assert!(shown.starts_with("NoDefaultLattice: ") && shown.ends_with(hint), "{shown}");
 }
 
 #[test]

@@ -173,5 +173,6 @@ fn facts(documents: &Documents, shown: &LatticeName) -> TargetFacts {
         let labels = BTreeMap::from([(NAME_LABEL.to_owned(), name.to_string())]);
         (Arc::clone(name), NamespaceFacts { labels, annotations: BTreeMap::new() })
     };
-    TargetFacts { lattices, namespaces: names.map(namespace).collect() }
+    let namespaces = names.map(namespace).collect();
+    TargetFacts { lattices, namespaces, ..TargetFacts::default() }
 }

@@ -127,7 +127,24 @@ fn an_upgrade_that_narrows_the_scope_names_what_it_would_leave() {
     refused(&[one, class], "Lattice ours");
     let first =
         ["lattice.create=true", r#"lattice.name="ours""#, r#"lattice.urls=["nats://a:4222"]"#];
+    let [owner, place] = ["meta.helm.sh/release-name=it", "meta.helm.sh/release-namespace=here"];
+    site.kubectl(&["annotate", "lattice", "ours", owner, place]);
+    site.kubectl(&["label", "lattice", "ours", "app.kubernetes.io/managed-by=Helm"]);
     site.release("upgrade", "it", "here", &[&[one, class][..], &first].concat()).unwrap();
+}
+
+#[test]
+fn a_refusal_names_only_some_of_what_would_be_left() {
+    let site = Site::start();
+    site.namespace("here");
+    site.namespace("left");
+    site.release("install", "it", "here", &[]).unwrap();
+    for number in 10..23 {
+        site.put(&application("left", &format!("web-{number}"), None));
+    }
+    let narrow = [r#"watchNamespaces=["here"]"#];
+    let refusal = site.release("upgrade", "it", "here", &narrow).unwrap_err();
+    assert!(refusal.contains("Application left/web-19 and 3 more; delete them"), "{refusal}");
 }
 
 #[test]

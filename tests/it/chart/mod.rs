@@ -1,4 +1,5 @@
 //! The chart, rendered by a real Helm.
+mod first_lattice;
 mod harm;
 mod release;
 mod site;

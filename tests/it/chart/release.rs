@@ -45,9 +45,10 @@ fn it_is_installed_upgraded_and_uninstalled() {
     site.release("upgrade", "trellis", namespace, &changed).unwrap();
     assert_eq!(url(), "nats://other:4222");
     // It goes back with the rest of the release.
-    let back = ["rollback", "trellis", "1", "--namespace", namespace, "--wait=hookOnly"];
+    site.release("upgrade", "trellis", namespace, &FIRST).unwrap();
+    let back = ["rollback", "trellis", "2", "--namespace", namespace, "--wait=hookOnly"];
     site.helm(&back).unwrap();
-    assert_eq!(url(), "nats://nats.default:4222");
+    assert_eq!(url(), "nats://other:4222");
     assert_eq!(lattice("jsonpath={.metadata.uid}"), uid, "it is the same Lattice");
 
     // The guard would need a node.
@@ -58,4 +59,5 @@ fn it_is_installed_upgraded_and_uninstalled() {
     // And are taken up again.
     site.release("install", "trellis", namespace, &FIRST).unwrap();
     assert_eq!(lattice("jsonpath={.metadata.uid}"), uid, "it is still the same Lattice");
+    assert_eq!(url(), "nats://nats.default:4222");
 }

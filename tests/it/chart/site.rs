@@ -52,12 +52,25 @@ impl Site {
         namespace: &str,
         values: &[&str],
     ) -> Result<String, String> {
+        self.release_with(command, name, namespace, values, &[])
+    }
+
+    /// The same with further flags.
+    pub(super) fn release_with(
+        &self,
+        command: &str,
+        name: &str,
+        namespace: &str,
+        values: &[&str],
+        flags: &[&str],
+    ) -> Result<String, String> {
         let folder = folder();
         let fixed = [command, name, folder.to_str().unwrap(), "--namespace", namespace];
         // Whatever waits for Pods waits in vain.
         let options = ["--wait=hookOnly", "--timeout=30s", "--set-json", IMAGE];
         let given = values.iter().flat_map(|value| ["--set-json", value]);
-        self.helm(&fixed.into_iter().chain(options).chain(given).collect::<Vec<_>>())
+        let flags = flags.iter().copied();
+        self.helm(&fixed.into_iter().chain(options).chain(given).chain(flags).collect::<Vec<_>>())
     }
 
     /// Runs `trellis` as the administrator.

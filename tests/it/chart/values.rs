@@ -108,6 +108,7 @@ fn a_wrong_value_is_refused_by_its_name() {
     let rows = [
         ("replica=3", "'replica'"),
         ("replicas=-1", "'/replicas'"),
+        ("replicas=33", "'/replicas'"),
         (r#"replicas="two""#, "'/replicas'"),
         (r#"image.name="x""#, "'name'"),
         (r#"image.tag="a b""#, "'/image/tag'"),
@@ -140,6 +141,19 @@ fn a_wrong_value_is_refused_by_its_name() {
         ("lattice.create=true", "lattice.urls is empty"),
         (r#"lattice.urls=["http://nats"]"#, "'/lattice/urls/0'"),
         (r#"lattice.name="a.b""#, "'/lattice/name'"),
+        (r#"lattice.spec={"nats": null}"#, "'/lattice/spec/nats'"),
+        (r#"lattice.spec={"nats": {"tls": null}}"#, "'/lattice/spec/nats/tls'"),
+        (r#"lattice.spec={"missed": null}"#, "'/lattice/spec/missed'"),
+        (
+            "lattice.create=true\nlattice.urls=[\"nats://a\"]\n\
+             lattice.spec={\"nats\": {\"credentialsSecret\": {\"name\": \"a\"}}}",
+            "lattice.spec.nats.credentialsSecret: say lattice.credentialsSecret instead",
+        ),
+        (
+            "lattice.create=true\nlattice.urls=[\"nats://a\"]\n\
+             lattice.spec={\"nats\": {\"urls\": [\"nats://b\"]}}",
+            "lattice.spec.nats.urls: say lattice.urls instead",
+        ),
         (r#"lattice.credentialsSecret="A""#, "'/lattice/credentialsSecret'"),
         ("networkPolicy.natsPorts=[0]", "'/networkPolicy/natsPorts/0'"),
         (r#"resources="few""#, "'/resources'"),
@@ -150,6 +164,21 @@ fn a_wrong_value_is_refused_by_its_name() {
         let refusal =
             template("it", "it", &owned(&value.lines().collect::<Vec<_>>())).expect_err(value);
         assert!(refusal.contains(said), "{value}: {refusal}");
+    }
+}
+
+#[test]
+fn a_large_number_is_an_integer_all_the_same() {
+    let values = [
+        "lattice.create=true",
+        r#"lattice.urls=["nats://a"]"#,
+        r#"lattice.spec={"maxInFlight": 10000000}"#,
+        r#"tolerations=[{"tolerationSeconds": 10000000}]"#,
+        r#"resources={"limits": {"memory": 10000000}}"#,
+    ];
+    let manifest = template("it", "it", &owned(&values)).unwrap();
+    for key in ["\"maxInFlight\":", "tolerationSeconds: ", "memory: "] {
+        assert!(manifest.contains(&format!("{key}10000000")), "{key}: {manifest}");
     }
 }
 

@@ -2,11 +2,11 @@
 use futures::StreamExt;
 use kube::{
     Api,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
     runtime::watcher,
 };
 use serde_json::{Value, json};
-use trellis::api::{ApplicationRevision, Lattice};
+use trellis::api::{Application, ApplicationRevision, Lattice};
 
 use super::{
     simulated::{SHOP, heartbeats, lattice},
@@ -193,6 +193,38 @@ async fn a_typo_during_a_rollout_does_not_make_it_succeed() {
         .await;
     let run = app.status.unwrap().workflow.unwrap();
     assert_eq!((run.finished, run.steps[0].phase.as_str()), (false, "running"));
+}
+
+/// It was told that there is no such Lattice, and to create it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_is_told_that_its_lattice_is_of_another_class() {
+    let stage = Stage::start("foreign").await;
+    let name = "foreign-to-it";
+    let topology = format!(
+        "spec:\n  policies:\n    - {{name: a, type: topology, properties: {{lattices: [{name}]}}}}"
+    );
+    stage.apply(&SHOP.replace("NAME", "shop").replace("spec:", &topology)).await;
+    let said = async |text: &'static str| {
+        let says = |app: &Application| {
+            let conditions = app.status.iter().flat_map(|status| &status.conditions);
+            conditions.filter_map(|c| c.message.as_deref()).any(|m| m.contains(text))
+        };
+        stage.until("shop", text, says).await;
+    };
+    said("there is no Lattice foreign-to-it; create").await;
+    let lattices = Api::<Lattice>::all(stage.kube.clone());
+    let another: Lattice = serde_json::from_value(json!({
+        "apiVersion": "lattice.oam.dev/v1alpha1", "kind": "Lattice",
+        "metadata": {
+            "name": name, "annotations": { "lattice.oam.dev/controller-class": "another" },
+        },
+        "spec": { "nats": { "urls": ["nats://nowhere:4222"] } },
+    }))
+    .unwrap();
+    lattices.create(&PostParams::default(), &another).await.unwrap();
+    said("Lattice foreign-to-it is of controller class another; give it").await;
+    lattices.delete(name, &DeleteParams::default()).await.unwrap();
+    said("there is no Lattice foreign-to-it; create").await;
 }
 
 /// It was still commanded by the operator that it had been taken from.
