@@ -39,8 +39,13 @@ pub struct RunArgs {
     #[arg(long, env = "TRELLIS_LEASE_DURATION", default_value = "15s", value_parser = duration)]
     lease_duration: Duration,
 
-    /// How long a start may take on a host, the pull of its image included
-    #[arg(long, env = "TRELLIS_START_DEADLINE", default_value = "60s", value_parser = duration)]
+    /// How long a start may take on a host, the pull of its image included; at least 1s, at most 1h
+    #[arg(
+        long,
+        env = "TRELLIS_START_DEADLINE",
+        default_value = "60s",
+        value_parser = start_deadline
+    )]
     start_deadline: Duration,
 
     /// This process's name in events
@@ -78,6 +83,20 @@ pub enum Error {
 fn duration(text: &str) -> Result<Duration, String> {
     let duration: jiff::SignedDuration = text.parse().map_err(|e: jiff::Error| e.to_string())?;
     Duration::try_from(duration).map_err(|error| error.to_string())
+}
+
+/// What may be under way unseen is waited for as long, after each crash.
+fn start_deadline(text: &str) -> Result<Duration, String> {
+    let deadline = duration(text)?;
+    if deadline < Duration::from_secs(1) {
+        return Err("no host starts anything in that time; give it at least 1s".to_owned());
+    }
+    if deadline > Duration::from_hours(1) {
+        return Err(
+            "a start that fails unseen would be waited for as long; give it at most 1h".to_owned()
+        );
+    }
+    Ok(deadline)
 }
 
 /// Runs the operator until SIGTERM or SIGINT.

@@ -149,7 +149,7 @@ fn twin(lattice: &Lattice, all: &[Arc<Lattice>]) -> Option<String> {
 }
 
 /// The credentials that `lattice` asks for; those that it is used with already, and why, if its
-/// Secret doesn't say them any more: what works isn't cut for that.
+/// Secret doesn't say them any more: what works isn't cut for that. They are shown to no other server.
 async fn read(
     lattice: &Lattice,
     ctx: &Context,
@@ -158,7 +158,9 @@ async fn read(
     let Some(secret) = &lattice.spec.nats.credentials_secret else {
         return Ok(Ok((Credentials::default(), None)));
     };
-    let before = ctx.lattices.credentials(name, &secret.name);
+    let before = ctx.lattices.access(name, &secret.name);
+    let before = before.filter(|before| settings::is_there(lattice, before));
+    let before = before.map(|before| before.credentials);
     let api = Api::<Secret>::namespaced(ctx.kube.clone(), &ctx.namespace);
     let (namespace, secret) = (ctx.namespace.clone(), secret.name.clone());
     let found = match within(api.get_opt(&secret)).await {

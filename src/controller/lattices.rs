@@ -13,7 +13,7 @@ use crate::{
     api::Lattice,
     appfile::{Appfile, LatticeFacts, NamespaceFacts, TargetFacts, of_another_class},
     lattice::{
-        access::Credentials,
+        access::Access,
         clock,
         fence::Fence,
         inventory::{Change, Predecessor},
@@ -211,14 +211,14 @@ impl Lattices {
         entry.unusable_since.map(|since| clock::now().since(since))
     }
 
-    /// The credentials that it is used with, if they are of this Secret.
+    /// How it is reached, if its credentials are of this Secret.
     #[must_use]
-    pub(super) fn credentials(&self, name: &LatticeName, secret: &str) -> Option<Credentials> {
+    pub(super) fn access(&self, name: &LatticeName, secret: &str) -> Option<Access> {
         let known = self.read();
         let entry = known.get(name)?;
         let named = entry.object.spec.nats.credentials_secret.as_ref()?;
         let settings = entry.settings.as_ref().filter(|_| named.name == secret)?;
-        Some(settings.access.credentials.clone())
+        Some(settings.access.clone())
     }
 
     /// Takes note of how many things on a lattice have lost their Application.

@@ -11,6 +11,8 @@
 //!    has been listed, and begins anew for all of them when one has to be listed again.
 //! 2. A place that the API server refuses doesn't hold up the others, as long as there are any. Who
 //!    listens is told: what is there isn't known.
+//! 3. A place that is refused and gone is known to be empty, and counts as listed: in a namespace that
+//!    was deleted, the rights have gone with it, and the API server says no more than that.
 use std::time::Duration;
 
 use futures::{
@@ -66,10 +68,29 @@ struct Place<K> {
     said: Option<String>,
 }
 
+/// What is known of the places from elsewhere.
+pub(super) trait Places {
+    /// Whether a place is gone, by its number.
+    fn is_gone(&self, at: usize) -> bool;
+
+    /// What is known of it is something else.
+    fn told(&self, at: usize, sight: Sight);
+}
+
+/// Places that can't go, and whose sight nobody asks for.
+pub(super) struct Lasting;
+
+impl Places for Lasting {
+    fn is_gone(&self, _: usize) -> bool {
+        false
+    }
+
+    fn told(&self, _: usize, _: Sight) {}
+}
+
 struct Merged<K, T> {
     places: Vec<Place<K>>,
-    /// Is told what is known of a place.
-    told: T,
+    known: T,
     /// Whether a listing has begun that hasn't ended.
     listing: bool,
     /// What comes next, and from where.
@@ -80,18 +101,17 @@ struct Merged<K, T> {
 type Wait = fn(Duration) -> BoxFuture<'static, ()>;
 
 /// What happens in all of `places`. A watch that fails is logged and tries again, as kube's do.
-/// `told` hears of each place, by its number, when what is known of it is something else; that it
-/// can be seen again it hears only after all that is there has been taken.
+/// `known` is told that a place can be seen again only after all that is there has been taken.
 pub(super) fn merged<K: Send + 'static>(
     places: Vec<Open<K>>,
-    told: impl Fn(usize, Sight) + Send + 'static,
+    known: impl Places + Send + 'static,
 ) -> impl Stream<Item = Event<K>> + Send + 'static {
-    merged_with(places, told, |pause| tokio::time::sleep(pause).boxed())
+    merged_with(places, known, |pause| tokio::time::sleep(pause).boxed())
 }
 
 fn merged_with<K: Send + 'static>(
     places: Vec<Open<K>>,
-    told: impl Fn(usize, Sight) + Send + 'static,
+    known: impl Places + Send + 'static,
     wait: Wait,
 ) -> impl Stream<Item = Event<K>> + Send + 'static {
     let opened = |open: Open<K>| Place {
@@ -104,20 +124,26 @@ fn merged_with<K: Send + 'static>(
         said: None,
     };
     let places = places.into_iter().map(opened).collect();
-    let merged = Merged { places, told, listing: false, pending: None, wait };
+    let merged = Merged { places, known, listing: false, pending: None, wait };
     stream::unfold(merged, |mut merged| async {
         let event = merged.next().await;
         Some((event, merged))
     })
 }
 
-impl<K: Send + 'static, T: Fn(usize, Sight)> Merged<K, T> {
+impl<K: Send + 'static, T: Places> Merged<K, T> {
     async fn next(&mut self) -> Event<K> {
         // Whoever asks for the next event has taken the one before, such as the end of a listing.
         if !self.listing {
             self.tell(Stage::Listed, Sight::Seen);
         }
         loop {
+            if self.has_ended() {
+                return Event::InitDone;
+            }
+            if self.is_emptied() {
+                return Event::Init;
+            }
             let (at, event) = match self.pending.take() {
                 Some((at, event)) => (at, Some(Ok(event))),
                 None => self.first().await,
@@ -139,9 +165,6 @@ impl<K: Send + 'static, T: Fn(usize, Sight)> Merged<K, T> {
                 Some(Err(error)) => self.failed(at, &error),
                 // kube's watches have no end.
                 None => std::future::pending().await,
-            }
-            if self.has_ended() {
-                return Event::InitDone;
             }
         }
     }
@@ -166,14 +189,12 @@ impl<K: Send + 'static, T: Fn(usize, Sight)> Merged<K, T> {
         self.places[at].stage = Stage::Listing;
         let mut others = self.places.iter_mut().enumerate().filter(|(other, _)| *other != at);
         if again {
-            for (_, other) in others {
-                other.watch = (other.open)();
-                (other.stage, other.begun) = (Stage::Opened, false);
-            }
+            others.for_each(|(_, other)| other.reopen());
             self.listing = true;
             return true;
         }
-        let first = others.all(|(_, other)| matches!(other.stage, Stage::Opened | Stage::Refused));
+        let first = !self.listing
+            && others.all(|(_, other)| matches!(other.stage, Stage::Opened | Stage::Refused));
         self.listing |= first;
         first
     }
@@ -195,7 +216,7 @@ impl<K: Send + 'static, T: Fn(usize, Sight)> Merged<K, T> {
         if place.stage == Stage::Listed {
             // What was seen stays until it can be listed again, and only that tells that it can.
             place.sight = Sight::Old;
-            (self.told)(at, Sight::Old);
+            self.known.told(at, Sight::Old);
         }
         (place.stage, place.begun) = (Stage::Refused, false);
         let (first, longest) = PAUSES;
@@ -204,11 +225,35 @@ impl<K: Send + 'static, T: Fn(usize, Sight)> Merged<K, T> {
         place.watch = stream::once(pause.map(|()| watch)).flatten().boxed();
     }
 
+    /// Takes note that what was seen at places that are gone is there no more, or that all places are
+    /// gone that there ever were; whether that begins the listing of all.
+    fn is_emptied(&mut self) -> bool {
+        let (places, known) = (&self.places, &self.known);
+        let emptied = |sight: Sight| {
+            places.iter().enumerate().any(|(at, place)| {
+                place.sight == sight && place.stage == Stage::Refused && known.is_gone(at)
+            })
+        };
+        let is_emptied =
+            !self.listing && (emptied(Sight::Old) || self.are_gone() && emptied(Sight::Seen));
+        if is_emptied {
+            let listed = self.places.iter_mut().filter(|place| place.stage == Stage::Listed);
+            listed.for_each(Place::reopen);
+            self.listing = true;
+        }
+        is_emptied
+    }
+
+    fn are_gone(&self) -> bool {
+        let mut places = self.places.iter().enumerate();
+        places.all(|(at, place)| place.stage == Stage::Refused && self.known.is_gone(at))
+    }
+
     /// Whether the listing ends here: all places are listed but those that can't be.
     fn has_ended(&mut self) -> bool {
         let ended = self.listing
             && !self.places.iter().any(Place::is_underway)
-            && self.places.iter().any(|place| place.stage == Stage::Listed);
+            && (self.places.iter().any(|place| place.stage == Stage::Listed) || self.are_gone());
         if ended {
             self.listing = false;
             self.tell(Stage::Refused, Sight::Missing);
@@ -221,13 +266,18 @@ impl<K: Send + 'static, T: Fn(usize, Sight)> Merged<K, T> {
         for (at, place) in self.places.iter_mut().enumerate() {
             if place.stage == stage && place.sight != sight {
                 place.sight = sight;
-                (self.told)(at, sight);
+                self.known.told(at, sight);
             }
         }
     }
 }
 
 impl<K> Place<K> {
+    fn reopen(&mut self) {
+        self.watch = (self.open)();
+        (self.stage, self.begun) = (Stage::Opened, false);
+    }
+
     fn is_underway(&self) -> bool {
         matches!(self.stage, Stage::Opened | Stage::Listing)
     }
@@ -307,6 +357,32 @@ mod tests {
     }
 
     fn heard_of(places: Vec<Open<&'static str>>) -> String {
+        heard_without(&[], places)
+    }
+
+    /// What is known of places in these tests.
+    struct Known {
+        gone: &'static [usize],
+        heard: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Places for Known {
+        fn is_gone(&self, at: usize) -> bool {
+            self.gone.contains(&at)
+        }
+
+        fn told(&self, at: usize, sight: Sight) {
+            let mark = match sight {
+                Sight::Seen => '!',
+                Sight::Old => '~',
+                Sight::Missing => '?',
+            };
+            self.heard.lock().unwrap().push(format!("{at}{mark}"));
+        }
+    }
+
+    /// As [`heard_of`], where some places are gone.
+    fn heard_without(gone: &'static [usize], places: Vec<Open<&'static str>>) -> String {
         let word = |event: Event<&'static str>| match event {
             Event::Init => "(".to_owned(),
             Event::InitDone => ")".to_owned(),
@@ -315,18 +391,8 @@ mod tests {
             Event::Delete(name) => format!("-{name}"),
         };
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let told = {
-            let heard = Arc::clone(&heard);
-            move |at: usize, sight: Sight| {
-                let mark = match sight {
-                    Sight::Seen => '!',
-                    Sight::Old => '~',
-                    Sight::Missing => '?',
-                };
-                heard.lock().unwrap().push(format!("{at}{mark}"));
-            }
-        };
-        let mut all = Box::pin(merged_with(places, told, |_| std::future::ready(()).boxed()));
+        let known = Known { gone, heard: Arc::clone(&heard) };
+        let mut all = Box::pin(merged_with(places, known, |_| std::future::ready(()).boxed()));
         while let Some(event) = all.next().now_or_never().flatten() {
             heard.lock().unwrap().push(word(event));
         }
@@ -378,6 +444,25 @@ mod tests {
     }
 
     #[test]
+    fn places_that_are_all_gone_are_known_to_be_empty_until_one_is_made_again() {
+        let often = "( x ( x ( x ( x";
+        let refused = || in_turn(&[often]);
+        assert_eq!(heard_without(&[0, 1], vec![refused(), refused()]), "( 0? 1? )");
+        assert_eq!(heard_without(&[1], vec![refused(), refused()]), "", "of one nothing is known");
+        assert_eq!(heard_without(&[0], vec![place("( a"), refused()]), "( a");
+        let again = in_turn(&[often, "x", "( b ) +c"]);
+        assert_eq!(heard_without(&[0], vec![again]), "( 0? ) ( b ) 0! +c");
+    }
+
+    #[test]
+    fn what_was_seen_at_a_place_that_is_gone_is_there_no_more() {
+        let lost = "( a ) x x x x";
+        assert_eq!(heard_without(&[0], vec![in_turn(&[lost])]), "( a ) 0~ ( 0? )");
+        let places = vec![in_turn(&[lost, "x"]), place("( c ) +d")];
+        assert_eq!(heard_without(&[0], places), "( a c ) 0~ ( c 0? ) +d");
+    }
+
+    #[test]
     fn one_that_is_refused_no_longer_has_all_listed_again() {
         let refused = in_turn(&["( x ( x ( x ( x", "( b )"]);
         assert_eq!(heard_of(vec![place("( a )"), refused]), "( a 1? ) ( b a ) 1!");
@@ -401,7 +486,7 @@ mod tests {
             PAUSED.lock().unwrap().push(pause.as_secs());
             std::future::ready(()).boxed()
         };
-        let mut all = Box::pin(merged_with(vec![open], |_, _| {}, wait));
+        let mut all = Box::pin(merged_with(vec![open], Lasting, wait));
         assert!(all.next().now_or_never().is_none());
         assert_eq!(*PAUSED.lock().unwrap(), [1, 2, 4, 8, 16, 32, 60, 60, 60]);
     }

@@ -102,9 +102,9 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let stop = &options.stop;
     let some_gone = Arc::new(Notify::new());
     let unseen = Arc::<Unseen>::default();
-    let applications = applications(&options, Arc::clone(&some_gone), &unseen);
-    let (lattices, lattices_changed) = lattice_objects(&options, Arc::clone(&some_gone));
     let (namespaces, namespace_writer) = reflector::store();
+    let applications = applications(&options, Arc::clone(&some_gone), &namespaces, &unseen);
+    let (lattices, lattices_changed) = lattice_objects(&options, Arc::clone(&some_gone));
     let stores = (applications.store(), namespaces, lattices.store());
     let ctx = context(&options, stores, lattices_changed, (some_gone, unseen));
     let (ctx_of_passes, lattice_store) = (Arc::clone(&ctx), lattices.store());
@@ -184,10 +184,12 @@ fn all_taken_up(ctx: &Context, lattices: &reflector::Store<Lattice>) -> bool {
 fn applications(
     options: &Options,
     gone: Arc<Notify>,
+    namespaces: &reflector::Store<Namespace>,
     unseen: &Arc<Unseen>,
 ) -> Controller<Application> {
     let (store, writer) = reflector::store();
-    let events = watches::in_scope(&options.kube, &options.scope, unseen).map(Ok).reflect(writer);
+    let events = watches::in_scope(&options.kube, &options.scope, namespaces, unseen);
+    let events = events.map(Ok).reflect(writer);
     let events = events.inspect(move |event| tell_if_gone(event, &gone));
     Controller::for_stream(events.applied_objects(), store)
 }
@@ -273,7 +275,8 @@ async fn drive_namespaces(
 }
 
 async fn drive_revisions(ctx: &Context, scope: &Scope) {
-    let mut events = std::pin::pin!(watches::in_scope(&ctx.kube, scope, &ctx.unseen));
+    let mut events =
+        std::pin::pin!(watches::in_scope(&ctx.kube, scope, &ctx.namespaces, &ctx.unseen));
     while let Some(event) = events.next().await {
         ctx.revisions.watched(event);
     }

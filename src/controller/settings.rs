@@ -125,6 +125,12 @@ fn forgotten(lattice: &Lattice) -> BTreeSet<HostId> {
     named.split(',').filter_map(|id| id.trim().parse().ok()).collect()
 }
 
+/// Whether `lattice` is nowhere but where it was reached `before`.
+#[must_use]
+pub(super) fn is_there(lattice: &Lattice, before: &Access) -> bool {
+    urls(&lattice.spec.nats).iter().all(|url| before.urls.contains(url))
+}
+
 /// With `tls.required`, a server that offers no TLS is refused: the scheme says so.
 fn urls(nats: &NatsSpec) -> Vec<String> {
     let required = nats.tls.as_ref().is_some_and(|tls| tls.required);
@@ -199,6 +205,23 @@ mod tests {
             why.unwrap().starts_with("Secret home/nats no longer has user and password, token")
         );
         assert!(kept(Err(missing()), None, &lattice, "home").is_err());
+    }
+
+    #[test]
+    fn credentials_that_are_kept_go_to_no_other_server_than_before() {
+        let lattice = |urls: &[&str], tls: bool| {
+            let nats = json!({ "urls": urls, "tls": { "required": tls } });
+            Lattice::new("edge", serde_json::from_value(json!({ "nats": nats })).unwrap())
+        };
+        let before = Access {
+            urls: urls(&lattice(&["nats://a", "nats://b"], true).spec.nats),
+            credentials: Credentials::default(),
+            inbox_prefix: None,
+        };
+        assert!(is_there(&lattice(&["nats://b", "nats://a"], true), &before));
+        assert!(is_there(&lattice(&["nats://a"], true), &before));
+        assert!(!is_there(&lattice(&["nats://a", "nats://elsewhere"], true), &before));
+        assert!(!is_there(&lattice(&["nats://a"], false), &before), "anybody could read them");
     }
 
     #[test]

@@ -1,20 +1,21 @@
 //! What is watched, with no more rights than that takes.
 use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, Resource,
     core::{ClusterResourceScope, NamespaceResourceScope},
     runtime::{
         WatchStreamExt,
+        reflector::{ObjectRef, Store},
         watcher::{Config, Event, watcher},
     },
 };
 use serde::de::DeserializeOwned;
 
 use super::{
-    merged::{Open, merged},
+    merged::{Lasting, Open, Places, Sight, merged},
     trim::trim,
     unseen::Unseen,
 };
@@ -35,11 +36,39 @@ impl FromIterator<String> for Scope {
     }
 }
 
+/// Namespaces that are named, each of which is a place.
+struct Named {
+    names: Vec<String>,
+    /// Those of them that exist.
+    namespaces: Store<Namespace>,
+    unseen: Arc<Unseen>,
+    kind: String,
+}
+
+impl Places for Named {
+    /// Who may not watch in a namespace may watch whether it exists.
+    fn is_gone(&self, at: usize) -> bool {
+        let is_listed =
+            || matches!(self.namespaces.wait_until_ready().now_or_never(), Some(Ok(())));
+        self.names
+            .get(at)
+            .is_some_and(|name| is_listed() && self.namespaces.get(&ObjectRef::new(name)).is_none())
+    }
+
+    fn told(&self, at: usize, sight: Sight) {
+        if let Some(namespace) = self.names.get(at) {
+            self.unseen.told(&self.kind, namespace, sight);
+        }
+    }
+}
+
 /// The objects of a namespaced kind that are in `scope`. Namespaces that it names and that may not be
-/// watched are told to `unseen`, and hold up no other.
+/// watched are told to `unseen`, and hold up no other; those that aren't among `namespaces` either are
+/// empty.
 pub(super) fn in_scope<K>(
     kube: &Client,
     scope: &Scope,
+    namespaces: &Store<Namespace>,
     unseen: &Arc<Unseen>,
 ) -> impl Stream<Item = Event<K>> + Send + 'static + use<K>
 where
@@ -56,12 +85,8 @@ where
             names.iter().map(|name| listed(Api::<K>::namespaced(kube.clone(), name))).collect()
         }
     };
-    let unseen = Arc::clone(unseen);
-    merged(places, move |at, sight| {
-        if let Some(namespace) = names.get(at) {
-            unseen.told(&K::plural(&()), namespace, sight);
-        }
-    })
+    let (namespaces, unseen) = (namespaces.clone(), Arc::clone(unseen));
+    merged(places, Named { names, namespaces, unseen, kind: K::plural(&()).into_owned() })
 }
 
 /// The namespaces of `scope`. Where it names them there is no right to list all.
@@ -100,7 +125,7 @@ where
 fn all_of<K: Send + 'static>(
     places: Vec<Open<K>>,
 ) -> impl Stream<Item = Event<K>> + Send + 'static + use<K> {
-    merged(places, |_, _| {})
+    merged(places, Lasting)
 }
 
 fn listed<K>(api: Api<K>) -> Open<K>

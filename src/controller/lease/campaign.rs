@@ -9,16 +9,15 @@ use std::{
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::{authentication::v1::SelfSubjectReview, coordination::v1::Lease},
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
+    api::authentication::v1::SelfSubjectReview, apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{Api, Client, api::PostParams, runtime::watcher::Event};
 use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
 
 use super::{
     Election,
-    decision::{Candidate, LONGEST, Record, Step, Terms, Why},
-    record,
+    decision::{Candidate, LONGEST, Record, Step, Terms, Why, Words},
+    record::{self, Lease},
 };
 use crate::{
     controller::{
@@ -29,6 +28,7 @@ use crate::{
         watches,
     },
     lattice::{clock, inventory::Predecessor},
+    model::Moment,
 };
 
 /// A release that meets a newer version of the Lease is tried again this often.
@@ -117,7 +117,9 @@ impl Runner {
         loop {
             let now = clock::now();
             match self.candidate.next(now) {
+                Step::Begin => self.begin().await,
                 Step::Look => self.look().await,
+                Step::Lay => self.lay().await,
                 Step::Take | Step::Renew => self.write().await,
                 Step::Resign(why) => self.step_down(&why),
                 Step::Wait { until } => tokio::select! {
@@ -147,6 +149,32 @@ impl Runner {
         }
     }
 
+    async fn begin(&mut self) {
+        let sent = clock::now();
+        let trace = record::trace(&self.name, self.owner.as_ref());
+        match within_time(self.terms.interval(), self.api.create(&written(), &trace)).await {
+            Ok(_) => self.began(Some(sent)),
+            Err(error) if error.is_already_exists() => self.began(None),
+            Err(error) => self.failed("write", &error),
+        }
+    }
+
+    fn began(&mut self, ours: Option<Moment>) {
+        self.failing = false;
+        self.candidate.began(ours);
+    }
+
+    async fn lay(&mut self) {
+        match self.put(&self.candidate.laid(Timestamp::now())).await {
+            Ok(lease) => {
+                self.failing = false;
+                self.observe(Some(lease));
+            }
+            Err(error) if self.is_outdated(&error) => self.candidate.outdated(),
+            Err(error) => self.failed("write", &error),
+        }
+    }
+
     async fn look(&mut self) {
         match within_time(self.terms.interval(), self.api.get_opt(&self.name)).await {
             Ok(lease) => {
@@ -166,7 +194,9 @@ impl Runner {
         }
         let before = self.candidate.holder().map(str::to_owned);
         let record = lease.as_ref().map(|lease| self.read(lease));
-        if let Some(record) = &record {
+        if lease != self.lease
+            && let Some(record) = &record
+        {
             self.compare(record);
         }
         self.candidate.observe(record, clock::now());
@@ -177,26 +207,25 @@ impl Runner {
         }
     }
 
-    /// Says so if a Lease has come to say something else than what is configured, as after an edit.
+    /// Says so if a Lease has come to say something else than what is configured, or was edited.
     fn compare(&mut self, record: &Record) {
         let configured = self.terms.written();
-        let odd = (record.duration != configured).then_some(record.duration);
+        let odd = (record.intact && record.duration != configured).then_some(record.duration);
         if std::mem::replace(&mut self.odd, odd) != odd
             && let Some(said) = odd
         {
             let (said, configured) = (said.as_secs(), configured.as_secs());
-            let longest = LONGEST.as_secs();
             tracing::warn!(
                 "Lease {} says {said} s, and this operator is configured for {configured} s; its \
-                 holder is waited for as long as the longer of both says, up to {longest} s",
+                 holder is waited for as long as the longer of both says",
                 self.name
             );
         }
-        if record.holder.is_none() && record.released.is_none() {
-            let patience = self.candidate.patience().as_secs();
+        if !record.intact {
+            let longest = LONGEST.as_secs();
             tracing::warn!(
-                "Lease {} has no holder, and none has released it: somebody has edited it, and who \
-                 had it may act for up to {patience} s",
+                "Lease {} isn't as a replica wrote it: somebody has edited it, and who had it may \
+                 act for up to {longest} s",
                 self.name
             );
         }
@@ -239,8 +268,8 @@ impl Runner {
         }
     }
 
-    async fn put(&self, record: &Record) -> Result<Lease, CallError> {
-        let lease = record::written(&self.name, self.owner.as_ref(), self.lease.as_ref(), record);
+    async fn put(&self, words: &Words) -> Result<Lease, CallError> {
+        let lease = record::written(&self.name, self.owner.as_ref(), self.lease.as_ref(), words);
         let longest = self.terms.interval();
         match &self.lease {
             Some(_) => within_time(longest, self.api.replace(&self.name, &written(), &lease)).await,
@@ -284,8 +313,8 @@ impl Runner {
         self.ctx.lattices.fence().close();
         self.ctx.metrics.leader.set(0);
         for _ in 0..RELEASES {
-            let Some(record) = self.candidate.release(Timestamp::now(), drained) else { return };
-            match self.put(&record).await {
+            let Some(words) = self.candidate.release(Timestamp::now(), drained) else { return };
+            match self.put(&words).await {
                 Ok(_) => return tracing::info!(lease = self.name, drained, "released"),
                 Err(error) if self.is_outdated(&error) => self.look().await,
                 Err(error) => return self.failed("release", &error),

@@ -1,21 +1,27 @@
 //! What a Lease says, and how long it has said so → what to do about it. Pure.
 //!
 //! ```text
-//!            ┌──────────── nobody's, released, or unchanged for its whole duration ───────────┐
-//!            │                                                                                ▼
-//!  Look ─▶ Wait ◀─ somebody else's                                Renew ◀── a third is over ── Take
-//!            ▲                                                      │                          │
-//!            └────────── Resign ◀──── not renewed in time, or another's ◀───────────────────────┘
+//!               ┌───────── nobody's, released, or unchanged for as long as it may count ──────────┐
+//!               │                                                                                 ▼
+//! Begin ─▶ Look ─▶ Wait ◀─ somebody else's                            Renew ◀── a third is over ── Take
+//!           ▲ ▼    ▲                                                    │                           │
+//!           Lay    └───────── Resign ◀──── not renewed in time, or another's ◀──────────────────────┘
 //! ```
 //!
 //! 1. Only this process's own clock counts. What others wrote is compared, never read as a time.
 //! 2. A holder counts its time from before it asked for it, all others from after they saw that it
-//!    was granted: so the holder's is over first, however long either was paused in between.
-//! 3. What somebody writes into a Lease by hand makes nobody lead earlier: who waits reckons with the
-//!    longest of what its holder ever said and what is configured, and takes a Lease without a holder
-//!    for released only if that was said. Nor does it keep anybody from leading: no lease is longer
-//!    than [`LONGEST`], whatever it says, and a holder puts right what isn't as it wrote it.
+//!    was granted: so the holder's is over first, however long either was paused in between. Clocks
+//!    that go wrong by up to three thousandths are made up for by the holder's margin.
+//! 3. What somebody writes into a Lease by hand makes nobody lead earlier. A Lease tells whether it is
+//!    as a replica wrote it; one that isn't may be anybody's, and is waited for as long as any lease
+//!    lasts. Nor does it keep anybody from leading: no lease is longer than [`LONGEST`], whatever it
+//!    says, and a holder puts right what isn't as it wrote it.
 //! 4. Each write names the version that it replaces, so that of two that want to be next one fails.
+//!    A Lease that isn't there is laid as nobody's before it is taken, for only what is there has a
+//!    version.
+//! 5. Who had a Lease that was deleted isn't known, so one that was laid is waited for as long as any
+//!    lease lasts. All processes first leave a trace; who finds none of another's begins the very first
+//!    election, in which nobody can have had the Lease, and needn't wait.
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -28,15 +34,35 @@ pub(super) const LONGEST: Duration = Duration::from_mins(5);
 /// What a Lease says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
+    /// Another each time that something was written, whatever that was.
+    pub version: String,
+    /// Whether it is as a replica wrote it.
+    pub intact: bool,
     /// `None`: it is nobody's.
     pub holder: Option<String>,
-    /// When its holder wrote it last, by the holder's clock.
-    pub renewed: Option<Timestamp>,
-    /// How long it is good for after that.
+    /// How long it is good for after it was written.
     pub duration: Duration,
     /// How often it went to another holder.
     pub transitions: i32,
     /// `None` unless its last holder released it.
+    pub released: Option<Released>,
+}
+
+impl Record {
+    /// Whether it was laid, and nobody has had it since.
+    fn is_new(&self) -> bool {
+        self.intact && self.holder.is_none() && self.released.is_none()
+    }
+}
+
+/// What a Lease is to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Words {
+    pub holder: Option<String>,
+    /// By the clock of who writes it, for people.
+    pub renewed: Timestamp,
+    pub duration: Duration,
+    pub transitions: i32,
     pub released: Option<Released>,
 }
 
@@ -101,8 +127,12 @@ impl Terms {
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
+    /// Leave the trace of an election.
+    Begin,
     /// Read the Lease.
     Look,
+    /// Make the Lease, as nobody's.
+    Lay,
     /// Write it with us as its new holder.
     Take,
     /// Write it again.
@@ -135,15 +165,19 @@ pub(super) struct Won {
 pub(super) struct Candidate {
     me: String,
     terms: Terms,
+    /// Whether a trace of an election is there.
+    begun: bool,
+    /// Nobody can have had a Lease that is seen as new before then, if it is the first one seen.
+    first_until: Moment,
     /// What the Lease said last; `None` if there was none.
     seen: Option<Record>,
     /// Whether that still counts. A write that failed may have been carried out, or refused because
     /// there is something newer.
     current: bool,
-    /// The longest that the holder of what was seen last may reckon with.
-    longest: Duration,
-    /// Until when somebody else may lead, by what was seen.
+    /// Until when somebody else may lead, by all that was seen. It grows until a holder releases it.
     others_until: Moment,
+    /// Until when somebody else may lead who had a Lease that is gone, while the one seen is new.
+    new_until: Moment,
     /// While we lead: when the request was sent that the Lease was taken or renewed with.
     sent: Option<Moment>,
     /// A call failed: no other until then.
@@ -157,10 +191,12 @@ impl Candidate {
         Self {
             me,
             terms,
+            begun: false,
+            first_until: Moment::default(),
             seen: None,
             current: false,
-            longest: terms.written(),
             others_until: Moment::default(),
+            new_until: Moment::default(),
             sent: None,
             not_before: Moment::default(),
         }
@@ -191,14 +227,21 @@ impl Candidate {
         if now < self.not_before {
             return Step::Wait { until: self.not_before };
         }
+        if !self.begun {
+            return Step::Begin;
+        }
         if !self.current {
             return Step::Look;
         }
-        if now >= self.others_until { Step::Take } else { Step::Wait { until: self.others_until } }
+        let Some(record) = &self.seen else { return Step::Lay };
+        let until = self.others_until.max(if record.is_new() { self.new_until } else { now });
+        if now >= until { Step::Take } else { Step::Wait { until } }
     }
 
     fn lead(&self, until: Moment, now: Moment) -> Step {
-        if let Some(record) = self.seen.as_ref().filter(|record| !self.is_mine(record)) {
+        let is_others =
+            |record: &&Record| record.intact && !record.is_new() && !self.is_mine(record);
+        if let Some(record) = self.seen.as_ref().filter(is_others) {
             return Step::Resign(Why::Lost { to: record.holder.clone() });
         }
         if now >= until {
@@ -210,9 +253,10 @@ impl Candidate {
         if !self.current {
             return Step::Look;
         }
-        // One that was deleted or edited is written again at once: whoever comes now would go by it.
-        let whole = self.seen.as_ref().is_some_and(|seen| seen.duration == self.terms.written());
-        let due = self.sent.filter(|_| whole).map(|at| at + self.terms.interval());
+        let Some(record) = &self.seen else { return Step::Lay };
+        // One that was laid anew or edited is written again at once: nobody else can have it before we
+        // may no longer act, and whoever comes now would go by it.
+        let due = self.sent.filter(|_| self.is_whole(record)).map(|at| at + self.terms.interval());
         match due.filter(|due| now < *due) {
             Some(due) => Step::Wait { until: due.min(until) },
             None => Step::Renew,
@@ -223,69 +267,74 @@ impl Candidate {
         record.holder.as_ref() == Some(&self.me)
     }
 
+    /// Whether it says what we wrote.
+    fn is_whole(&self, record: &Record) -> bool {
+        record.intact && self.is_mine(record) && record.duration == self.terms.written()
+    }
+
+    /// The trace of an election is there. `ours`: we have made it, with what was sent then.
+    pub(super) fn began(&mut self, ours: Option<Moment>) {
+        self.begun = true;
+        // Who else comes waits for `LONGEST`, by another clock.
+        self.first_until = ours.map_or_else(Moment::default, |sent| sent + LONGEST / 2);
+    }
+
     /// The Lease was read, or it was seen to change; `None`: there is none.
     pub(super) fn observe(&mut self, record: Option<Record>, now: Moment) {
-        if self.seen != record {
-            // The word of its holder, and not what somebody has made of it.
-            let is_word = match (&self.seen, &record) {
-                (Some(old), Some(new)) => {
-                    new.holder.is_some() && (old.holder != new.holder || old.renewed != new.renewed)
-                }
-                (None, Some(_)) => true,
-                (Some(_) | None, None) => false,
-            };
-            let before = if is_word { Duration::ZERO } else { self.longest };
-            let said = record.as_ref().map_or(Duration::ZERO, |record| record.duration);
-            self.longest = before.max(said).max(self.terms.written()).min(LONGEST);
-            let is_mine = record.as_ref().is_some_and(|record| self.is_mine(record));
-            let is_released = record
-                .as_ref()
-                .is_some_and(|record| record.holder.is_none() && record.released.is_some());
-            // What we wrote is no news of others: it may have arrived late, in place of a Lease that
-            // somebody deleted while its holder led.
-            if !is_mine {
-                // Its holder may have renewed it until it was deleted or edited.
-                self.others_until = if is_released { now } else { now + self.longest };
-            }
+        let known = self.seen.as_ref().map(|record| &record.version);
+        if let Some(record) = record.as_ref().filter(|record| known != Some(&record.version)) {
+            self.learn(record, now);
         }
         self.seen = record;
         self.current = true;
     }
 
-    /// For how long after its last sign of life the holder of what was seen last is waited for.
-    #[must_use]
-    pub(super) fn patience(&self) -> Duration {
-        self.longest
+    fn learn(&mut self, record: &Record, now: Moment) {
+        // One that comes later may follow one that somebody has had.
+        let first_until = std::mem::take(&mut self.first_until);
+        if record.is_new() {
+            self.new_until = if now < first_until { now } else { now + LONGEST };
+        } else if record.intact && record.released.is_some() && record.holder.is_none() {
+            self.others_until = now;
+        } else if !record.intact {
+            self.others_until = self.others_until.max(now + LONGEST);
+        } else if !self.is_mine(record) {
+            // What we wrote is no news of others: it replaced what we knew.
+            let longest = record.duration.max(self.terms.written()).min(LONGEST);
+            self.others_until = self.others_until.max(now + longest);
+        }
     }
 
-    /// What to write to take or to renew the Lease.
+    /// What to write to lay the Lease.
     #[must_use]
-    pub(super) fn claim(&self, renewed: Timestamp) -> Record {
-        let transitions = match &self.seen {
-            Some(record) if self.is_mine(record) => record.transitions,
-            Some(record) => record.transitions.saturating_add(1),
-            None => 0,
-        };
-        Record {
-            holder: Some(self.me.clone()),
-            renewed: Some(renewed),
+    pub(super) fn laid(&self, now: Timestamp) -> Words {
+        Words {
+            holder: None,
+            renewed: now,
             duration: self.terms.written(),
-            transitions,
+            transitions: 0,
             released: None,
         }
     }
 
+    /// What to write to take or to renew the Lease.
+    #[must_use]
+    pub(super) fn claim(&self, renewed: Timestamp) -> Words {
+        let transitions = match &self.seen {
+            Some(record) if self.is_mine(record) || record.is_new() => record.transitions,
+            Some(record) => record.transitions.saturating_add(1),
+            None => 0,
+        };
+        let holder = Some(self.me.clone());
+        Words { holder, transitions, ..self.laid(renewed) }
+    }
+
     /// What to write to release the Lease; `None` if it isn't ours.
     #[must_use]
-    pub(super) fn release(&self, renewed: Timestamp, drained: bool) -> Option<Record> {
+    pub(super) fn release(&self, renewed: Timestamp, drained: bool) -> Option<Words> {
         let record = self.seen.as_ref().filter(|record| self.is_mine(record))?;
-        Some(Record {
-            holder: None,
-            renewed: Some(renewed),
-            duration: self.terms.written(),
-            released: Some(Released { drained }),
-            ..record.clone()
-        })
+        let (transitions, released) = (record.transitions, Some(Released { drained }));
+        Some(Words { transitions, released, ..self.laid(renewed) })
     }
 
     /// A write that was sent at `sent` was accepted, and the Lease says `record` now.
@@ -296,7 +345,8 @@ impl Candidate {
     pub(super) fn accepted(&mut self, record: Record, sent: Moment) -> Option<Won> {
         let before = self.seen.replace(record);
         let clean = before.is_some_and(|record| {
-            record.holder.is_none() && record.released.is_some_and(|released| released.drained)
+            let released = record.released.filter(|_| record.intact && record.holder.is_none());
+            released.is_some_and(|released| released.drained)
         });
         let won = !self.leads();
         (self.current, self.sent, self.not_before) = (true, Some(sent), Moment::default());

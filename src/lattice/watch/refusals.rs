@@ -14,6 +14,10 @@ use crate::{
 /// answer ends a refusal of another host's subject, it has to be older than this.
 const STANDS: Duration = Duration::from_secs(30);
 
+/// What is needed is tried again sooner than this, and refused again. What isn't refused again nobody
+/// needs any more, or it was granted.
+const LAPSES: Duration = Duration::from_mins(7);
+
 /// A server says when it refuses something, and not when it no longer does. That a user may publish
 /// shows in an answer; that it may subscribe, on another connection alone.
 #[derive(Debug, Default)]
@@ -37,6 +41,14 @@ impl Refusals {
         let over =
             |refused: &Refused| *refused.subject == *subject || now.since(refused.at) >= STANDS;
         self.0.get(&permission).is_some_and(over) && self.0.remove(&permission).is_some()
+    }
+
+    /// Drops the publications that haven't been refused again for long; which those are.
+    pub(super) fn lapse(&mut self, now: Moment) -> Vec<Permission> {
+        let lapsed = |permission: &Permission, refused: &mut Refused| {
+            permission.verb == Verb::Publish && now.since(refused.at) >= LAPSES
+        };
+        self.0.extract_if(.., lapsed).map(|(permission, _)| permission).collect()
     }
 
     /// Whether something doesn't arrive here that another connection may bring.
@@ -77,6 +89,21 @@ mod tests {
         assert!(!refusals.answered("scale.*", "scale.a", at(33)));
         assert!(refusals.answered("scale.*", "scale.a", at(34)), "b may have gone");
         assert!(refusals.is_empty());
+    }
+
+    #[test]
+    fn a_refusal_of_what_nobody_needs_any_more_lapses() {
+        let at = |seconds| Moment(Duration::from_secs(seconds));
+        let allowed = |verb, subject: &str| Permission { verb, subject: subject.into() };
+        let put = allowed(Verb::Publish, "put.*");
+        let events = allowed(Verb::Subscribe, "events.*");
+        let mut refusals = Refusals::default();
+        refusals.refused(put.clone(), "put.a", at(0));
+        refusals.refused(events.clone(), "events.*", at(0));
+        refusals.refused(put.clone(), "put.a", at(330));
+        assert_eq!(refusals.lapse(at(749)), [], "it was tried again");
+        assert_eq!(refusals.lapse(at(750)), [put]);
+        assert_eq!(refusals.permissions(), BTreeSet::from([events]), "nothing tries it again here");
     }
 
     #[test]

@@ -250,7 +250,16 @@ impl Task {
             self.fold(Input::Missed);
         }
         self.fold(Input::Tick);
+        self.lapse(now);
         self.try_another(now);
+    }
+
+    fn lapse(&self, now: Moment) {
+        let mut state = self.shared.lock();
+        for permission in state.refused.lapse(now) {
+            tracing::info!(lattice = %self.settings.name, %permission, "not refused any more");
+            state.change.health = true;
+        }
     }
 
     /// What this connection may not subscribe to, another may, once somebody has granted it.

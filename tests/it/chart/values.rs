@@ -207,9 +207,7 @@ fn required(about: &Value) -> Vec<&String> {
 
 #[test]
 fn a_lease_is_refused_if_the_operator_would_refuse_it() {
-    let folder = std::env::temp_dir();
-    let nowhere = folder.join("no-such-kubeconfig");
-    for (duration, is_enough) in [
+    let durations = [
         ("5s", false),
         ("5s999ms", false),
         ("0h0m5s", false),
@@ -221,15 +219,35 @@ fn a_lease_is_refused_if_the_operator_would_refuse_it() {
         ("5m", true),
         ("4m60s1ms", false),
         ("1h", false),
-    ] {
-        let value = format!("leaseDuration={}", json!(duration));
-        let rendered = template("it", "it", &[value]);
-        assert_eq!(rendered.is_ok(), is_enough, "{duration}: {rendered:?}");
-        let says = |text: &str| text.contains("leaseDuration is");
-        assert!(is_enough || says(&rendered.unwrap_err()), "{duration}");
-        let arguments = ["run", "--leader-elect", "--lease-duration", duration];
+    ];
+    both_take("leaseDuration", "--lease-duration", &durations);
+}
+
+#[test]
+fn a_start_that_would_be_waited_for_without_end_is_refused() {
+    let durations = [
+        ("0s", false),
+        ("999ms", false),
+        ("1s", true),
+        ("1h", true),
+        ("60m1ms", false),
+        ("999999h", false),
+    ];
+    both_take("startDeadline", "--start-deadline", &durations);
+}
+
+/// Whether the chart and the operator take a duration, and say of which value it is if not.
+fn both_take(key: &str, option: &str, durations: &[(&str, bool)]) {
+    let folder = std::env::temp_dir();
+    let nowhere = folder.join("no-such-kubeconfig");
+    for (duration, is_taken) in durations {
+        let rendered = template("it", "it", &[format!("{key}={}", json!(duration))]);
+        assert_eq!(rendered.is_ok(), *is_taken, "{duration}: {rendered:?}");
+        let says = |text: &str| text.contains(&format!("{key} is"));
+        assert!(*is_taken || says(&rendered.unwrap_err()), "{duration}");
+        let arguments = ["run", "--leader-elect", option, duration];
         let ended = trellis_with(&folder, &arguments, "", &[("KUBECONFIG", &nowhere)]);
-        assert_eq!(!ended.stderr.contains("--lease-duration"), is_enough, "{duration}: {ended:?}");
+        assert_eq!(!ended.stderr.contains(option), *is_taken, "{duration}: {ended:?}");
     }
 }
 

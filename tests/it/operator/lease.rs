@@ -17,7 +17,7 @@ use super::{
     audit::{self, Write},
     replica::{Line, Replica},
     simulated::{SHOP, heartbeats, lattice},
-    stage::{PATIENCE, Stage},
+    stage::{CLUSTER, PATIENCE, Stage},
 };
 
 const LEADING: &str = " leading ";
@@ -177,6 +177,56 @@ async fn until(holds: impl Fn() -> bool) {
     while !holds() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Waits until the Lease is the leader's again.
+async fn put_right(stage: &Stage, what: &str) {
+    let is_right = async || {
+        // One with a time that can't be read is none here.
+        let lease = leases(stage).get(&format!("trellis-{}", stage.name)).await.ok();
+        let spec = lease.and_then(|lease| lease.spec);
+        spec.is_some_and(|spec| {
+            let is_of = |of: &String| of.starts_with("one_");
+            spec.holder_identity.is_some_and(|it| is_of(&it))
+                && spec.lease_duration_seconds == Some(6)
+        })
+    };
+    let waiting = async {
+        while !is_right().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    stage.wait(what, waiting).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_somebody_edits_or_deletes_stays_with_who_leads() {
+    let (stage, sim) = set("lease-edit").await;
+    let (leader, other) = pair(&stage).await;
+    let name = format!("trellis-{}", stage.name);
+    let kubectl = |arguments: &[&str]| {
+        let arguments = [arguments, &["--namespace", &stage.name]].concat();
+        tokio::task::block_in_place(|| CLUSTER.kubectl(&arguments, None).unwrap())
+    };
+    let never = "9999-12-31T23:59:59.000000Z";
+    for spec in [
+        json!({ "renewTime": never, "acquireTime": never }),
+        json!({ "holderIdentity": "somebody", "leaseDurationSeconds": 1 }),
+        json!({ "holderIdentity": null }),
+    ] {
+        let patch = json!({ "spec": spec }).to_string();
+        kubectl(&["patch", "lease", &name, "--type=merge", "--patch", &patch]);
+        put_right(&stage, &patch).await;
+    }
+    kubectl(&["delete", "lease", &name]);
+    put_right(&stage, "the Lease to be there again").await;
+
+    stage.apply(&shop("shop")).await;
+    stage.settled("shop").await;
+    heartbeats(&stage, &sim, SIGHT).await;
+    assert_eq!((leader.count(LEADING), leader.count(STANDING_BY)), (1, 0), "{}", leader.log());
+    assert_eq!(other.count(LEADING), 0, "{}", other.log());
+    assert_eq!(repeated(&sim, Duration::ZERO), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -351,7 +401,8 @@ async fn a_leader_that_can_t_reach_the_api_server_stops_in_time() {
     let (stage, sim) = set("lease-cut").await;
     let line = Line::to_the_api_server().await;
     // Leaves the stage's kubeconfig behind, which the line's is made from.
-    let first = Replica::start(&stage, "first").await;
+    let mut first = Replica::start(&stage, "first").await;
+    first.says(LEADING);
     first.kill();
     let mut leader = Replica::start_behind(&stage, "one", &line).await;
     leader.says(LEADING);
