@@ -84,11 +84,7 @@ async fn fewest_amid(real: &Real, change: impl Future<Output = ()>) -> usize {
 fn most_away(sent: &[(String, Value)]) -> usize {
     let mut away: usize = 0;
     let counts = sent.iter().filter(|(verb, _)| verb == "component.scale").map(|(_, body)| {
-        if body["count"] == 0 {
-            away += 1
-        } else {
-            away -= 1
-        }
+        away = if body["count"] == 0 { away + 1 } else { away - 1 };
         away
     });
     counts.max().unwrap_or(0)
@@ -112,7 +108,8 @@ async fn as_many_hosts_change_at_a_time_as_may_be_away_and_callers_are_answered(
     for (to, away) in [("hello:2", 2), ("hello:1", 1)] {
         let caller = Caller::of(&address);
         let (manifest, now) = (of(to, away).await, with(expected.clone(), "hello:1", to));
-        let fewest = fewest_amid(&real, real.becomes("shop", &manifest, &now)).await;
+        let change = Box::pin(real.becomes("shop", &manifest, &now));
+        let fewest = Box::pin(fewest_amid(&real, change)).await;
         let calls = caller.end().await;
         assert!(fewest >= 3 - away, "{fewest} hosts served while {away} might be away");
         assert_eq!(most_away(&commands.so_far().await), away, "from {from} to {to}");
