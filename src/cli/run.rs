@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Failure, cluster,
+    Failure, cluster, duration,
     scope::{ReplicaArgs, ScopeArgs},
 };
 use crate::{
@@ -78,11 +78,6 @@ pub enum Error {
     Signals(#[source] std::io::Error),
     #[error("the controller failed")]
     Controller(#[source] controller::RunError),
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration: jiff::SignedDuration = text.parse().map_err(|e: jiff::Error| e.to_string())?;
-    Duration::try_from(duration).map_err(|error| error.to_string())
 }
 
 /// What may be under way unseen is waited for as long, after each crash.

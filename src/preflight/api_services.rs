@@ -1,5 +1,6 @@
 //! Whether the API server serves our kinds itself, or has somebody else answer for them.
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use kube::ResourceExt;
 
 use super::{Facts, Finding, Seen, Severity};
 
@@ -9,7 +10,7 @@ const MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let finding = |(name, seen): (&String, &Seen<APIService>)| match seen {
         Seen::Absent => None,
-        Seen::Present(service) => hides(service).then(|| hidden(name, service)),
+        Seen::Present(service) => hidden(service),
         Seen::Unknown(why) => Some(Finding {
             severity: Severity::Unknown,
             what: format!("APIService {name} could not be looked at"),
@@ -28,12 +29,15 @@ pub(super) fn hides(service: &APIService) -> bool {
     elsewhere && !managed
 }
 
-fn hidden(name: &str, service: &APIService) -> Finding {
+/// What is said of one that hides our definitions; `None` if it doesn't.
+#[must_use]
+pub fn hidden(service: &APIService) -> Option<Finding> {
+    let name = service.name_any();
     let to = service.spec.as_ref().and_then(|spec| spec.service.as_ref());
     let part = |part: Option<&String>| part.cloned().unwrap_or_default();
     let (namespace, of) = to
         .map_or_else(Default::default, |to| (part(to.namespace.as_ref()), part(to.name.as_ref())));
-    Finding {
+    hides(service).then(|| Finding {
         severity: Severity::Fatal,
         what: format!(
             "APIService {name} sends requests to Service {namespace}/{of}, as wasmcloud-operator's \
@@ -44,5 +48,5 @@ fn hidden(name: &str, service: &APIService) -> Finding {
             "remove wasmcloud-operator if it still runs, for it would write it again, then: \
              kubectl delete apiservice {name}, or: trellis check --takeover"
         ),
-    }
+    })
 }

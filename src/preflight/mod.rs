@@ -21,6 +21,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 
+pub use api_services::hidden;
 pub use crds::is_ours;
 pub use facts::{Facts, Scope, Seen};
 pub use finding::{Finding, Severity};

@@ -69,6 +69,23 @@ pub(super) fn differences(
     pairs.into_iter().filter_map(|(part, same)| (!same).then_some(part)).collect()
 }
 
+/// What applying `ours` makes of `theirs`: of what ours says nothing about, theirs may stay.
+pub(super) fn applied(
+    theirs: &CustomResourceDefinition,
+    ours: &CustomResourceDefinition,
+) -> CustomResourceDefinition {
+    let mut merged = ours.clone();
+    let (spec, left) = (&mut merged.spec, theirs.spec.clone());
+    spec.conversion = spec.conversion.take().or(left.conversion);
+    spec.preserve_unknown_fields = spec.preserve_unknown_fields.or(left.preserve_unknown_fields);
+    let (names, left) = (&mut spec.names, left.names);
+    names.categories = names.categories.take().or(left.categories);
+    names.list_kind = names.list_kind.take().or(left.list_kind);
+    names.short_names = names.short_names.take().or(left.short_names);
+    names.singular = names.singular.take().or(left.singular);
+    merged
+}
+
 fn versions(spec: &CustomResourceDefinitionSpec) -> Vec<(&str, bool, bool)> {
     spec.versions.iter().map(|it| (it.name.as_str(), it.served, it.storage)).collect()
 }

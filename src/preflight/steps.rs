@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use super::{
     Facts, Seen, api_services,
     crds::{Standing, fixed, lacking, standing},
+    parts::{applied, differences},
 };
 use crate::api::crds;
 
@@ -64,8 +65,12 @@ fn over(theirs: &CustomResourceDefinition, ours: CustomResourceDefinition) -> Op
     }
     match standing(theirs, &ours) {
         Standing::Same | Standing::Newer(_) => None,
-        Standing::Older(_) | Standing::Differs(_) => Some(Step::Apply(Box::new(ours))),
-        Standing::Altered(..) | Standing::Foreign => {
+        Standing::Older(_) | Standing::Differs(_)
+            if differences(&applied(theirs, &ours), &ours).is_empty() =>
+        {
+            Some(Step::Apply(Box::new(ours)))
+        }
+        Standing::Older(_) | Standing::Differs(_) | Standing::Altered(..) | Standing::Foreign => {
             let mut ours = ours;
             // Only of what was looked at.
             ours.metadata.uid.clone_from(&theirs.metadata.uid);

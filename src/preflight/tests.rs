@@ -163,6 +163,38 @@ fn our_mark_on_anothers_definition_does_not_make_it_ours() {
 }
 
 #[test]
+fn of_an_older_one_nothing_stays_that_applying_ours_would_leave() {
+    type Change = fn(&mut CustomResourceDefinition);
+    let webhook: Change = |crd| {
+        crd.spec.conversion = serde_json::from_value(json!({ "strategy": "Webhook" })).ok();
+    };
+    let all_fields: Change = |crd| crd.spec.preserve_unknown_fields = Some(true);
+    let categories: Change = |crd| crd.spec.names.categories = Some(vec!["theirs".into()]);
+    let schema: Change = |crd| crd.spec.versions[0].schema = None;
+    let current = format!("{}+0", env!("CARGO_PKG_VERSION"));
+    for older in ["0.0.9+0", &current] {
+        for (change, replaces) in
+            [(webhook, true), (all_fields, true), (categories, false), (schema, false)]
+        {
+            let facts = with(APPLICATIONS, |crd| {
+                mark(crd, older);
+                crd.metadata.resource_version = Some("7".into());
+                change(crd);
+            });
+            let steps = steps(&facts);
+            let [step] = &steps[..] else { panic!("{steps:?}") };
+            match step {
+                Step::Replace(ours) if replaces => {
+                    assert_eq!(ours.metadata.resource_version.as_deref(), Some("7"));
+                }
+                Step::Apply(_) if !replaces => {}
+                other => panic!("{older}: {other}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn what_the_api_server_never_changes_is_told_with_what_deleting_it_costs() {
     let is_of = |mark: Option<&'static str>| {
         with(LATTICES, move |crd| {

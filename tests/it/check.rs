@@ -312,6 +312,24 @@ fn a_definition_that_is_applied_over_ours_is_not_taken_for_ours() {
 }
 
 #[test]
+fn an_older_definition_with_anothers_webhook_is_taken_over_at_once() {
+    let world = World::start();
+    world.take_over(0);
+    let changes = json!({
+        "metadata": { "annotations": { MARK: "0.0.1+0" } },
+        "spec": { "conversion": { "strategy": "Webhook", "webhook": {
+            "conversionReviewVersions": ["v1"], "clientConfig": { "url": "https://a" },
+        } } },
+    });
+    let patch = format!("--patch={changes}");
+    world.cluster.kubectl(&["patch", "crd", APPLICATIONS, "--type=merge", &patch], None).unwrap();
+    let text = world.take_over(0);
+    assert_eq!(text.lines().count(), 2, "{text}");
+    world.check(0);
+    assert_eq!(world.get(&["crd", APPLICATIONS])["spec"]["conversion"]["strategy"], "None");
+}
+
+#[test]
 fn a_definition_of_another_scope_is_told_with_what_to_do_and_not_tried() {
     let world = World::start();
     world.take_over(0);

@@ -1,27 +1,37 @@
 //! What an uninstallation would leave, or take from others.
-use std::{collections::BTreeMap, fmt::Debug, fmt::Write};
+use std::{collections::BTreeMap, fmt::Debug};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Api, Client, CustomResourceExt, Resource, ResourceExt,
     api::{ListParams, PartialObjectMeta},
 };
 
-use super::{Failure, GuardArgs, within};
+use super::{
+    Failure, GuardArgs,
+    first::First,
+    served::{is_defined, unserved},
+    within,
+};
 use crate::{
     api::{Application, CLASS, Lattice},
     controller::{APPLICATION_FINALIZER, LATTICE_FINALIZER, Scope, chain},
 };
 
-/// So many objects are named.
-const NAMED: usize = 20;
-
 /// Objects that stand in the way, by name.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Left {
     /// By namespace.
-    applications: BTreeMap<String, Vec<String>>,
-    lattices: Vec<String>,
+    pub(super) applications: BTreeMap<String, InNamespace>,
+    pub(super) lattices: Vec<String>,
+}
+
+/// Applications of one namespace.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct InNamespace {
+    pub(super) names: Vec<String>,
+    /// There are others that don't stand in the way.
+    pub(super) beside_others: bool,
 }
 
 /// Which objects stand in the way.
@@ -39,32 +49,53 @@ impl Filter<'_> {
     }
 }
 
-pub(super) async fn find(kube: &Client, args: &GuardArgs) -> Result<Left, Failure> {
+/// Everything that stands in the way, but for one Lattice.
+pub(super) async fn find(
+    kube: &Client,
+    args: &GuardArgs,
+    but: Option<&First>,
+) -> Result<Left, Failure> {
     let filter = Filter { class: args.scope.controller_class.as_deref(), all: args.delete_crds };
     let mut left = Left::default();
-    let applications = match args.scope.namespaces() {
-        Scope::Only(names) if !filter.all => {
+    for app in applications(kube, args).await? {
+        let of = left.applications.entry(app.namespace().unwrap_or_default()).or_default();
+        if filter.takes(&app, APPLICATION_FINALIZER) {
+            of.names.push(app.name_any());
+        } else {
+            of.beside_others = true;
+        }
+    }
+    left.applications.retain(|_, of| !of.names.is_empty());
+    if is_defined::<Lattice>(kube).await? {
+        let listed = list::<Lattice>(&Api::all(kube.clone())).await;
+        let lattices = listed.map_err(|error| unlisted::<Lattice>("lattices", &error))?;
+        let stays = lattices.iter().filter(|lattice| filter.takes(*lattice, LATTICE_FINALIZER));
+        let others = stays.filter(|lattice| but.and_then(ResourceExt::uid) != lattice.uid());
+        left.lattices = others.map(ResourceExt::name_any).collect();
+    }
+    Ok(left)
+}
+
+async fn applications(
+    kube: &Client,
+    args: &GuardArgs,
+) -> Result<Vec<PartialObjectMeta<Application>>, Failure> {
+    if !is_defined::<Application>(kube).await? {
+        return Ok(Vec::new());
+    }
+    match args.scope.namespaces() {
+        Scope::Only(names) if !args.delete_crds => {
             let mut all = Vec::new();
             for name in &names {
                 all.extend(applications_of(kube, name).await?);
             }
-            all
+            Ok(all)
         }
         Scope::All | Scope::Only(_) => {
-            let listed = list::<Application>(&Api::all(kube.clone())).await;
-            listed.map_err(|error| unlisted("applications", &error))?
+            let listed = list(&Api::all(kube.clone())).await;
+            listed.map_err(|error| unlisted::<Application>("applications", &error))
         }
-    };
-    for app in applications.iter().filter(|app| filter.takes(*app, APPLICATION_FINALIZER)) {
-        let names = left.applications.entry(app.namespace().unwrap_or_default());
-        names.or_default().push(app.name_any());
     }
-    let lattices = list::<Lattice>(&Api::all(kube.clone())).await;
-    let lattices = lattices.map_err(|error| unlisted("lattices", &error))?;
-    let stays = lattices.iter().filter(|lattice| filter.takes(*lattice, LATTICE_FINALIZER));
-    let others = stays.map(ResourceExt::name_any);
-    left.lattices = others.filter(|name| args.own_lattice.as_ref() != Some(name)).collect();
-    Ok(left)
 }
 
 /// The Applications of one namespace; none where it is gone.
@@ -84,115 +115,39 @@ async fn applications_of(
             ));
         }
     };
-    let listed = list::<Application>(&Api::namespaced(kube.clone(), name)).await;
+    let listed = list(&Api::namespaced(kube.clone(), name)).await;
     listed.map_err(|error| {
-        let failure = format!("could not list applications in namespace {name}: {}", chain(&error));
+        let failure = unlisted::<Application>(&format!("applications in namespace {name}"), &error);
         let is_forbidden = matches!(&error, kube::Error::Api(status) if status.is_forbidden());
+        let Failure::Failed(text) = failure else { return failure };
         Failure::Failed(match (is_forbidden, is_ending) {
-            (false, _) => failure,
+            (false, _) => text,
             (true, true) => format!(
-                "{failure}; the namespace is being deleted, and its Roles already are; let go of what \
+                "{text}; the namespace is being deleted, and its Roles already are; let go of what \
                  holds it up with: kubectl patch application NAME --namespace {name} --type=merge \
                  --patch '{{\"metadata\":{{\"finalizers\":null}}}}', which leaves running what runs; \
                  once it is gone, uninstall again"
             ),
             (true, false) => format!(
-                "{failure}; give the Role back with helm upgrade, or drop {name} from watchNamespaces, \
+                "{text}; give the Role back with helm upgrade, or drop {name} from watchNamespaces, \
                  then uninstall again"
             ),
         })
     })
 }
 
-fn unlisted(what: &str, error: &kube::Error) -> Failure {
-    Failure::because(format!("could not list {what}"), chain(error))
-}
-
 async fn list<K>(api: &Api<PartialObjectMeta<K>>) -> kube::Result<Vec<PartialObjectMeta<K>>>
 where
     K: Resource<DynamicType = ()> + Clone + Debug,
 {
-    match within(api.list(&ListParams::default())).await {
-        Ok(all) => Ok(all.items),
-        // Without its definition there is none of the kind.
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
+    Ok(within(api.list(&ListParams::default())).await?.items)
 }
 
-/// Why the operator, or with it the definitions, have to stay, and what to do about it.
-pub(super) fn refusal(left: &Left, with_definitions: bool) -> Option<String> {
-    let applications =
-        left.applications.iter().flat_map(|(at, names)| names.iter().map(move |n| (at, n)));
-    let applications = applications.map(|(at, name)| format!("Application {at}/{name}"));
-    let lattices = left.lattices.iter().map(|name| format!("Lattice {name}"));
-    let all: Vec<_> = applications.chain(lattices).collect();
-    if all.is_empty() {
-        return None;
-    }
-    let mut text = if with_definitions {
-        "deleting the definitions would delete these, whichever installation acts on them:\n"
-    } else {
-        "without the operator nobody could delete these:\n"
-    }
-    .to_owned();
-    for object in all.iter().take(NAMED) {
-        let _ = writeln!(text, "  {object}");
-    }
-    if let Some(more) = all.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        let _ = writeln!(text, "  and {more} more");
-    }
-    if with_definitions {
-        text.push_str("keep the definitions with: helm upgrade --set crds.keep=true\nor ");
-    }
-    text.push_str("delete them first:\n");
-    for namespace in left.applications.keys() {
-        let _ = writeln!(text, "  kubectl delete applications --all --namespace {namespace}");
-    }
-    if !left.lattices.is_empty() {
-        let _ = writeln!(text, "  kubectl delete lattices {}", left.lattices.join(" "));
-    }
-    text.push_str(
-        "that takes down what they run, unless the Application has the annotation \
-         lattice.oam.dev/deletion-policy: Orphan",
-    );
-    Some(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn left(applications: &[(&str, &[&str])], lattices: &[&str]) -> Left {
-        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let by = applications.iter().map(|(at, names)| ((*at).to_owned(), owned(names)));
-        Left { applications: by.collect(), lattices: owned(lattices) }
-    }
-
-    #[test]
-    fn what_is_left_is_named_with_how_to_delete_it() {
-        assert_eq!(refusal(&left(&[], &[]), false), None);
-        let text =
-            refusal(&left(&[("shop", &["web", "api"]), ("till", &["pay"])], &["edge"]), false);
-        insta::assert_snapshot!(text.unwrap(), @r"
-        without the operator nobody could delete these:
-          Application shop/web
-          Application shop/api
-          Application till/pay
-          Lattice edge
-        delete them first:
-          kubectl delete applications --all --namespace shop
-          kubectl delete applications --all --namespace till
-          kubectl delete lattices edge
-        that takes down what they run, unless the Application has the annotation lattice.oam.dev/deletion-policy: Orphan
-        ");
-    }
-
-    #[test]
-    fn of_many_a_few_are_named() {
-        let names: Vec<_> = (0..30).map(|number| format!("app-{number}")).collect();
-        let names: Vec<_> = names.iter().map(String::as_str).collect();
-        let text = refusal(&left(&[("shop", &names)], &[]), false).unwrap();
-        assert!(text.contains("app-19\n  and 10 more\n"), "{text}");
+/// Why a kind that is defined could not be listed.
+fn unlisted<K: CustomResourceExt>(what: &str, error: &kube::Error) -> Failure {
+    match error {
+        // Not each such answer is a Status of the API server's, with a reason.
+        kube::Error::Api(status) if status.code == 404 => unserved::<K>(),
+        error => Failure::because(format!("could not list {what}"), chain(error)),
     }
 }

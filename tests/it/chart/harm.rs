@@ -59,7 +59,7 @@ fn definitions_that_are_not_kept_go_when_nothing_of_any_installation_is_left() {
     let refused = site.guard("it", "here", &values);
     assert_eq!(refused.code, 1, "{refused:?}");
     let all = "  Application there/anothers\n  Lattice nobodys\n\
-               keep the definitions with: helm upgrade --set crds.keep=true\n";
+               keep the definitions with:\n  helm upgrade it CHART --namespace here ";
     assert!(refused.stderr.contains(all), "{refused:?}");
     assert_eq!(crds(&site), CRDS.join(" "));
 
@@ -238,6 +238,37 @@ fn a_second_release_for_the_same_objects_is_refused_before_both_act() {
     assert!(refusal.contains(said), "{refusal}");
     more(&[&class("green")]).unwrap();
     site.release("upgrade", "plain", "first", &[]).unwrap();
+}
+
+#[test]
+fn a_deployment_that_is_merely_labelled_trellis_blocks_no_release() {
+    let site = Site::start();
+    for namespace in ["here", "there"] {
+        site.namespace(namespace);
+    }
+    let deployment = |labels: &serde_json::Value, variable: &str| {
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": { "name": "theirs", "namespace": "there", "labels": labels },
+            "spec": {
+                "selector": { "matchLabels": { "app": "theirs" } },
+                "template": {
+                    "metadata": { "labels": { "app": "theirs" } },
+                    "spec": { "containers": [
+                        { "name": "web", "image": "web" },
+                        { "name": "operator", "image": "it", "env": [{ "name": variable }] },
+                    ] },
+                },
+            },
+        })
+    };
+    let trellis = json!({ "app.kubernetes.io/name": "trellis" });
+    site.put(&deployment(&trellis, "GARDEN"));
+    site.release("install", "it", "here", &[]).unwrap();
+    // What an operator is told makes it one, whatever it is labelled.
+    site.put(&deployment(&json!({ "app.kubernetes.io/name": null }), "TRELLIS_LOG"));
+    let refusal = site.release("upgrade", "it", "here", &[]).unwrap_err();
+    assert!(refusal.contains("Deployment there/theirs acts on the same objects"), "{refusal}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The chart, rendered by a real Helm.
 mod first_lattice;
+mod guarded;
 mod harm;
 mod release;
 mod site;

@@ -25,6 +25,11 @@ impl Site {
         self.cluster.kubectl(arguments, None).unwrap()
     }
 
+    /// As [`Site::kubectl`], for what may not work.
+    pub(super) fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        self.cluster.kubectl(arguments, None).map_err(|error| parts::chain(&error))
+    }
+
     pub(super) fn namespace(&self, name: &str) {
         self.kubectl(&["create", "namespace", name]);
     }
@@ -32,6 +37,11 @@ impl Site {
     pub(super) fn put(&self, object: &Value) {
         let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
         self.cluster.kubectl(&apply, Some(&object.to_string())).unwrap();
+    }
+
+    /// Leaves nothing of what is there.
+    pub(super) fn replace(&self, object: &Value) {
+        self.cluster.kubectl(&["replace", "-f", "-"], Some(&object.to_string())).unwrap();
     }
 
     pub(super) fn helm(&self, arguments: &[&str]) -> Result<String, String> {

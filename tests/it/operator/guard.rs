@@ -9,7 +9,12 @@ use super::{
 
 /// Runs the guard as the chart's Job would; what it refuses is an error.
 pub(crate) async fn guard(stage: &Stage) -> Result<(), String> {
-    let ended = stage.installed().await.run(&stage.kube, "Job").await;
+    guard_with(stage, &[]).await
+}
+
+/// The same with variables that count instead of those that the chart sets.
+async fn guard_with(stage: &Stage, variables: &[(&str, &str)]) -> Result<(), String> {
+    let ended = stage.installed().await.run_with(&stage.kube, "Job", variables).await;
     if ended.code == 0 { Ok(()) } else { Err(ended.stderr) }
 }
 
@@ -22,9 +27,16 @@ async fn it_names_what_is_left_of_its_own_installation_alone() {
     stage.settled("shop").await;
 
     let refusal = guard(&stage).await.unwrap_err();
-    let all = "without the operator nobody could delete these:\n  \
+    let all = "error: without the operator nobody could delete 1 Application and 1 Lattice:\n  \
                Application guard/shop\n  Lattice guard\n";
-    assert!(refusal.contains(all), "{refusal}");
+    assert!(refusal.starts_with(all), "{refusal}");
+    let then = "then:\n  helm uninstall guard --namespace guard\n";
+    assert!(refusal.contains(then), "{refusal}");
+    let objects = &stage.installed().await.objects;
+    let job = objects.iter().find(|object| object["kind"] == "Job").unwrap();
+    let job = job["metadata"]["name"].as_str().unwrap();
+    let read = format!("  kubectl logs job/{job} --namespace guard\n");
+    assert!(refusal.ends_with(&read), "{refusal}");
     let lattice_alone = guard(&other).await.unwrap_err();
     assert!(lattice_alone.contains("kubectl delete lattices guard-other\n"), "{lattice_alone}");
     assert!(!lattice_alone.contains("shop"), "{lattice_alone}");
@@ -42,9 +54,10 @@ async fn a_lattice_whose_operator_is_gone_is_said() {
     stage.start_operator().await;
     stage.kill_operator();
 
-    let refusal = guard(&stage).await.unwrap_err();
-    let said = "could not delete Lattice guard-late: the operator has not let go of it";
-    assert!(refusal.contains(said), "{refusal}");
+    let refusal = guard_with(&stage, &[("TRELLIS_GUARD_TIMEOUT", "3s")]).await.unwrap_err();
+    let said = "error: gave up after 3 s: it was waiting for Lattice guard-late to be gone: the \
+                operator has not let go of it";
+    assert!(refusal.starts_with(said), "{refusal}");
     let api = Api::<Lattice>::all(stage.kube.clone());
     assert!(api.get("guard-late").await.unwrap().metadata.deletion_timestamp.is_some());
 

@@ -73,7 +73,19 @@ impl Installed {
 
     /// Runs what a Pod of the workload of this kind would, to its end.
     pub(crate) async fn run(&self, kube: &Client, workload: &str) -> Ended {
-        let Runs { kubeconfig, environment } = self.runs(kube, workload).await;
+        self.run_with(kube, workload, &[]).await
+    }
+
+    /// The same with variables that count instead of those that the chart sets.
+    pub(crate) async fn run_with(
+        &self,
+        kube: &Client,
+        workload: &str,
+        variables: &[(&str, &str)],
+    ) -> Ended {
+        let Runs { kubeconfig, mut environment } = self.runs(kube, workload).await;
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        environment.extend(variables.iter().map(owned));
         let arguments = self.pod(workload)["containers"][0]["args"].clone();
         let run = move || {
             let scratch = Scratch::new("installed").unwrap();
