@@ -56,6 +56,8 @@ pub struct Failure {
     pub command: Command,
     /// The host's own words.
     pub error: Arc<str>,
+    /// Whether these tell that it is the image that can't be run, wherever it is tried.
+    pub of_image: bool,
     /// How many times in a row.
     pub count: u32,
     /// Nothing is tried again in this lane before.
@@ -71,7 +73,8 @@ mod tests {
         let failure = |id: &str| {
             let (id, host) = (id.parse().unwrap(), "h".parse().unwrap());
             let command = Command::StopProvider { host, id };
-            Failure { command, error: "no".into(), count: 1, retry_at: Moment::default() }
+            let error = "no".into();
+            Failure { command, error, of_image: false, count: 1, retry_at: Moment::default() }
         };
         let lane =
             |host: &str, id: &str| Lane::Workload(host.parse().unwrap(), id.parse().unwrap());

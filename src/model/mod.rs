@@ -18,6 +18,7 @@ mod moment;
 mod name;
 mod observed;
 mod plan;
+mod rollout;
 mod runs;
 
 pub use annotation::{
@@ -37,4 +38,7 @@ pub use observed::{
     RunningProvider,
 };
 pub use plan::{Blocked, HostProgress, Later, Plan, Planned, Progress, Reason, Subject, WaitsFor};
+pub use rollout::{
+    Bound, Fill, Layout, REBALANCE_DELAY, Rebalance, Rollout, Strategy, Unsatisfiable,
+};
 pub use runs::Runs;

@@ -257,6 +257,8 @@ pub struct RunningComponent {
     pub annotations: Arc<Annotations>,
     /// The most instances that it runs at a time: what was asked, not what is busy.
     pub instances: u32,
+    /// Bytes that each may take; `None` where there is no such limit, or it isn't known.
+    pub max_memory: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -297,6 +299,7 @@ mod tests {
                 image: "img".into(),
                 annotations: annotations.into(),
                 instances: 1,
+                max_memory: None,
             };
             inventory.components.insert(id.parse().unwrap(), running);
         }

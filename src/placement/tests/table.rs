@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::support::{
-    APP, Wants, annotations, app, at, claims, config, host, id, lattice, link, nothing, plan_at,
-    plan_of,
+    APP, Case, Wants, app, at, check, claims, config, fail, host, id, lattice, lines, link,
+    nothing, plan_at, plan_of, wanted,
 };
 use crate::{
     model::{
-        Command, Desired, Failure, Gate, InFlight, Lane, Links, Moment, Observed, Pending, Plan,
-        Reason, Scaling, WorkloadKind,
+        Command, Desired, Gate, InFlight, Links, Moment, Observed, Pending, Reason, Scaling,
+        WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, claims::Created, plan},
 };
@@ -20,19 +20,6 @@ fn web(instances: u32, entries: &str) -> Desired {
 
 fn web2(instances: u32, entries: &str) -> Desired {
     nothing().component("web", "v2", instances, entries)
-}
-
-fn lines(plan: &Plan) -> Vec<String> {
-    plan.to_string().lines().map(str::to_owned).collect()
-}
-
-/// What it is about, what is wanted, what is shown, and the plan.
-type Case<'a> = (&'a str, Desired, &'a str, &'a [&'a str]);
-
-fn check(cases: &[Case<'_>]) {
-    for (name, desired, observed, expected) in cases {
-        assert_eq!(lines(&plan_of(desired, &[], &lattice(observed))), *expected, "{name}");
-    }
 }
 
 #[test]
@@ -618,31 +605,11 @@ fn a_config_that_another_application_names_stays() {
     assert_eq!(sent(&claims), 0);
 }
 
-/// The command that starts or scales `web` as `desired` has it.
-fn wanted(desired: &Desired, on: &str, count: u32) -> Command {
-    let workload = &desired.workloads[&id("web")];
-    Command::ScaleComponent {
-        host: host(on),
-        id: id("web"),
-        image: workload.image.clone(),
-        count,
-        config: Vec::new(),
-        annotations: annotations(APP, &workload.image, &[]),
-    }
-}
-
 fn in_flight(command: &Command, sent: Moment, deadline: Moment) -> InFlight {
     let pending =
         Pending { command: command.clone(), sent, acknowledged: Some(sent), deadline, tries: 1 };
     let pending = BTreeMap::from([(command.lane(), pending)]);
     InFlight { pending, failures: BTreeMap::new() }
-}
-
-fn fail(observed: &mut Observed, command: &Command, count: u32, retry_at: Moment) {
-    let lane: Lane = command.lane();
-    let failure =
-        Failure { command: command.clone(), error: "no such image".into(), count, retry_at };
-    observed.in_flight.failures.insert(lane, failure);
 }
 
 /// What `host` runs, with wadm's annotations for an application of this name.
