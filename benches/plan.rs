@@ -7,8 +7,8 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use trellis::{
     model::{
         APPLICATION, ApplicationKey, AskHash, Desired, Gate, HASH, Host, HostId, HostState,
-        INSTALLATION, Inventory, Layout, Links, Moment, Observed, Owner, Rollout, RunningComponent,
-        Scaling, SpreadEntry, Workload, WorkloadKind,
+        INSTALLATION, Inventory, Layout, LinkMap, Links, Moment, Observed, Owner, Rollout,
+        RunningComponent, Scaling, SpreadEntry, Workload, WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, Stamp, Versions, claims::Created, plan},
 };
@@ -58,7 +58,7 @@ fn desired(instances: u32) -> Desired {
 fn observed(hosts: u32, running: u32) -> Observed {
     let mut observed = Observed::unknown("default".parse().expect("a name"));
     observed.gate = Gate::Open;
-    observed.links = Links::Read(Arc::default());
+    observed.links = Links::Read(LinkMap::new());
     let component = |application: &str| RunningComponent {
         image: "ghcr.io/shop/web:1".into(),
         annotations: annotations(application).into(),

@@ -1,4 +1,6 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
+
+use imbl::OrdMap;
 
 use super::{Command, Lane, Moment, WorkloadId};
 
@@ -8,8 +10,8 @@ use super::{Command, Lane, Moment, WorkloadId};
 /// is the planner.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InFlight {
-    pub pending: BTreeMap<Lane, Pending>,
-    pub failures: BTreeMap<Lane, Failure>,
+    pub pending: OrdMap<Lane, Pending>,
+    pub failures: OrdMap<Lane, Failure>,
 }
 
 impl InFlight {
@@ -25,7 +27,7 @@ impl InFlight {
 }
 
 fn about<'a, T>(
-    lanes: &'a BTreeMap<Lane, T>,
+    lanes: &'a OrdMap<Lane, T>,
     id: &WorkloadId,
 ) -> impl Iterator<Item = (&'a Lane, &'a T)> {
     let first = Lane::Links(id.clone());

@@ -34,7 +34,7 @@ pub use in_flight::{Failure, InFlight, Pending};
 pub use moment::Moment;
 pub use name::{ApplicationKey, ConfigName, HostId, LatticeName, NameError, WorkloadId, id_part};
 pub use observed::{
-    Annotations, Gate, Host, HostState, Inventory, Links, Observed, RunningComponent,
+    Annotations, Gate, Host, HostState, Inventory, LinkMap, Links, Observed, RunningComponent,
     RunningProvider,
 };
 pub use plan::{Blocked, HostProgress, Later, Plan, Planned, Progress, Reason, Subject, WaitsFor};

@@ -4,9 +4,11 @@ use std::{
     sync::Arc,
 };
 
+use imbl::OrdMap;
+
 use super::{ConfigName, HostId, InFlight, LatticeName, Link, LinkKey, Moment, Runs, WorkloadId};
 
-/// What one lattice showed last. Cheap to clone: hosts are shared.
+/// What one lattice showed last. Cheap to clone: clones share what they have in common.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
     pub lattice: LatticeName,
@@ -23,7 +25,7 @@ pub struct Observed {
     /// after could miss it. Entries older than a few seconds may be dropped.
     pub links_written: BTreeMap<WorkloadId, Moment>,
     /// Three states: no entry, not read yet; `None`, surely absent; `Some`, its values.
-    pub configs: BTreeMap<ConfigName, Option<Arc<BTreeMap<String, String>>>>,
+    pub configs: OrdMap<ConfigName, Option<Arc<BTreeMap<String, String>>>>,
     pub in_flight: InFlight,
     /// Until then a start that an earlier process had acknowledged may be under way unseen.
     pub unseen_until: Moment,
@@ -41,7 +43,7 @@ impl Observed {
             runs: Runs::default(),
             links: Links::Unread,
             links_written: BTreeMap::new(),
-            configs: BTreeMap::new(),
+            configs: OrdMap::new(),
             in_flight: InFlight::default(),
             unseen_until: Moment::default(),
         }
@@ -149,13 +151,16 @@ impl fmt::Display for Gate {
     }
 }
 
+/// Links, by what tells them apart on the wire.
+pub type LinkMap = OrdMap<LinkKey, Link>;
+
 /// The links of a lattice, which carry no heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Links {
     Unread,
     /// The hosts don't answer with them any more: none may be removed.
     Unreadable,
-    Read(Arc<BTreeMap<LinkKey, Link>>),
+    Read(LinkMap),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

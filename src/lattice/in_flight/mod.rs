@@ -318,7 +318,7 @@ impl Lanes {
     pub fn forget_all(&mut self, in_flight: &mut InFlight) -> BTreeSet<Lane> {
         *self = Self { next: self.next, ..Self::new(self.deadlines) };
         let InFlight { pending, failures } = std::mem::take(in_flight);
-        pending.into_keys().chain(failures.into_keys()).collect()
+        pending.keys().chain(failures.keys()).cloned().collect()
     }
 
     /// Whether [`Lanes::tick`] has something to do.

@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::model::{Command, ConfigName, HostId, WorkloadId};
+use crate::model::{Command, ConfigName, HostId, Link, LinkKey, WorkloadId};
 
 /// Whole events of a wasmCloud 1.9.2 host, one a line.
 const EVENTS: &str = include_str!("tests/events.jsonl");

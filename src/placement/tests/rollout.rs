@@ -1,11 +1,13 @@
 //! What `rollout` and `limits` say, case by case.
 
+use imbl::OrdMap;
+
 use super::support::{
     Wants, at, check, fail, host, id, lattice, lines, link, nothing, plan_at, plan_of, wanted, with,
 };
 use crate::model::{
-    Bound, Command, Desired, InFlight, Layout, Links, Observed, Pending, Reason, Rollout, Strategy,
-    WorkloadKind,
+    Bound, Command, Desired, Failure, InFlight, Layout, Links, Observed, Pending, Reason, Rollout,
+    Strategy, WorkloadKind,
 };
 
 fn web(image: &str, instances: u32, rollout: Rollout) -> Desired {
@@ -112,7 +114,7 @@ fn under_way(command: &Command) -> InFlight {
     let (sent, deadline) = (at(999), at(1014));
     let (lane, command) = (command.lane(), command.clone());
     let pending = Pending { command, sent, acknowledged: Some(sent), deadline, tries: 1 };
-    InFlight { pending: [(lane, pending)].into(), ..InFlight::default() }
+    InFlight { pending: OrdMap::unit(lane, pending), ..InFlight::default() }
 }
 
 #[test]
@@ -170,9 +172,9 @@ fn failed_on(failures: &[(&str, u32)], of_image: bool, rest: &str, rollout: Roll
     for (host, count) in failures {
         fail(&mut observed, &wanted(&web("v2", 4, rollout), host, 1), *count, at(2000));
     }
-    for failure in observed.in_flight.failures.values_mut() {
-        failure.of_image = of_image;
-    }
+    let failures = std::mem::take(&mut observed.in_flight.failures).into_iter();
+    observed.in_flight.failures =
+        failures.map(|(lane, failure)| (lane, Failure { of_image, ..failure })).collect();
     observed
 }
 
@@ -244,7 +246,7 @@ fn a_builtin_provider_is_not_relieved_by_a_host_without_its_peers() {
         .provider("http", server, 1, "all")
         .link("http", "web", &[]);
     let mut observed = lattice("a [] web=1 ~http=1@http-server\nb []");
-    observed.links = Links::Read(std::sync::Arc::new([link("http", "web", &[])].into()));
+    observed.links = Links::Read([link("http", "web", &[])].into_iter().collect());
     let plan = plan_at(&desired, &[], &observed, at(1000));
     assert_eq!(lines(&plan)[0], "stop provider http on a", "its annotations are of another image");
 }

@@ -9,9 +9,9 @@ use std::{
 use crate::{
     model::{
         APPLICATION, ApplicationKey, AskHash, Command, ConfigName, ConfigWanted, Desired, Failure,
-        Gate, HASH, Host, HostId, HostState, INSTALLATION, Inventory, Layout, Link, LinkKey, Links,
-        Moment, Observed, Owner, Plan, Rollout, RunningComponent, RunningProvider, Scaling,
-        SpreadEntry, Workload, WorkloadId, WorkloadKind,
+        Gate, HASH, Host, HostId, HostState, INSTALLATION, Inventory, Layout, Link, LinkKey,
+        LinkMap, Links, Moment, Observed, Owner, Plan, Rollout, RunningComponent, RunningProvider,
+        Scaling, SpreadEntry, Workload, WorkloadId, WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, claims::Created, plan},
 };
@@ -222,7 +222,7 @@ pub(super) fn link(source: &str, target: &str, configs: &[&str]) -> (LinkKey, Li
 pub(super) fn lattice(text: &str) -> Observed {
     let mut observed = Observed::unknown("l".parse().unwrap());
     observed.gate = Gate::Open;
-    observed.links = Links::Read(Arc::default());
+    observed.links = Links::Read(LinkMap::new());
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (head, rest) = line.split_once('[').unwrap();
         let (labels, things) = rest.split_once(']').unwrap();

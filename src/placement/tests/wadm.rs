@@ -71,7 +71,7 @@ fn other_interfaces_and_other_config_are_another_link() {
     };
     let running = "a [] web=1 ~http=1";
     let mut shown = lattice(running);
-    shown.links = Links::Read(Arc::new([link("http", "web", &["route-1"])].into()));
+    shown.links = Links::Read([link("http", "web", &["route-1"])].into_iter().collect());
     let value = Arc::new([("value".to_owned(), "1".to_owned())].into());
     for name in ["route-1", "route-2"] {
         shown.configs.insert(config(name), Some(Arc::clone(&value)));

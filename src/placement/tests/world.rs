@@ -104,9 +104,12 @@ impl World {
         self.observed.remove_host(host);
         self.at_work.retain(|command| on_host(command) != Some(host));
         let in_flight = &mut self.observed.in_flight;
-        let elsewhere = |lane: &Lane| !matches!(lane, Lane::Workload(at, _) if at == host);
-        in_flight.pending.retain(|lane, _| elsewhere(lane));
-        in_flight.failures.retain(|lane, _| elsewhere(lane));
+        let there = |lane: &&Lane| matches!(lane, Lane::Workload(at, _) if at == host);
+        let lanes = in_flight.pending.keys().chain(in_flight.failures.keys());
+        for lane in lanes.filter(there).cloned().collect::<Vec<_>>() {
+            in_flight.pending.remove(&lane);
+            in_flight.failures.remove(&lane);
+        }
     }
 
     pub(super) fn want(&mut self, desired: Desired) {
@@ -342,7 +345,7 @@ impl World {
 
     /// Links and configs are read.
     pub(super) fn read(&mut self) {
-        self.observed.links = Links::Read(Arc::new(self.links.clone()));
+        self.observed.links = Links::Read(self.links.clone().into());
         let all = self.former.iter().map(|former| &**former).chain([&self.desired]);
         let names = all.flat_map(|desired| desired.configs.keys());
         let shown = |name: &ConfigName| self.configs.get(name).cloned().map(Arc::new);
@@ -352,15 +355,16 @@ impl World {
 
     fn resolve(&mut self) {
         let mut in_flight = std::mem::take(&mut self.observed.in_flight);
-        in_flight.pending.retain(|lane, pending| {
+        let shown = |pending: &Pending| {
             // A request that was lost has timed out long before.
             let answered = pending.acknowledged.is_some() || self.time >= pending.deadline;
-            let done = answered && self.shows(&pending.command);
-            if done {
-                in_flight.failures.remove(lane);
-            }
-            !done
-        });
+            answered && self.shows(&pending.command)
+        };
+        let done = in_flight.pending.iter().filter(|(_, pending)| shown(pending));
+        for lane in done.map(|(lane, _)| lane.clone()).collect::<Vec<_>>() {
+            in_flight.pending.remove(&lane);
+            in_flight.failures.remove(&lane);
+        }
         self.observed.in_flight = in_flight;
     }
 
