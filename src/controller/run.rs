@@ -103,7 +103,9 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let some_gone = Arc::new(Notify::new());
     let unseen = Arc::<Unseen>::default();
     let (namespaces, namespace_writer) = reflector::store();
-    let applications = applications(&options, Arc::clone(&some_gone), &namespaces, &unseen);
+    let (heard, all_listed) = (Arc::clone(&some_gone), Arc::new(Notify::new()));
+    let heard = (heard, Arc::clone(&all_listed));
+    let applications = applications(&options, heard, &namespaces, &unseen);
     let (lattices, lattices_changed) = lattice_objects(&options, Arc::clone(&some_gone));
     let stores = (applications.store(), namespaces, lattices.store());
     let ctx = context(&options, stores, lattices_changed, (some_gone, unseen));
@@ -130,6 +132,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = revisions => ("the watch on revisions", false),
         () = secrets => ("the watch on Secrets", false),
         () = changes => ("the watch on lattices", false),
+        () = drive_listings(&ctx, &all_listed) => ("listing Applications", false),
         () = drive_forgetting(&ctx) => ("forgetting", false),
         () = drive_unseen(&ctx) => ("watching what can be seen", false),
         () = listed => ("the start", false),
@@ -183,14 +186,19 @@ fn all_taken_up(ctx: &Context, lattices: &reflector::Store<Lattice>) -> bool {
 
 fn applications(
     options: &Options,
-    gone: Arc<Notify>,
+    (gone, listed): (Arc<Notify>, Arc<Notify>),
     namespaces: &reflector::Store<Namespace>,
     unseen: &Arc<Unseen>,
 ) -> Controller<Application> {
     let (store, writer) = reflector::store();
     let events = watches::in_scope(&options.kube, &options.scope, namespaces, unseen);
     let events = events.map(Ok).reflect(writer);
-    let events = events.inspect(move |event| tell_if_gone(event, &gone));
+    let events = events.inspect(move |event| {
+        tell_if_gone(event, &gone);
+        if let Ok(watcher::Event::InitDone) = event {
+            listed.notify_one();
+        }
+    });
     Controller::for_stream(events.applied_objects(), store)
 }
 
@@ -290,6 +298,16 @@ async fn drive_unseen(ctx: &Context) {
         ctx.metrics.unseen_namespaces.set(unseen);
         ctx.some_gone.notify_one();
         ctx.look_at_everything();
+    }
+}
+
+/// What was written before Applications were listed may never have been: etcd can have been restored
+/// from a backup. Where the listing was only early, who decides on it is refused and comes again.
+async fn drive_listings(ctx: &Context, listed: &Notify) {
+    loop {
+        listed.notified().await;
+        ctx.memories.forget_written();
+        ctx.everything.notify_one();
     }
 }
 
