@@ -32,8 +32,9 @@ pub(super) type Open<K> = Box<dyn Fn() -> Watch<K> + Send>;
 /// An API server that has just begun refuses what it allows a little later. kube's watches try again
 /// after about a second, however often.
 const REFUSALS: u32 = 4;
-/// The first and the longest pause before a place is tried again that was refused so often.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+/// The first and the longest pause before a place is tried again that was refused so often: who has
+/// just granted a right waits for it to be noticed.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -488,6 +489,6 @@ mod tests {
         };
         let mut all = Box::pin(merged_with(vec![open], Lasting, wait));
         assert!(all.next().now_or_never().is_none());
-        assert_eq!(*PAUSED.lock().unwrap(), [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(*PAUSED.lock().unwrap(), [1, 2, 4, 8, 15, 15, 15, 15, 15]);
     }
 }
