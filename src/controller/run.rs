@@ -325,7 +325,8 @@ async fn drive_changes(
                 }
             }
         }
-        if (strange || change.gate || change.health || !change.hosts.is_empty())
+        let graves = ctx.lattices.has_graves(&lattice);
+        if (strange || graves || change.gate || change.health || !change.hosts.is_empty())
             && lattices.send(ObjectRef::new(lattice.as_str())).await.is_err()
         {
             return;
