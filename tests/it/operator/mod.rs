@@ -20,4 +20,5 @@ mod samples;
 mod sharing;
 mod simulated;
 pub(crate) mod stage;
+mod tombstones;
 mod watched;
