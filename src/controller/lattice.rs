@@ -135,8 +135,9 @@ async fn take_up(
     Ok(taken)
 }
 
-/// An older object for the same hosts: two would count and command them twice. Other credentials
-/// may mean another NATS account, and with it other hosts.
+/// An older object of ours for the same hosts: two would count and command them twice. Other
+/// credentials may mean another NATS account, and with it other hosts; another class is another
+/// operator's, who has them under a name of its own.
 fn twin(lattice: &Lattice, all: &[Arc<Lattice>]) -> Option<String> {
     let wire = |l: &Lattice| {
         let mut urls = l.spec.nats.urls.clone();
@@ -147,6 +148,7 @@ fn twin(lattice: &Lattice, all: &[Arc<Lattice>]) -> Option<String> {
     let age = |l: &Lattice| (l.creation_timestamp().map(|time| time.0), l.name_any());
     let same = |other: &&Arc<Lattice>| {
         other.name_any() != lattice.name_any()
+            && other.annotations().get(CLASS) == lattice.annotations().get(CLASS)
             && age(other) < age(lattice)
             && wire(other) == wire(lattice)
     };
@@ -382,5 +384,8 @@ mod tests {
         assert_eq!(twin(&new, &all).as_deref(), Some("old"));
         assert_eq!(twin(&old, &all), None);
         assert_eq!(twin(&other, &all), None);
+        let mut of_another = Lattice::clone(&new);
+        of_another.annotations_mut().insert(CLASS.into(), "another".into());
+        assert_eq!(twin(&of_another, &all), None, "installations may share hosts");
     }
 }

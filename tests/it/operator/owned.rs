@@ -46,7 +46,7 @@ async fn what_looks_alike_and_is_not_ours_is_left_alone() {
     assert_eq!((sim.links(), sim.config()), (Vec::new(), BTreeMap::new()));
 }
 
-fn with_id(name: &str) -> String {
+pub(crate) fn with_id(name: &str) -> String {
     format!(
         "
 apiVersion: core.oam.dev/v1beta1
