@@ -17,7 +17,7 @@ mod exclusion;
 mod outcome;
 
 pub use exclusion::starts;
-pub use outcome::{same_image, shows};
+pub use outcome::{bare, same_image, shows};
 
 use std::{
     collections::{BTreeMap, BTreeSet},

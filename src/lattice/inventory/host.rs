@@ -145,6 +145,7 @@ impl Fold {
         let brief = HostBrief { id: id.clone(), friendly_name, version, labels, uptime };
         self.show(brief, inventory, now);
         self.resolve(&id, now);
+        self.look_at_host(&id, now);
         self.date(&id, now);
         self.show_state(&id, now);
         self.arrived(&id, now);
@@ -228,12 +229,10 @@ impl Fold {
     }
 
     pub(super) fn succeeded(&mut self, lane: &Lane, now: Moment) {
+        let command = self.observed.in_flight.pending.get(lane).map(|it| it.command.clone());
+        let started = command.as_ref().is_some_and(crate::lattice::in_flight::starts);
+        command.iter().for_each(|command| self.made(command, now));
         let observed = Arc::make_mut(&mut self.observed);
-        let started = observed
-            .in_flight
-            .pending
-            .get(lane)
-            .is_some_and(|pending| crate::lattice::in_flight::starts(&pending.command));
         self.lanes.succeed(&mut observed.in_flight, lane);
         self.outcome.change.lane(lane.clone());
         if started && let Some(id) = lane.workload() {
@@ -256,6 +255,7 @@ impl Fold {
 
     /// What was known of a host, and was under way there, belongs to a process that is no more.
     pub(super) fn void(&mut self, id: &HostId) {
+        self.forget_made_on(id);
         let observed = Arc::make_mut(&mut self.observed);
         for lane in self.lanes.void_host(&mut observed.in_flight, id) {
             self.outcome.change.lane(lane);

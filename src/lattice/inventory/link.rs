@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::{Effect, Fold, LinksUnread, Silence, StoredLinks};
 use crate::{
     lattice::in_flight::backoff,
-    model::{Command, Lane, LatticeName, Link, LinkKey, Links, Moment, WorkloadId},
+    model::{Command, Lane, LatticeName, Link, LinkKey, Links, Moment, Thing, WorkloadId},
 };
 
 /// One host's answer may be stale; two that agree, this far apart, are acted on.
@@ -136,7 +136,7 @@ impl Fold {
                     }
                 };
                 reads.due_at(now + pause);
-                self.publish_links(Links::Unreadable);
+                self.publish_links(Links::Unreadable, now);
             }
         }
     }
@@ -154,34 +154,41 @@ impl Fold {
         if reads.candidate.as_deref() == Some(&map) && !reads.dirty {
             reads.candidate = None;
             reads.due_at(again);
-            return self.publish_links(Links::Read(Arc::new(map)));
+            return self.publish_links(Links::Read(Arc::new(map)), now);
         }
         reads.candidate = Some(Arc::new(map));
         reads.due_at(now + TWICE);
     }
 
-    fn publish_links(&mut self, links: Links) {
+    fn publish_links(&mut self, links: Links, now: Moment) {
         if self.observed.links == links {
             return;
         }
+        let mut others = Vec::new();
         match (&self.observed.links, &links) {
             (Links::Read(old), Links::Read(new)) => {
                 let changed = new.iter().filter(|(key, link)| old.get(*key) != Some(*link));
                 let gone = old.keys().filter(|key| !new.contains_key(*key));
-                let keys = changed.map(|(key, _)| key).chain(gone);
-                self.outcome.change.link_sources.extend(keys.map(|key| key.source.clone()));
+                others.extend(changed.map(|(key, _)| key).chain(gone).cloned());
+                let sources = others.iter().map(|key| key.source.clone());
+                self.outcome.change.link_sources.extend(sources);
             }
             (Links::Unread | Links::Unreadable | Links::Read(_), _) => {
                 self.outcome.change.links = true;
                 self.outcome.change.health = true;
             }
         }
-        Arc::make_mut(&mut self.observed).links = links;
-        self.resolve_links();
+        Arc::make_mut(&mut self.observed).links = links.clone();
+        self.resolve_links(now);
+        let Links::Read(links) = links else { return };
+        for key in others {
+            let link = links.get(&key);
+            self.look_at_link(&Thing::Link(key), link, now);
+        }
     }
 
     /// Resolves link commands that the links now published prove done.
-    fn resolve_links(&mut self) {
+    fn resolve_links(&mut self, now: Moment) {
         let Links::Read(links) = &self.observed.links else { return };
         let shown = |command: &Command| match command {
             Command::PutLink { key, link } => links.get(key) == Some(link),
@@ -193,14 +200,15 @@ impl Fold {
             | Command::ScaleComponent { .. } => false,
         };
         let pending = self.observed.in_flight.pending.iter();
-        let done: Vec<Lane> = pending
+        let done: Vec<(Lane, Command)> = pending
             .filter(|(lane, pending)| self.lanes.is_answered(lane) && shown(&pending.command))
-            .map(|(lane, _)| lane.clone())
+            .map(|(lane, pending)| (lane.clone(), pending.command.clone()))
             .collect();
-        let observed = Arc::make_mut(&mut self.observed);
-        for lane in done {
+        for (lane, command) in done {
+            let observed = Arc::make_mut(&mut self.observed);
             self.lanes.succeed(&mut observed.in_flight, &lane);
             self.outcome.change.lane(lane);
+            self.made(&command, now);
         }
     }
 
@@ -229,6 +237,7 @@ impl Fold {
     /// Shows a link command of ours that was answered and whose event was seen: its host wrote it
     /// before it said so. A read confirms it.
     pub(super) fn apply_link(&mut self, command: Command, now: Moment) {
+        self.made(&command, now);
         self.links.candidate = None;
         self.links.dirty = true;
         self.links.due_at(now + TWICE);
@@ -247,7 +256,7 @@ impl Fold {
             | Command::StopProvider { .. }
             | Command::ScaleComponent { .. } => return,
         }
-        self.publish_links(Links::Read(Arc::new(links)));
+        self.publish_links(Links::Read(Arc::new(links)), now);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod audit;
 mod bad_input;
+mod contended;
 mod diagnosis;
 mod guard;
 mod hold;
