@@ -208,7 +208,7 @@ impl Fold {
         Arc::make_mut(&mut self.observed).host_mut(id, |host| host.inventory_at = now);
     }
 
-    /// Resolves what the inventory just shown proves done.
+    /// Resolves what the inventory just shown proves done, be it undone by somebody else since.
     pub(super) fn resolve(&mut self, id: &HostId, now: Moment) {
         let Some(inventory) = self.observed.hosts.get(id).and_then(|h| h.inventory.as_ref()) else {
             return;
@@ -218,6 +218,7 @@ impl Fold {
         {
             (Some(pending), _) => {
                 self.lanes.is_answered(lane) && shows(inventory, &pending.command)
+                    || self.lanes.was_carried_out(lane, CONFIRM, now)
             }
             (None, Some(failure)) => shows(inventory, &failure.command),
             (None, None) => false,

@@ -218,7 +218,7 @@ impl Fold {
         let ours = self.observed.in_flight.pending.get(&lane).is_some_and(|p| p.command == *hint);
         if ours {
             let observed = Arc::make_mut(&mut self.observed);
-            if self.lanes.link_event(&mut observed.in_flight, &lane) {
+            if self.lanes.link_event(&mut observed.in_flight, &lane, now) {
                 self.outcome.change.lane(lane);
                 self.apply_link(hint.clone(), now);
             }

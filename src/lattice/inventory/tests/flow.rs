@@ -354,6 +354,28 @@ fn a_component_that_others_scale_back_is_contended_and_a_restarted_host_is_not()
     }
 }
 
+/// Its command waited for an inventory that showed it, until it had failed, and that again and again.
+#[test]
+fn a_component_that_others_scale_back_before_anybody_looks_is_contended() {
+    let mut world = World::whole(&["a", "b"], "x=7");
+    let mut uptime = 141;
+    let seen = [(); 3].map(|()| {
+        let fewer = scale("a", "x", 3);
+        let ticket = world.send(&fewer);
+        world.answer(&fewer, ticket, Answer::Accepted);
+        world.input(scaled("a", "x", 3));
+        uptime += 1;
+        world.shows("a", uptime, "x=7");
+        assert_eq!(world.in_flight(), 1, "it may be an old answer");
+        world.pass(5 * SECOND / 4, &["a", "b"]);
+        uptime += 1;
+        world.shows("a", uptime, "x=7");
+        assert_eq!(world.in_flight(), 0);
+        contended(&world)
+    });
+    assert_eq!(seen, [0, 0, 1]);
+}
+
 #[test]
 fn a_config_that_others_write_back_is_contended() {
     let mut world = World::whole(&["a"], "");
