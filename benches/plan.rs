@@ -7,8 +7,8 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use trellis::{
     model::{
         APPLICATION, ApplicationKey, AskHash, Desired, Gate, HASH, Host, HostId, HostState,
-        INSTALLATION, Inventory, Links, Moment, Observed, Owner, RunningComponent, Scaling,
-        SpreadEntry, Workload, WorkloadKind,
+        INSTALLATION, Inventory, Layout, LinkMap, Links, Moment, Observed, Owner, Rollout,
+        RunningComponent, Scaling, SpreadEntry, Workload, WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, Stamp, Versions, claims::Created, plan},
 };
@@ -44,7 +44,10 @@ fn desired(instances: u32) -> Desired {
         config: Vec::new(),
         scaling: Scaling::Spread { instances, spread: vec![entry] },
         on_host_loss: None,
-        annotations: annotations("shop/front"),
+        layout: Layout::default(),
+        rollout: Rollout::default(),
+        max_memory: None,
+        annotations: annotations("shop/front").into(),
         hash: AskHash { start: "0123456789abcdef".into(), config: "0123456789abcdef".into() },
     };
     desired.workloads.insert("shop-front-web".parse().expect("an id"), workload);
@@ -55,11 +58,12 @@ fn desired(instances: u32) -> Desired {
 fn observed(hosts: u32, running: u32) -> Observed {
     let mut observed = Observed::unknown("default".parse().expect("a name"));
     observed.gate = Gate::Open;
-    observed.links = Links::Read(Arc::default());
+    observed.links = Links::Read(LinkMap::new());
     let component = |application: &str| RunningComponent {
         image: "ghcr.io/shop/web:1".into(),
         annotations: annotations(application).into(),
         instances: 1,
+        max_memory: None,
     };
     for host in 0..hosts {
         let key = u64::from(host).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -88,7 +88,7 @@ pub struct ComponentSpec {
     /// `component`, `capability`, or the name of a definition.
     #[serde(rename = "type")]
     pub type_: String,
-    /// What the type takes: `image`, `id`, `config`, `secrets` and so on.
+    /// What the type takes: `image`, `id`, `config`, `secrets`, `limits {maxMemory}` and so on.
     #[serde(default)]
     #[schemars(schema_with = "schema::free_form")]
     pub properties: Option<Map<String, Value>>,
@@ -120,6 +120,10 @@ pub struct TraitSpec {
     /// `spreadscaler`, `daemonscaler`, `link`, or the name of a definition.
     #[serde(rename = "type")]
     pub type_: String,
+    /// Of a scaler: `instances`, `spread`, `onHostLoss`, `rollout {strategy, maxUnavailable,
+    /// maxSurge, maxFailedHosts}`; of a `spreadscaler` also `placement`, `whenUnsatisfiable`,
+    /// `rebalance` and `rebalanceDelay`. Of a link: `target`, `source`, `namespace`, `package`,
+    /// `interfaces`, `name`.
     #[serde(default)]
     #[schemars(schema_with = "schema::free_form")]
     pub properties: Option<Map<String, Value>>,

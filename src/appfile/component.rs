@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::{
     Component, LinkTrait, Shared, config,
     cursor::{At, Fields, Shape, is_empty},
-    image, link, linkdef, name,
+    image, limits, link, linkdef, name,
     scaler::{self, Scaler},
     secret,
     suggest::{closest, quote},
@@ -21,8 +21,8 @@ const COMPONENT: Shape = Shape {
     ],
 };
 const PROPERTIES: Shape = Shape {
-    known: &["image", "application", "id", "config", "secrets", "contract", "link_name"],
-    not_yet: &["limits"],
+    known: &["image", "application", "id", "config", "secrets", "limits", "contract", "link_name"],
+    not_yet: &[],
     elsewhere: &[
         ("env", "means nothing to Wasm", "write config"),
         ("cmd", "means nothing to Wasm", "remove it"),
@@ -44,7 +44,7 @@ const TRAITS_ELSEWHERE: &[(&str, &str)] = &[
     ("ingress", "link an HTTP server capability to the component"),
     ("service-binding", "write config"),
     ("env", "write config"),
-    ("rollout", "remove it (an update always goes host by host)"),
+    ("rollout", "write it as rollout in the properties of the scaler"),
     ("cpuscaler", "write a spreadscaler with instances"),
     ("hpa", "write a spreadscaler with instances"),
     ("affinity", "write a spreadscaler with requirements"),
@@ -69,7 +69,7 @@ pub(super) fn parse(at: &At) -> Option<Written> {
     }
     let name = fields.need("name", "give it a name").and_then(|at| name::part(&at));
     let kind = fields.need("type", "write component or capability").and_then(|at| kind(&at));
-    let traits = traits(&fields);
+    let traits = traits(&fields, kind.as_ref().map(|(_, kind)| *kind));
     let properties = fields.need("properties", "write at least properties.image");
     let properties = properties.and_then(|at| at.object(&PROPERTIES));
     let properties = properties?;
@@ -82,10 +82,11 @@ pub(super) fn parse(at: &At) -> Option<Written> {
         Some(at) => Some(name::token::<WorkloadId>(&at)?),
         None => None,
     };
+    let max_memory = limits::max_memory(&properties, kind.as_ref().map(|(_, kind)| *kind));
     let (type_, kind) = kind?;
     let image = image(&properties, kind);
     let Traits { scaler, links, .. } = traits?;
-    let Scaler { scaling, on_host_loss } = scaler.unwrap_or_else(scaler::one);
+    let Scaler { scaling, on_host_loss, layout, rollout } = scaler.unwrap_or_else(scaler::one);
     let (name, image, path) = (name?, image?, at.path.clone());
     Some(Written::Own(Component {
         name,
@@ -97,6 +98,9 @@ pub(super) fn parse(at: &At) -> Option<Written> {
         secrets,
         scaling,
         on_host_loss,
+        layout,
+        rollout,
+        max_memory: max_memory.ok()?,
         links,
         path,
     }))
@@ -197,7 +201,7 @@ struct Traits<'a> {
 }
 
 /// `None` if any trait is wrong.
-fn traits<'a>(component: &Fields<'a>) -> Option<Traits<'a>> {
+fn traits<'a>(component: &Fields<'a>, kind: Option<WorkloadKind>) -> Option<Traits<'a>> {
     let (mut scaler, mut links, mut complete) = (None, Vec::new(), true);
     let mut scaled_at: Option<At> = None;
     for at in component.list("traits") {
@@ -216,7 +220,7 @@ fn traits<'a>(component: &Fields<'a>) -> Option<Traits<'a>> {
                 scaled_at = Some(at.clone());
             }
         }
-        match parse_trait(&at, type_, &type_at) {
+        match parse_trait(&at, (type_, &type_at), kind) {
             Some(Trait::Scaler(parsed)) => scaler = Some(parsed),
             Some(Trait::Link(link)) => links.push(link),
             Some(Trait::Linkdef) => {}
@@ -246,13 +250,17 @@ fn trait_type<'a>(at: &At<'a>) -> Option<(&'a str, At<'a>)> {
     None
 }
 
-fn parse_trait(at: &At, type_: &str, type_at: &At) -> Option<Trait> {
+fn parse_trait(
+    at: &At,
+    (type_, type_at): (&str, &At),
+    kind: Option<WorkloadKind>,
+) -> Option<Trait> {
     let fields = at.fields()?;
     let properties = fields.need("properties", "write what the trait takes");
     match type_ {
         linkdef::TYPE => properties.map(|_| Trait::Linkdef),
         "link" => link::parse(&properties?).map(Trait::Link),
-        "spreadscaler" => scaler::spread(&properties?).map(Trait::Scaler),
+        "spreadscaler" => scaler::spread(&properties?, kind).map(Trait::Scaler),
         "daemonscaler" => scaler::daemon(&properties?).map(Trait::Scaler),
         _ => {
             type_at.problem("is not a built-in trait", "remove it");

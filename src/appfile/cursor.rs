@@ -145,6 +145,25 @@ impl<'a> At<'a> {
         None
     }
 
+    /// What the word that stands here stands for.
+    fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+        let all = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>();
+        let Value::String(text) = self.value else {
+            let todo = format!("write one of {}", all().join(", "));
+            self.problem(format!("{}, not a string", is(self.value)), todo);
+            return None;
+        };
+        let found = words.iter().find(|(word, _)| word == text);
+        if found.is_none() {
+            let todo = match closest(text, &all()) {
+                Some(word) => format!("did you mean {word}?"),
+                None => format!("write one of {}", all().join(", ")),
+            };
+            self.problem(format!("{} is unknown here", quote(text)), todo);
+        }
+        found.map(|(_, meaning)| *meaning)
+    }
+
     /// A whole number from 0 to 4294967295.
     pub(super) fn count(&self) -> Option<u32> {
         let Value::Number(number) = self.value else {
@@ -206,6 +225,12 @@ impl<'a> Fields<'a> {
             .keys()
             .filter(|written| !self.known.contains(&written.as_str()))
             .any(|written| closest(written, self.known) == Some(key))
+    }
+
+    /// What the word in a field stands for, which is `default` if it is missing or null; `None` if
+    /// it is none of `words`.
+    pub(super) fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)], default: T) -> Option<T> {
+        self.get(key).map_or(Some(default), |at| at.choice(words))
     }
 
     /// The entries of a list; none if it is missing or null.

@@ -90,7 +90,7 @@ impl Appfile {
             config.push(manage(reference, name, desired));
         }
         let id = self.id(component, namespace);
-        let hash = ask_hash(&component.image, &self.key.name, &config, references);
+        let hash = ask_hash(component, &self.key.name, &config, references);
         let workload = Workload {
             kind: component.kind,
             component: Arc::clone(&component.name),
@@ -99,7 +99,10 @@ impl Appfile {
             config,
             scaling: component.scaling.clone(),
             on_host_loss: component.on_host_loss,
-            annotations: annotations(stamp, component, &hash),
+            layout: component.layout,
+            rollout: component.rollout,
+            max_memory: component.max_memory,
+            annotations: annotations(stamp, component, &hash).into(),
             hash,
         };
         desired.workloads.insert(id.clone(), workload);
@@ -241,15 +244,18 @@ fn annotations(stamp: &Stamp, component: &Component, hash: &AskHash) -> BTreeMap
 /// What hosts can't tell back: see [`AskHash`]. The form below is version 1; what most things don't
 /// have stands in it only where there is some, so that the hash of all others stays.
 fn ask_hash(
-    image: &str,
+    component: &Component,
     appspec: &str,
     config: &[ConfigName],
     secrets: Map<String, Value>,
 ) -> AskHash {
     let config: Vec<Value> = config.iter().map(|name| name.as_str().into()).collect();
-    let mut start = json!({"image": image, "appspec": appspec});
+    let mut start = json!({"image": *component.image, "appspec": appspec});
     if !secrets.is_empty() {
         start["secrets"] = secrets.into();
+    }
+    if let Some(bytes) = component.max_memory {
+        start["limits"] = json!({ "maxMemory": bytes });
     }
     AskHash { start: short(&start).into(), config: short(&config.into()).into() }
 }

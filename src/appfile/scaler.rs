@@ -6,28 +6,32 @@ use std::{
 
 use super::{
     cursor::{At, Fields, Shape},
-    name,
+    layout, name, rollout,
     suggest::quote,
 };
-use crate::model::{LossPolicy, Scaling, SpreadEntry};
+use crate::model::{Layout, LossPolicy, Rollout, Scaling, SpreadEntry, WorkloadKind};
 
-/// How the engine places is settled in this version.
-const OPTIONS: &[&str] = &[
-    "placement",
-    "whenUnsatisfiable",
-    "rebalance",
-    "rebalanceDelay",
-    "maxUnavailable",
-    "maxSurge",
-    "maxFailedHosts",
-    "strategy",
-];
+const BELOW_ROLLOUT: &str = "belongs below rollout";
 const SCALER: Shape = Shape {
-    known: &["instances", "replicas", "spread", "onHostLoss"],
-    not_yet: OPTIONS,
+    known: &[
+        "instances",
+        "replicas",
+        "spread",
+        "placement",
+        "whenUnsatisfiable",
+        "rebalance",
+        "rebalanceDelay",
+        "rollout",
+        "onHostLoss",
+    ],
+    not_yet: &[],
     elsewhere: &[
         ("min", "scaling by load is not built in", "write instances"),
         ("max", "scaling by load is not built in", "write instances"),
+        ("strategy", BELOW_ROLLOUT, "write it as rollout.strategy"),
+        ("maxUnavailable", BELOW_ROLLOUT, "write it as rollout.maxUnavailable"),
+        ("maxSurge", BELOW_ROLLOUT, "write it as rollout.maxSurge"),
+        ("maxFailedHosts", BELOW_ROLLOUT, "write it as rollout.maxFailedHosts"),
     ],
 };
 const ENTRY: Shape = Shape {
@@ -36,27 +40,33 @@ const ENTRY: Shape = Shape {
     elsewhere: &[("labels", "unknown field", "call it requirements")],
 };
 
+const EVERYWHERE: &str = "has no effect, since a daemonscaler runs on every host that matches";
+
 /// The weight of an entry that names none, as in wadm.
 const DEFAULT_WEIGHT: u32 = 100;
 
-/// What a scaler says.
+/// How many run where, how that changes, and what is done about a host that is lost.
 pub(super) struct Scaler {
     pub(super) scaling: Scaling,
     pub(super) on_host_loss: Option<LossPolicy>,
+    pub(super) layout: Layout,
+    pub(super) rollout: Rollout,
 }
 
 /// One instance, wherever there is a host: what a component without a scaler gets.
 pub(super) fn one() -> Scaler {
     let scaling = Scaling::Spread { instances: 1, spread: vec![anywhere()] };
-    Scaler { scaling, on_host_loss: None }
+    let (layout, rollout) = (Layout::default(), Rollout::default());
+    Scaler { scaling, on_host_loss: None, layout, rollout }
 }
 
 fn anywhere() -> SpreadEntry {
     SpreadEntry { name: "default".into(), weight: DEFAULT_WEIGHT, requirements: BTreeMap::new() }
 }
 
-pub(super) fn spread(properties: &At) -> Option<Scaler> {
+pub(super) fn spread(properties: &At, kind: Option<WorkloadKind>) -> Option<Scaler> {
     let fields = properties.object(&SCALER)?;
+    let (layout, rollout) = (layout::parse(&fields, kind), rollout::parse(&fields));
     let on_host_loss = on_host_loss(&fields);
     let spread = entries(&fields, true);
     let at = match fields.either("instances", "replicas") {
@@ -66,19 +76,24 @@ pub(super) fn spread(properties: &At) -> Option<Scaler> {
         None => fields.need("instances", "write how many instances are wanted in all")?,
     };
     let scaling = Scaling::Spread { instances: at.count()?, spread: spread? };
-    Some(Scaler { scaling, on_host_loss: on_host_loss.ok()? })
+    let (layout, rollout) = (layout?, rollout?);
+    Some(Scaler { scaling, on_host_loss: on_host_loss.ok()?, layout, rollout })
 }
 
 pub(super) fn daemon(properties: &At) -> Option<Scaler> {
     let fields = properties.object(&SCALER)?;
-    let on_host_loss = on_host_loss(&fields);
+    for at in layout::FIELDS.iter().filter_map(|key| fields.get(key)) {
+        at.warning(EVERYWHERE, "remove it");
+    }
+    let (on_host_loss, rollout) = (on_host_loss(&fields), rollout::parse(&fields));
     let spread = entries(&fields, false);
     let instances = match fields.either("instances", "replicas") {
         Some(at) => at.count()?,
         None => 1,
     };
     let scaling = Scaling::Daemon { instances, spread: spread? };
-    Some(Scaler { scaling, on_host_loss: on_host_loss.ok()? })
+    let (layout, rollout) = (Layout::default(), rollout?);
+    Some(Scaler { scaling, on_host_loss: on_host_loss.ok()?, layout, rollout })
 }
 
 /// Nothing if it isn't written, an error if it is wrong, which is reported already.
@@ -133,10 +148,7 @@ fn entry(at: &At, weighted: bool) -> Option<SpreadEntry> {
         None => Some(DEFAULT_WEIGHT),
         Some(at) if weighted => at.count(),
         Some(at) => {
-            at.warning(
-                "has no effect, since a daemonscaler runs on every host that matches",
-                "remove it",
-            );
+            at.warning(EVERYWHERE, "remove it");
             Some(DEFAULT_WEIGHT)
         }
     };

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{Problem, Sharing};
 use crate::model::{
-    Adopt, ApplicationKey, ConfigName, ConfigWanted, LossPolicy, Scaling, WorkloadId, WorkloadKind,
+    Adopt, ApplicationKey, ConfigName, ConfigWanted, Layout, LossPolicy, Rollout, Scaling,
+    WorkloadId, WorkloadKind,
 };
 
 /// An Application whose every part has been checked.
@@ -46,6 +47,10 @@ pub struct Component {
     pub scaling: Scaling,
     /// As its scaler says, if that says anything.
     pub on_host_loss: Option<LossPolicy>,
+    pub layout: Layout,
+    pub rollout: Rollout,
+    /// Bytes that each instance may take; only of components.
+    pub max_memory: Option<u64>,
     pub links: Vec<LinkTrait>,
     /// Such as `spec.components[0]`.
     pub path: String,

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! 1. Applications and Lattices carry finalizers that only a running operator takes off.
-//! 2. Nothing is taken to be absent that the API server may hide ([`served`]).
+//! 2. Nothing is taken to be absent that the API server may hide (`served`).
 //! 3. What is deleted is what was looked at, as it was then; what came meanwhile is looked for again.
 mod definitions;
 mod first;

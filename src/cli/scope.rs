@@ -16,7 +16,7 @@ pub(super) struct ScopeArgs {
 
     /// Act only on objects whose annotation lattice.oam.dev/controller-class has this value;
     /// without it, on those that have no such annotation
-    #[arg(long, env = "TRELLIS_CONTROLLER_CLASS")]
+    #[arg(long, env = "TRELLIS_CONTROLLER_CLASS", value_parser = class)]
     pub(super) controller_class: Option<String>,
 }
 
@@ -64,6 +64,17 @@ impl ScopeArgs {
     }
 }
 
+/// Part of the name of a Lease, with room for what goes before and after it.
+fn class(text: &str) -> Result<String, String> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let fits = (1..=50).contains(&text.len()) && text.chars().all(inner);
+    if fits && !text.starts_with('-') && !text.ends_with('-') {
+        Ok(text.to_owned())
+    } else {
+        Err("a class is 1 to 50 of a-z, 0-9 and -, with no - at either end".to_owned())
+    }
+}
+
 /// A namespace's name, or none: an empty list has one empty part.
 fn namespace(text: &str) -> Result<Option<String>, String> {
     let text = text.trim();
@@ -93,6 +104,16 @@ mod tests {
         let parsed =
             Command::try_parse_from(["it".to_owned(), format!("--watch-namespaces={text}")]);
         parsed.map(|it| it.scope.namespaces()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_class_has_room_in_the_name_of_a_lease() {
+        for good in ["a", "edge-1", "x".repeat(50).as_str()] {
+            assert_eq!(class(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "-a", "a-", "a b", "Grün", "x.begun", "x".repeat(51).as_str()] {
+            assert!(class(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -190,6 +190,13 @@ impl Memories {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
+    /// Only what the watch shows counts from now on, be it older than what was written.
+    pub fn forget_written(&self) {
+        for memory in self.0.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            memory.lock().unwrap_or_else(PoisonError::into_inner).forget_written();
+        }
+    }
+
     pub fn forget(&self, application: &ApplicationKey) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(application);
     }

@@ -58,7 +58,9 @@ pub(super) fn from_status(host: &HostSummary, installation: &str) -> Option<Know
                 held.providers.insert(id, RunningProvider { image, annotations });
             }
             Some(Ok(instances)) => {
-                held.components.insert(id, RunningComponent { image, annotations, instances });
+                // What its memory was limited to stands in the hash.
+                let running = RunningComponent { image, annotations, instances, max_memory: None };
+                held.components.insert(id, running);
             }
             Some(Err(_)) => {}
         }
@@ -96,6 +98,7 @@ mod tests {
         };
         let (ours, theirs) = (of("n/a", "trellis"), of("n/a", "other"));
         let component = |annotations: &Arc<Annotations>| RunningComponent {
+            max_memory: None,
             image: "r/a:1".into(),
             annotations: Arc::clone(annotations),
             instances: 3,

@@ -610,7 +610,8 @@ mod tests {
             let owned = [(INSTALLATION, "trellis"), (APPLICATION, "n/a")];
             let annotations: Arc<Annotations> =
                 Arc::new(owned.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
-            let running = RunningComponent { image: "r".into(), annotations, instances: 1 };
+            let running =
+                RunningComponent { image: "r".into(), annotations, instances: 1, max_memory: None };
             let ids = (0..count).map(|n| (format!("id{n}").parse().unwrap(), running.clone()));
             Inventory { components: ids.collect(), providers: BTreeMap::new() }
         };

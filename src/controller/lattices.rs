@@ -51,6 +51,14 @@ struct Entry {
     settings: Option<Settings>,
     orphans: usize,
     graves: Graves,
+    /// As it was written last, until the watch shows that or something newer.
+    written: Option<Arc<Lattice>>,
+}
+
+impl Entry {
+    fn newest(&self) -> &Arc<Lattice> {
+        self.written.as_ref().unwrap_or(&self.object)
+    }
 }
 
 impl Lattices {
@@ -115,12 +123,11 @@ impl Lattices {
         let selects = old.as_ref().is_none_or(|old| selects_differently(&old.object, &object));
         let unusable_since = old.as_ref().and_then(|old| old.unusable_since);
         let orphans = old.as_ref().map_or(0, |old| old.orphans);
-        // What was written meanwhile is newer than what this was decided on.
-        let newer = old.as_ref().filter(|old| is_newer(&old.object, &object));
-        let object = newer.map_or(object, |old| Arc::clone(&old.object));
+        let written = old.as_ref().and_then(|old| old.written.clone());
+        let written = written.filter(|written| is_newer(written, &object));
         let mut graves = old.map(|old| old.graves).unwrap_or_default();
-        graves.read(tombstones(&object));
-        let entry = Entry { object, handle, unusable_since, settings, orphans, graves };
+        graves.read(tombstones(written.as_ref().unwrap_or(&object)));
+        let entry = Entry { object, handle, unusable_since, settings, orphans, graves, written };
         known.insert(name.clone(), entry);
         drop(known);
         self.left_mut().remove(name);
@@ -131,10 +138,19 @@ impl Lattices {
     pub(super) fn learn(&self, name: &LatticeName, written: Lattice) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = known.get_mut(name)
-            && is_newer(&written, &entry.object)
+            && is_newer(&written, entry.newest())
         {
             entry.graves.read(tombstones(&written));
-            entry.object = Arc::new(written);
+            entry.written = Some(Arc::new(written));
+        }
+    }
+
+    /// Only what the watch shows counts from now on, be it older than what was written.
+    pub(super) fn forget_written(&self) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for entry in known.values_mut() {
+            entry.written = None;
+            entry.graves.read(tombstones(&entry.object));
         }
     }
 
@@ -143,14 +159,14 @@ impl Lattices {
     #[must_use]
     pub(super) fn newest(&self, object: Arc<Lattice>) -> Arc<Lattice> {
         let known = self.read();
-        let known = known.get(object.name_any().as_str()).map(|entry| &entry.object);
+        let known = known.get(object.name_any().as_str()).and_then(|entry| entry.written.as_ref());
         known.filter(|known| is_newer(known, &object)).cloned().unwrap_or(object)
     }
 
     /// The object of a lattice that is ours.
     #[must_use]
     pub(super) fn object(&self, name: &LatticeName) -> Option<Arc<Lattice>> {
-        self.read().get(name).map(|entry| Arc::clone(&entry.object))
+        self.read().get(name).map(|entry| Arc::clone(entry.newest()))
     }
 
     /// Keeps everybody else from adding or taking away a tombstone meanwhile.

@@ -74,6 +74,10 @@ struct ManifestKey {
 }
 
 impl Memory {
+    pub(super) fn forget_written(&mut self) {
+        self.written = None;
+    }
+
     /// The one that is known already if it says the same: what was released last is mostly what is
     /// wanted now.
     fn same(&self, appfile: Result<Appfile, Problems>) -> Parsed {

@@ -103,8 +103,10 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let some_gone = Arc::new(Notify::new());
     let unseen = Arc::<Unseen>::default();
     let (namespaces, namespace_writer) = reflector::store();
-    let applications = applications(&options, Arc::clone(&some_gone), &namespaces, &unseen);
-    let (lattices, lattices_changed) = lattice_objects(&options, Arc::clone(&some_gone));
+    let (heard, all_listed) = (Arc::clone(&some_gone), Arc::new(Notify::new()));
+    let heard = (heard, Arc::clone(&all_listed));
+    let applications = applications(&options, heard.clone(), &namespaces, &unseen);
+    let (lattices, lattices_changed) = lattice_objects(&options, heard);
     let stores = (applications.store(), namespaces, lattices.store());
     let ctx = context(&options, stores, lattices_changed, (some_gone, unseen));
     let (ctx_of_passes, lattice_store) = (Arc::clone(&ctx), lattices.store());
@@ -130,6 +132,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = revisions => ("the watch on revisions", false),
         () = secrets => ("the watch on Secrets", false),
         () = changes => ("the watch on lattices", false),
+        () = drive_listings(&ctx, &all_listed) => ("listing", false),
         () = drive_forgetting(&ctx) => ("forgetting", false),
         () = drive_unseen(&ctx) => ("watching what can be seen", false),
         () = listed => ("the start", false),
@@ -183,14 +186,17 @@ fn all_taken_up(ctx: &Context, lattices: &reflector::Store<Lattice>) -> bool {
 
 fn applications(
     options: &Options,
-    gone: Arc<Notify>,
+    (gone, listed): (Arc<Notify>, Arc<Notify>),
     namespaces: &reflector::Store<Namespace>,
     unseen: &Arc<Unseen>,
 ) -> Controller<Application> {
     let (store, writer) = reflector::store();
     let events = watches::in_scope(&options.kube, &options.scope, namespaces, unseen);
     let events = events.map(Ok).reflect(writer);
-    let events = events.inspect(move |event| tell_if_gone(event, &gone));
+    let events = events.inspect(move |event| {
+        tell_if_gone(event, &gone);
+        tell_if_listed(event, &listed);
+    });
     Controller::for_stream(events.applied_objects(), store)
 }
 
@@ -201,8 +207,17 @@ fn tell_if_gone<K>(event: &watcher::Result<watcher::Event<K>>, gone: &Notify) {
     }
 }
 
+fn tell_if_listed<K>(event: &watcher::Result<watcher::Event<K>>, listed: &Notify) {
+    if let Ok(watcher::Event::InitDone) = event {
+        listed.notify_one();
+    }
+}
+
 /// Their controller, and what is notified once a change of one can be read.
-fn lattice_objects(options: &Options, gone: Arc<Notify>) -> (Controller<Lattice>, Arc<Notify>) {
+fn lattice_objects(
+    options: &Options,
+    (gone, listed): (Arc<Notify>, Arc<Notify>),
+) -> (Controller<Lattice>, Arc<Notify>) {
     let (store, writer) = reflector::store();
     let changed = Arc::new(Notify::new());
     let notified = Arc::clone(&changed);
@@ -210,6 +225,7 @@ fn lattice_objects(options: &Options, gone: Arc<Notify>) -> (Controller<Lattice>
     let events = events.inspect(move |event| {
         notified.notify_one();
         tell_if_gone(event, &gone);
+        tell_if_listed(event, &listed);
     });
     (Controller::for_stream(events.applied_objects(), store), changed)
 }
@@ -289,6 +305,17 @@ async fn drive_unseen(ctx: &Context) {
         let unseen = i64::try_from(ctx.unseen.namespaces().len()).unwrap_or(i64::MAX);
         ctx.metrics.unseen_namespaces.set(unseen);
         ctx.some_gone.notify_one();
+        ctx.look_at_everything();
+    }
+}
+
+/// What was written before Applications, or Lattices, were listed may never have been: etcd can have been restored
+/// from a backup. Where the listing was only early, who decides on it is refused and comes again.
+async fn drive_listings(ctx: &Context, listed: &Notify) {
+    loop {
+        listed.notified().await;
+        ctx.memories.forget_written();
+        ctx.lattices.forget_written();
         ctx.look_at_everything();
     }
 }

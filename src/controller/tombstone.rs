@@ -11,8 +11,8 @@ use super::settings;
 use crate::{
     api::{self, LeftBehind, LeftLink, LeftWorkload, Tombstone},
     model::{
-        Adopt, ApplicationKey, AskHash, ConfigWanted, Desired, Link, LinkKey, LossPolicy, Owner,
-        Scaling, SpreadEntry, Workload, WorkloadId, WorkloadKind,
+        Adopt, ApplicationKey, AskHash, ConfigWanted, Desired, Layout, Link, LinkKey, LossPolicy,
+        Owner, Rollout, Scaling, SpreadEntry, Workload, WorkloadId, WorkloadKind,
     },
 };
 
@@ -156,7 +156,10 @@ fn workload(owner: &Owner, on_host_loss: Option<LossPolicy>) -> Workload {
         config: Vec::new(),
         scaling: Scaling::Spread { instances: 0, spread: vec![all] },
         on_host_loss,
-        annotations: BTreeMap::new(),
+        layout: Layout::default(),
+        rollout: Rollout::default(),
+        max_memory: None,
+        annotations: Arc::default(),
         hash: AskHash { start: "".into(), config: "".into() },
     }
 }

@@ -13,7 +13,7 @@ use futures::StreamExt;
 use super::wire::{
     self, Answer, Ask, Auction, DecodeError, HostBrief, HostInventory, Read, Request, Subjects,
 };
-use crate::model::{Command, ConfigName, HostId, Link, LinkKey};
+use crate::model::{Command, ConfigName, HostId, LinkMap};
 
 /// Why an operation has no result.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +51,7 @@ impl Error {
 /// All links, and how large the answer was: beyond one message there is none.
 #[derive(Debug)]
 pub struct LinkList {
-    pub links: BTreeMap<LinkKey, Link>,
+    pub links: LinkMap,
     pub bytes: usize,
 }
 

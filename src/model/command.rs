@@ -1,6 +1,6 @@
 use std::{cmp::Ordering, collections::BTreeMap, fmt, sync::Arc};
 
-use super::{ConfigName, HASH, HostId, Link, LinkKey, WorkloadId};
+use super::{Annotations, ConfigName, HASH, HostId, Link, LinkKey, WorkloadId};
 
 /// One command to a lattice. All are absolute, so that doing one twice is doing it once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Command {
         id: WorkloadId,
         image: Arc<str>,
         config: Vec<ConfigName>,
-        annotations: BTreeMap<String, String>,
+        annotations: Arc<Annotations>,
     },
     StopProvider {
         host: HostId,
@@ -37,7 +37,9 @@ pub enum Command {
         image: Arc<str>,
         count: u32,
         config: Vec<ConfigName>,
-        annotations: BTreeMap<String, String>,
+        annotations: Arc<Annotations>,
+        /// Bytes that each instance may take; hosts heed it at a start only.
+        max_memory: Option<u64>,
     },
 }
 
@@ -114,7 +116,6 @@ impl Command {
     /// ask, nor is another revision that asks for the same thing.
     #[must_use]
     pub fn asks_the_same(&self, other: &Self) -> bool {
-        type Annotations = BTreeMap<String, String>;
         let hash = |one: &Annotations, other: &Annotations| one.get(HASH) == other.get(HASH);
         match (self, other) {
             (

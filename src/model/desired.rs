@@ -6,7 +6,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{APPSPEC, ApplicationKey, AskHash, ConfigName, MANAGED_BY, Owner, WorkloadId};
+use super::{
+    APPSPEC, Annotations, ApplicationKey, AskHash, ConfigName, Layout, MANAGED_BY, Owner, Rollout,
+    WorkloadId,
+};
 
 /// What one Application wants on one lattice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,8 +90,12 @@ pub struct Workload {
     pub scaling: Scaling,
     /// What is done about its share of a host that is lost; `None` leaves it to the lattice.
     pub on_host_loss: Option<LossPolicy>,
+    pub layout: Layout,
+    pub rollout: Rollout,
+    /// Bytes of memory that each instance of a component may take; `None` leaves it to the host.
+    pub max_memory: Option<u64>,
     /// All that is written on it, `hash` included.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Arc<Annotations>,
     pub hash: AskHash,
 }
 

@@ -1,4 +1,6 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
+
+use imbl::OrdMap;
 
 use super::{Command, Lane, Moment, WorkloadId};
 
@@ -8,8 +10,8 @@ use super::{Command, Lane, Moment, WorkloadId};
 /// is the planner.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InFlight {
-    pub pending: BTreeMap<Lane, Pending>,
-    pub failures: BTreeMap<Lane, Failure>,
+    pub pending: OrdMap<Lane, Pending>,
+    pub failures: OrdMap<Lane, Failure>,
 }
 
 impl InFlight {
@@ -25,7 +27,7 @@ impl InFlight {
 }
 
 fn about<'a, T>(
-    lanes: &'a BTreeMap<Lane, T>,
+    lanes: &'a OrdMap<Lane, T>,
     id: &WorkloadId,
 ) -> impl Iterator<Item = (&'a Lane, &'a T)> {
     let first = Lane::Links(id.clone());
@@ -56,6 +58,8 @@ pub struct Failure {
     pub command: Command,
     /// The host's own words.
     pub error: Arc<str>,
+    /// Whether these tell that it is the image that can't be run, wherever it is tried.
+    pub of_image: bool,
     /// How many times in a row.
     pub count: u32,
     /// Nothing is tried again in this lane before.
@@ -71,7 +75,8 @@ mod tests {
         let failure = |id: &str| {
             let (id, host) = (id.parse().unwrap(), "h".parse().unwrap());
             let command = Command::StopProvider { host, id };
-            Failure { command, error: "no".into(), count: 1, retry_at: Moment::default() }
+            let error = "no".into();
+            Failure { command, error, of_image: false, count: 1, retry_at: Moment::default() }
         };
         let lane =
             |host: &str, id: &str| Lane::Workload(host.parse().unwrap(), id.parse().unwrap());

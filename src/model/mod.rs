@@ -19,6 +19,7 @@ mod moment;
 mod name;
 mod observed;
 mod plan;
+mod rollout;
 mod runs;
 
 pub use annotation::{
@@ -35,8 +36,11 @@ pub use in_flight::{Failure, InFlight, Pending};
 pub use moment::Moment;
 pub use name::{ApplicationKey, ConfigName, HostId, LatticeName, NameError, WorkloadId, id_part};
 pub use observed::{
-    Annotations, Gate, Host, HostState, Inventory, Links, Observed, RunningComponent,
+    Annotations, Gate, Host, HostState, Inventory, LinkMap, Links, Observed, RunningComponent,
     RunningProvider,
 };
 pub use plan::{Blocked, HostProgress, Later, Plan, Planned, Progress, Reason, Subject, WaitsFor};
+pub use rollout::{
+    Bound, Fill, Layout, REBALANCE_DELAY, Rebalance, Rollout, Strategy, Unsatisfiable,
+};
 pub use runs::Runs;

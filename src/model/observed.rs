@@ -4,12 +4,14 @@ use std::{
     sync::Arc,
 };
 
+use imbl::OrdMap;
+
 use super::{
     ConfigName, Contended, HostId, InFlight, LatticeName, Link, LinkKey, Moment, Runs, Thing,
     WorkloadId,
 };
 
-/// What one lattice showed last. Cheap to clone: hosts are shared.
+/// What one lattice showed last. Cheap to clone: clones share what they have in common.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
     pub lattice: LatticeName,
@@ -26,7 +28,7 @@ pub struct Observed {
     /// after could miss it. Entries older than a few seconds may be dropped.
     pub links_written: BTreeMap<WorkloadId, Moment>,
     /// Three states: no entry, not read yet; `None`, surely absent; `Some`, its values.
-    pub configs: BTreeMap<ConfigName, Option<Arc<BTreeMap<String, String>>>>,
+    pub configs: OrdMap<ConfigName, Option<Arc<BTreeMap<String, String>>>>,
     pub in_flight: InFlight,
     /// What somebody else changes back, again and again.
     pub contended: BTreeMap<Thing, Contended>,
@@ -46,7 +48,7 @@ impl Observed {
             runs: Runs::default(),
             links: Links::Unread,
             links_written: BTreeMap::new(),
-            configs: BTreeMap::new(),
+            configs: OrdMap::new(),
             in_flight: InFlight::default(),
             contended: BTreeMap::new(),
             unseen_until: Moment::default(),
@@ -155,13 +157,16 @@ impl fmt::Display for Gate {
     }
 }
 
+/// Links, by what tells them apart on the wire.
+pub type LinkMap = OrdMap<LinkKey, Link>;
+
 /// The links of a lattice, which carry no heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Links {
     Unread,
     /// The hosts don't answer with them any more: none may be removed.
     Unreadable,
-    Read(Arc<BTreeMap<LinkKey, Link>>),
+    Read(LinkMap),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,6 +268,8 @@ pub struct RunningComponent {
     pub annotations: Arc<Annotations>,
     /// The most instances that it runs at a time: what was asked, not what is busy.
     pub instances: u32,
+    /// Bytes that each may take; `None` where there is no such limit, or it isn't known.
+    pub max_memory: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -303,6 +310,7 @@ mod tests {
                 image: "img".into(),
                 annotations: annotations.into(),
                 instances: 1,
+                max_memory: None,
             };
             inventory.components.insert(id.parse().unwrap(), running);
         }

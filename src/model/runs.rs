@@ -1,8 +1,6 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
+
+use imbl::{OrdMap, ordmap::Entry};
 
 use super::{Annotations, HostId, Inventory, Owner, WorkloadId};
 
@@ -12,8 +10,8 @@ use super::{Annotations, HostId, Inventory, Owner, WorkloadId};
 /// because what they run still counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Runs {
-    hosts: Shards<WorkloadId, Runners>,
-    owned: Shards<Owner, BTreeSet<(WorkloadId, HostId)>>,
+    hosts: OrdMap<WorkloadId, Runners>,
+    owned: OrdMap<Owner, BTreeSet<(WorkloadId, HostId)>>,
 }
 
 /// The hosts that show one id.
@@ -60,9 +58,9 @@ impl Runs {
         self.owned.get(owner).into_iter().flatten()
     }
 
-    /// Everything that names an owner, by owner, in no order that means anything.
+    /// Everything that names an owner, by owner.
     pub fn owners(&self) -> impl Iterator<Item = (&Owner, &BTreeSet<(WorkloadId, HostId)>)> {
-        self.owned.0.iter().flat_map(|part| part.iter())
+        self.owned.iter()
     }
 
     /// Takes note that `host` shows `new` where it showed `old`; costs what differs, and a
@@ -94,14 +92,11 @@ impl Runs {
         image: &Arc<str>,
         annotations: &Arc<Annotations>,
     ) {
-        self.hosts.entry(id, |runners| {
-            runners.hosts.insert(host.clone());
-            runners.last = Some((image.clone(), annotations.clone()));
-        });
+        let runners = self.hosts.entry(id.clone()).or_default();
+        runners.hosts.insert(host.clone());
+        runners.last = Some((image.clone(), annotations.clone()));
         if let Some(owner) = Owner::of(annotations) {
-            self.owned.entry(&owner, |owned| {
-                owned.insert((id.clone(), host.clone()));
-            });
+            self.owned.entry(owner).or_default().insert((id.clone(), host.clone()));
         }
     }
 
@@ -113,61 +108,22 @@ impl Runs {
         left: Option<&Inventory>,
     ) {
         let mut left = left.into_iter().flat_map(|left| left.annotations(id)).peekable();
-        if left.peek().is_none() {
-            self.hosts.entry(id, |runners| {
-                runners.hosts.remove(host);
-            });
-            self.hosts.drop_if(id, |runners| runners.hosts.is_empty());
+        if left.peek().is_none()
+            && let Entry::Occupied(mut runners) = self.hosts.entry(id.clone())
+        {
+            runners.get_mut().hosts.remove(host);
+            if runners.get().hosts.is_empty() {
+                runners.remove();
+            }
         }
         if let Some(owner) = Owner::of(annotations)
             && !left.any(|left| owner.owns(left))
         {
-            self.owned.entry(&owner, |owned| {
-                owned.remove(&(id.clone(), host.clone()));
-            });
-            self.owned.drop_if(&owner, BTreeSet::is_empty);
-        }
-    }
-}
-
-/// How many parts an index has. A clone copies one pointer for each, a change copies one part, so
-/// both stay in microseconds with a hundred thousand entries.
-const SHARDS: usize = 256;
-
-/// An ordered map in parts that clones share until they change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Shards<K, V>(Vec<Arc<BTreeMap<K, V>>>);
-
-impl<K, V> Default for Shards<K, V> {
-    fn default() -> Self {
-        Self((0..SHARDS).map(|_| Arc::default()).collect())
-    }
-}
-
-impl<K: Ord + Clone + Hash, V: Clone + Default> Shards<K, V> {
-    /// Which part `key` is in. The hash has fixed keys; it decides where a thing is kept, and
-    /// nothing that can be seen.
-    fn part(key: &K) -> usize {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        usize::from(hasher.finish().to_le_bytes()[0]) % SHARDS
-    }
-
-    fn get(&self, key: &K) -> Option<&V> {
-        self.0.get(Self::part(key))?.get(key)
-    }
-
-    fn entry(&mut self, key: &K, change: impl FnOnce(&mut V)) {
-        if let Some(part) = self.0.get_mut(Self::part(key)) {
-            change(Arc::make_mut(part).entry(key.clone()).or_default());
-        }
-    }
-
-    fn drop_if(&mut self, key: &K, idle: impl FnOnce(&V) -> bool) {
-        if let Some(part) = self.0.get_mut(Self::part(key))
-            && part.get(key).is_some_and(idle)
-        {
-            Arc::make_mut(part).remove(key);
+            let Entry::Occupied(mut owned) = self.owned.entry(owner) else { return };
+            owned.get_mut().remove(&(id.clone(), host.clone()));
+            if owned.get().is_empty() {
+                owned.remove();
+            }
         }
     }
 }

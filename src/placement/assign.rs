@@ -12,13 +12,9 @@
 //! 3. *Repeatable*: ties go to who runs it as wanted, then to who runs it at all, then by the hash
 //!    of (id, host), then by host id; so a host that joins or leaves moves the fewest.
 
-use std::time::Duration;
+use std::cmp::Reverse;
 
-use crate::model::{Host, HostId, Moment, WorkloadId};
-
-/// How long a host must be there before work that runs elsewhere moves to it: hosts are often
-/// restarted one after the other, and the first that is back must not get everything.
-pub(super) const REBALANCE_DELAY: Duration = Duration::from_mins(1);
+use crate::model::{Fill, Host, HostId, Moment, Rebalance, WorkloadId};
 
 /// A host that may get some, or has some.
 #[derive(Debug, Clone, Copy)]
@@ -45,11 +41,11 @@ pub(super) enum Rank {
 }
 
 /// One entry of a spread.
-#[derive(Debug, Clone)]
-pub(super) struct Share {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share<'h> {
     pub(super) count: u32,
     /// Indexes of candidates that meet it, in order.
-    pub(super) hosts: Vec<usize>,
+    pub(super) hosts: &'h [usize],
 }
 
 /// Counts by candidate, and when a move that isn't due yet will be.
@@ -63,8 +59,8 @@ pub(super) struct Assignment {
 /// Whether what runs may stay where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moves {
-    /// Only after [`REBALANCE_DELAY`], one host at a time.
-    Delayed(Moment),
+    /// As far as this lets it move, one host at a time.
+    Sticky(Rebalance, Moment),
     /// At once and in full, because what runs has to be replaced anyway.
     Free,
 }
@@ -72,11 +68,16 @@ pub(super) enum Moves {
 /// Shares components out; a host that several entries match gets the sum.
 pub(super) fn components(
     id: &WorkloadId,
-    shares: &[Share],
+    shares: &[Share<'_>],
     candidates: &[Candidate<'_>],
+    filling: Fill,
     moves: Moves,
 ) -> Assignment {
-    let ideals: Vec<Vec<u32>> = shares.iter().map(|share| ideal(id, share, candidates)).collect();
+    let ideal = |share| match filling {
+        Fill::Spread => even(id, share, candidates),
+        Fill::Pack => packed(id, share, candidates),
+    };
+    let ideals: Vec<Vec<u32>> = shares.iter().map(ideal).collect();
     let mut taken = keep(shares, &ideals, candidates);
     let mut assignment = Assignment {
         counts: vec![0; candidates.len()],
@@ -86,10 +87,18 @@ pub(super) fn components(
     for ((share, ideal), taken) in shares.iter().zip(&ideals).zip(&mut taken) {
         match moves {
             Moves::Free => taken.clone_from(ideal),
-            Moves::Delayed(time) => {
-                fill(id, share, ideal, candidates, taken);
-                let due = rebalance(share, ideal, candidates, taken, time);
-                assignment.wake_at = earliest(assignment.wake_at, due);
+            Moves::Sticky(rebalance, time) => {
+                match filling {
+                    Fill::Spread => fill(id, share, ideal, candidates, taken),
+                    Fill::Pack => fill_one(id, share, candidates, taken),
+                }
+                if let Rebalance::After(delay) = rebalance
+                    && is_uneven(share, ideal, candidates, taken, filling)
+                {
+                    let joined = |host: &Host| host.joined + delay;
+                    let due = move_one(share, ideal, candidates, taken, (joined, time));
+                    assignment.wake_at = earliest(assignment.wake_at, due);
+                }
             }
         }
         for (&host, &count) in share.hosts.iter().zip(taken.iter()) {
@@ -100,9 +109,47 @@ pub(super) fn components(
     assignment
 }
 
+/// All on one host of the entry, but for what hosts that are held have. Aligned with
+/// [`Share::hosts`].
+fn packed(id: &WorkloadId, share: &Share<'_>, candidates: &[Candidate<'_>]) -> Vec<u32> {
+    let mut left = share.count;
+    let mut keep = |&host: &usize| {
+        let candidate = &candidates[host];
+        let count = if candidate.held { candidate.have.min(left) } else { 0 };
+        left -= count;
+        count
+    };
+    let mut counts: Vec<u32> = share.hosts.iter().map(&mut keep).collect();
+    if let Some(position) = fullest(id, share, candidates) {
+        counts[position] += left;
+    }
+    counts
+}
+
+/// The host that gets everything where one does: who has most already, of those that have it as it
+/// is wanted if there are any, or what has just moved would move back.
+fn fullest(id: &WorkloadId, share: &Share<'_>, candidates: &[Candidate<'_>]) -> Option<usize> {
+    let at = |position: usize| &candidates[share.hosts[position]];
+    let standing = |&position: &usize| {
+        let candidate = at(position);
+        // To have to make room, or to stand beside a peer, counts more than what is there.
+        let first = match candidate.rank {
+            Rank::Beside => 0,
+            Rank::AsWanted => 1,
+            Rank::Present | Rank::Absent => 2,
+            Rank::Leaving => 3,
+        };
+        (first, Reverse(candidate.have))
+    };
+    let mut free: Vec<usize> = (0..share.hosts.len()).filter(|&host| !at(host).held).collect();
+    let first = free.iter().map(standing).min()?;
+    free.retain(|position| standing(position) == first);
+    best(id, 1, free, at).pop()
+}
+
 /// An even distribution over the hosts of one entry, aligned with [`Share::hosts`]. Held hosts
 /// keep at most their fair part.
-fn ideal(id: &WorkloadId, share: &Share, candidates: &[Candidate<'_>]) -> Vec<u32> {
+fn even(id: &WorkloadId, share: &Share<'_>, candidates: &[Candidate<'_>]) -> Vec<u32> {
     let mut counts = vec![0; share.hosts.len()];
     let Some(fair) = share.count.checked_div(as_count(share.hosts.len())) else { return counts };
     let fair = fair + u32::from(!share.count.is_multiple_of(as_count(share.hosts.len())));
@@ -160,7 +207,7 @@ fn best<'a>(
 }
 
 /// What each entry keeps of what is there: within the ideal first, then beyond it, up to its share.
-fn keep(shares: &[Share], ideals: &[Vec<u32>], candidates: &[Candidate<'_>]) -> Vec<Vec<u32>> {
+fn keep(shares: &[Share<'_>], ideals: &[Vec<u32>], candidates: &[Candidate<'_>]) -> Vec<Vec<u32>> {
     let mut have: Vec<u32> = candidates.iter().map(|candidate| candidate.have).collect();
     let mut kept = Vec::with_capacity(shares.len());
     for (share, ideal) in shares.iter().zip(ideals) {
@@ -186,7 +233,7 @@ fn keep(shares: &[Share], ideals: &[Vec<u32>], candidates: &[Candidate<'_>]) -> 
 /// Hands what is missing of a share to the hosts that have the least of it.
 fn fill(
     id: &WorkloadId,
-    share: &Share,
+    share: &Share<'_>,
     ideal: &[u32],
     candidates: &[Candidate<'_>],
     taken: &mut [u32],
@@ -229,25 +276,50 @@ fn fill(
     }
 }
 
-/// If hosts differ by more than one instance, moves one host's part to where it belongs, or says
-/// when that may be done.
-fn rebalance(
-    share: &Share,
+/// Gives all that is missing of a share to one host.
+fn fill_one(id: &WorkloadId, share: &Share<'_>, candidates: &[Candidate<'_>], taken: &mut [u32]) {
+    let missing = share.count - taken.iter().sum::<u32>();
+    if missing > 0
+        && let Some(position) = fullest(id, share, candidates)
+    {
+        taken[position] += missing;
+    }
+}
+
+/// Whether what stands is far enough from the ideal to be moved: where instances are spread, hosts
+/// must differ by more than one.
+fn is_uneven(
+    share: &Share<'_>,
+    ideal: &[u32],
+    candidates: &[Candidate<'_>],
+    taken: &[u32],
+    filling: Fill,
+) -> bool {
+    let free = |&position: &usize| !candidates[share.hosts[position]].held;
+    let free = || (0..taken.len()).filter(free);
+    match filling {
+        Fill::Spread => {
+            let (most, least) =
+                (free().map(|at| taken[at]).max(), free().map(|at| taken[at]).min());
+            most.unwrap_or(0) - least.unwrap_or(0) > 1
+        }
+        Fill::Pack => free().any(|at| taken[at] < ideal[at]),
+    }
+}
+
+/// Moves one host's part to where it belongs, or says when that may be done: once the host that
+/// gains has been there for long enough.
+fn move_one(
+    share: &Share<'_>,
     ideal: &[u32],
     candidates: &[Candidate<'_>],
     taken: &mut [u32],
-    time: Moment,
+    (ripe, time): (impl Fn(&Host) -> Moment, Moment),
 ) -> Option<Moment> {
     let at = |position: usize| &candidates[share.hosts[position]];
     let free = (0..taken.len()).filter(|&position| !at(position).held);
-    let (most, least) =
-        (free.clone().map(|p| taken[p]).max()?, free.clone().map(|p| taken[p]).min()?);
-    if most - least <= 1 {
-        return None;
-    }
     let lacking = free.clone().filter(|&position| taken[position] < ideal[position]);
-    let (due, gains) =
-        lacking.map(|position| (at(position).info.joined + REBALANCE_DELAY, position)).min()?;
+    let (due, gains) = lacking.map(|position| (ripe(at(position).info), position)).min()?;
     let resting = share.hosts.iter().map(|&host| candidates[host].have).sum::<u32>() == share.count;
     if due > time {
         return Some(due);
@@ -266,7 +338,7 @@ fn rebalance(
 /// Chooses hosts for providers, of which a host runs one; no host serves two entries.
 pub(super) fn providers(
     id: &WorkloadId,
-    shares: &[Share],
+    shares: &[Share<'_>],
     candidates: &[Candidate<'_>],
 ) -> Assignment {
     let mut assignment = Assignment {

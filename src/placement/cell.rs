@@ -36,6 +36,8 @@ pub(super) struct Running<'a> {
     pub(super) image: &'a Arc<str>,
     pub(super) annotations: &'a Arc<Annotations>,
     pub(super) count: u32,
+    /// Bytes that each may take, where the host tells.
+    pub(super) max_memory: Option<u64>,
     pub(super) fit: Fit,
     /// Somebody else started it, and it is taken up.
     pub(super) adopted: bool,
@@ -64,6 +66,7 @@ impl<'a> Running<'a> {
             image: &running.image,
             annotations: &running.annotations,
             count: running.instances,
+            max_memory: running.max_memory,
             fit: Fit::OtherStart,
             adopted: false,
         });
@@ -72,15 +75,17 @@ impl<'a> Running<'a> {
             image: &running.image,
             annotations: &running.annotations,
             count: 1,
+            max_memory: None,
             fit: Fit::OtherStart,
             adopted: false,
         });
         component.into_iter().chain(provider)
     }
 
-    /// Whether both are surely of one kind, image and annotations.
+    /// Whether both are surely of one kind, image, limit and annotations.
     pub(super) fn shares_texts(&self, other: &Running<'_>) -> bool {
         self.kind == other.kind
+            && self.max_memory == other.max_memory
             && Arc::ptr_eq(self.image, other.image)
             && Arc::ptr_eq(self.annotations, other.annotations)
     }
@@ -92,6 +97,15 @@ impl Cell<'_> {
             Seen::Running(running) => Some(running),
             Seen::Unknown | Seen::Absent => None,
         }
+    }
+
+    /// Whether what runs there has to stop before what is wanted, of this kind, can start.
+    pub(super) fn is_old(&self, kind: WorkloadKind) -> bool {
+        self.running().is_some_and(|running| match running.fit {
+            Fit::OtherStart => true,
+            Fit::OtherConfig => kind == WorkloadKind::Provider,
+            Fit::AsWanted | Fit::Unstamped => false,
+        })
     }
 
     /// Whether callers are answered there, as far as anyone can see.
@@ -199,10 +213,13 @@ impl<'a> Lens<'a> {
 
     /// What is adopted carries no hash of ours: what its image doesn't tell is taken for equal.
     fn fit(&self, running: &Running<'_>, adopted: bool) -> Fit {
+        // Hosts that know nothing of limits show none, and can't be made to.
+        let limited =
+            running.max_memory.is_some() && running.max_memory != self.workload.max_memory;
         let same =
             running.kind == self.workload.kind && image::same(&self.workload.image, running.image);
         match (self.desired.adopt, running.kind) {
-            _ if !same => Fit::OtherStart,
+            _ if !same || limited => Fit::OtherStart,
             _ if !adopted => fit_of_hash(running.annotations, self.workload),
             (Adopt::Restamp, WorkloadKind::Component) => Fit::Unstamped,
             // The annotations of a provider stay until it stops, which is no change worth making.

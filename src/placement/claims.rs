@@ -8,10 +8,9 @@
 //! A contested claim stays with whoever the lattice shows as owner, until that is gone and no
 //! command for it is unresolved; with nobody there, the older Application has it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
+
+use imbl::{OrdMap, ordmap::Entry};
 
 use crate::model::{
     ApplicationKey, Command, ConfigName, ConfigWanted, Desired, LinkKey, Links, Observed, Owner,
@@ -26,16 +25,16 @@ pub struct Created {
     pub uid: Arc<str>,
 }
 
-/// What all Applications want of one lattice.
+/// What all Applications want of one lattice. Cheap to clone: clones share what they have in common.
 #[derive(Debug, Clone, Default)]
 pub struct Claims {
     version: u64,
-    applications: BTreeMap<ApplicationKey, (Created, Arc<Desired>)>,
-    ids: BTreeMap<WorkloadId, Claimants>,
-    configs: BTreeMap<ConfigName, Claimants>,
-    links: BTreeMap<LinkKey, Claimants>,
+    applications: OrdMap<ApplicationKey, (Created, Arc<Desired>)>,
+    ids: OrdMap<WorkloadId, Claimants>,
+    configs: OrdMap<ConfigName, Claimants>,
+    links: OrdMap<LinkKey, Claimants>,
     /// Who names a config, whether it is theirs or not.
-    named: BTreeMap<ConfigName, BTreeSet<ApplicationKey>>,
+    named: OrdMap<ConfigName, BTreeSet<ApplicationKey>>,
 }
 
 /// The oldest first.
@@ -194,11 +193,15 @@ fn names(desired: &Desired) -> impl Iterator<Item = &ConfigName> {
     desired.configs.keys().chain(own).chain(linked)
 }
 
-fn drop_from<K: Ord, C: Ord>(table: &mut BTreeMap<K, BTreeSet<C>>, key: &K, claimant: &C) {
-    if let Some(claimants) = table.get_mut(key) {
-        claimants.remove(claimant);
-        if claimants.is_empty() {
-            table.remove(key);
+fn drop_from<K: Ord + Clone, C: Ord + Clone>(
+    table: &mut OrdMap<K, BTreeSet<C>>,
+    key: &K,
+    claimant: &C,
+) {
+    if let Entry::Occupied(mut claimants) = table.entry(key.clone()) {
+        claimants.get_mut().remove(claimant);
+        if claimants.get().is_empty() {
+            claimants.remove();
         }
     }
 }

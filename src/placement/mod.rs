@@ -11,7 +11,7 @@
 //! Desired ──┐            ▼                          ▼          ▼
 //! former  ──┼──▶ survey: what each host should run, and what it runs (`cell`)
 //! Observed ─┘            │
-//!                        ▼            adding  ─────▶
+//!                        ▼ (`tally`)   adding ─────▶
 //!             config ─▶ links ─▶ providers ─▶ components        every command passes `order`:
 //!                    ◀─────  removing                           one a lane, gate, failures
 //!                        │                                             │
@@ -25,7 +25,8 @@
 //! 2. *Exact*: then each entry of a spread has its share, or is in `blocked`.
 //! 3. *Only its own*: no command for what carries other annotations than ours, for what another
 //!    Application has, or for links and configs that no revision of ours wanted.
-//! 4. *Never below*: a change takes at most one host away at a time; what moves starts first.
+//! 4. *Never below*: a change takes no more hosts away at a time than it may, and never the last that
+//!    serves while another could take over; what moves starts first.
 //! 5. *Crash-safe*: forgetting what is in flight leads to the same end.
 //! 6. *Repeatable*: equal inputs give equal plans, in equal order.
 
@@ -45,6 +46,7 @@ mod removal;
 mod report;
 mod spread;
 mod survey;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod unchanged;

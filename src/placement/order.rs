@@ -39,6 +39,8 @@ pub(super) struct Draft<'a> {
     starts: BTreeSet<WorkloadId>,
     /// Sources of which something in `now` changes links.
     links: BTreeSet<WorkloadId>,
+    /// Ids of which nothing more of the old is stopped, because the new fails.
+    pub(super) halted: BTreeSet<&'a WorkloadId>,
 }
 
 impl<'a> Draft<'a> {
@@ -50,6 +52,7 @@ impl<'a> Draft<'a> {
             reported: BTreeSet::new(),
             starts: BTreeSet::new(),
             links: BTreeSet::new(),
+            halted: BTreeSet::new(),
         }
     }
 
@@ -199,9 +202,14 @@ impl<'a> Draft<'a> {
         } else {
             ("the image", "properties.image")
         };
+        let halted = if self.halted.contains(id) {
+            ". The change has halted, and what still runs stays as it is"
+        } else {
+            ""
+        };
         format!(
-            ". It is tried again with a growing delay; if {fault} is at fault, correct {place} of \
-             component {}",
+            "{halted}. It is tried again with a growing delay; if {fault} is at fault, correct \
+             {place} of component {}",
             workload.component
         )
     }

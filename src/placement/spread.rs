@@ -9,17 +9,22 @@ use crate::model::{Host, SpreadEntry};
 /// weigh 0, which counts as equal weights. The shares add up to `instances`.
 pub(super) fn shares(instances: u32, spread: &[SpreadEntry]) -> Vec<u32> {
     let weighted = spread.iter().any(|entry| entry.weight > 0);
-    let weight = |entry: &SpreadEntry| if weighted { u64::from(entry.weight) } else { 1 };
-    let total = spread.iter().map(weight).sum::<u64>().max(1);
-    let floor = |entry| {
-        let share = u64::from(instances) * weight(entry) / total;
+    let weight = |entry: &SpreadEntry| if weighted { entry.weight } else { 1 };
+    divide(instances, &spread.iter().map(weight).collect::<Vec<u32>>())
+}
+
+/// Nothing is given to a weight of 0.
+fn divide(instances: u32, weights: &[u32]) -> Vec<u32> {
+    let total = weights.iter().map(|&weight| u64::from(weight)).sum::<u64>().max(1);
+    let floor = |&weight: &u32| {
+        let share = u64::from(instances) * u64::from(weight) / total;
         u32::try_from(share).unwrap_or(instances)
     };
-    let mut shares: Vec<u32> = spread.iter().map(floor).collect();
+    let mut shares: Vec<u32> = weights.iter().map(floor).collect();
     let mut left = instances - shares.iter().sum::<u32>();
-    let mut order: Vec<usize> = (0..spread.len()).collect();
-    order.retain(|&entry| spread.get(entry).is_some_and(|entry| weight(entry) > 0));
-    order.sort_by_key(|&entry| std::cmp::Reverse(spread.get(entry).map(weight)));
+    let mut order: Vec<usize> = (0..weights.len()).collect();
+    order.retain(|&entry| weights.get(entry).is_some_and(|&weight| weight > 0));
+    order.sort_by_key(|&entry| std::cmp::Reverse(weights.get(entry)));
     for entry in order {
         if left > 0
             && let Some(share) = shares.get_mut(entry)
@@ -29,6 +34,32 @@ pub(super) fn shares(instances: u32, spread: &[SpreadEntry]) -> Vec<u32> {
         }
     }
     shares
+}
+
+/// Hands what found no host to the entries that found enough, by their weights and on top of their
+/// shares. An entry that has lacked hosts is never given more: `full` remembers it.
+///
+/// # Returns
+///
+/// The shares that may be had then; `None` if nothing is left over, or nobody could take it.
+pub(super) fn redistribute(
+    given: &[u32],
+    unplaced: &[u32],
+    spread: &[SpreadEntry],
+    full: &mut [bool],
+) -> Option<Vec<u32>> {
+    let left_over: u32 = unplaced.iter().sum();
+    for (full, &unplaced) in full.iter_mut().zip(unplaced) {
+        *full |= unplaced > 0;
+    }
+    let weight = |(full, entry): (&bool, &SpreadEntry)| if *full { 0 } else { entry.weight };
+    let weights: Vec<u32> = full.iter().zip(spread).map(weight).collect();
+    if left_over == 0 || weights.iter().all(|&weight| weight == 0) {
+        return None;
+    }
+    let more = divide(left_over, &weights);
+    let placed = given.iter().zip(unplaced).map(|(given, unplaced)| given - unplaced);
+    Some(placed.zip(more).map(|(placed, more)| placed + more).collect())
 }
 
 /// Whether `host` has every label that the entry asks for, with exactly its value.
@@ -48,6 +79,18 @@ mod tests {
         let entry =
             |&weight| SpreadEntry { name: "e".into(), weight, requirements: BTreeMap::new() };
         weights.iter().map(entry).collect()
+    }
+
+    #[test]
+    fn what_finds_no_host_is_handed_on_by_weight() {
+        let spread = spread(&[40, 20, 20, 0]);
+        let mut full = [false; 4];
+        let mut hand_on =
+            |given: &[u32], unplaced: &[u32]| redistribute(given, unplaced, &spread, &mut full);
+        assert_eq!(hand_on(&[4, 2, 2, 0], &[0, 0, 0, 0]), None, "nothing is left over");
+        assert_eq!(hand_on(&[4, 2, 2, 0], &[3, 0, 0, 0]), Some(vec![1, 4, 3, 0]));
+        assert_eq!(hand_on(&[1, 4, 3, 0], &[0, 2, 0, 0]), Some(vec![1, 2, 5, 0]));
+        assert_eq!(hand_on(&[1, 2, 5, 0], &[0, 0, 1, 0]), None, "nobody is left to take it");
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! What each wanted workload should be and is, host by host, before anything is decided.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
     Inputs,
     assign::{self, Assignment, Candidate, Moves, Rank, Share},
-    cell::{Cell, Fit, Lens, Running, Seen, asks_for, standing},
+    cell::{Cell, Lens, Running, Seen, asks_for, standing},
     image, spread,
 };
 use crate::model::{
-    ApplicationKey, HostId, Lane, Moment, Scaling, Workload, WorkloadId, WorkloadKind,
+    ApplicationKey, HostId, Lane, Moment, Scaling, Strategy, Unsatisfiable, Workload, WorkloadId,
+    WorkloadKind,
 };
 
 /// A host on which an id has failed so often in a row gets no share of it until its delay is over.
@@ -84,27 +88,26 @@ impl<'a> Survey<'a> {
             let peers = self.peers.get(id).into_iter().flatten();
             site.prefer(&self.hosts_of(inputs, peers.copied()));
         }
-        let surge = site.must_make_room();
-        let shares = site.shares();
-        let moves = if surge { Moves::Free } else { Moves::Delayed(inputs.time) };
-        let assignment = match (&workload.scaling, workload.kind) {
-            (Scaling::Daemon { instances, .. }, kind) => {
-                let each =
-                    if kind == WorkloadKind::Provider { 1.min(*instances) } else { *instances };
-                site.everywhere(each)
+        let assignment = match &workload.scaling {
+            Scaling::Daemon { instances, .. } => {
+                let provider = workload.kind == WorkloadKind::Provider;
+                site.everywhere(if provider { 1.min(*instances) } else { *instances })
             }
-            (Scaling::Spread { .. }, WorkloadKind::Component) => {
-                assign::components(id, &shares, &site.candidates, moves)
-            }
-            (Scaling::Spread { .. }, WorkloadKind::Provider) => {
-                assign::providers(id, &shares, &site.candidates)
+            Scaling::Spread { instances, spread } => {
+                let shares = spread::shares(*instances, spread);
+                let moves = Moves::Sticky(workload.layout.rebalance, inputs.time);
+                let stays = site.share_out(id, shares.clone(), moves);
+                match site.must_make_room(builtin, &stays.counts) {
+                    Some(leaving) => site.surge(id, shares, leaving),
+                    None => stays,
+                }
             }
         };
         let wanted = match &workload.scaling {
             Scaling::Spread { instances, .. } => *instances,
             Scaling::Daemon { .. } => assignment.counts.iter().sum(),
         };
-        let hosts = shares.iter().map(|share| share.hosts.len());
+        let hosts = site.eligible.iter().map(Vec::len);
         Placement {
             id,
             workload,
@@ -226,35 +229,72 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// Whether the only host that serves must stop to change while another could take its place
-    /// first; that host then ranks last.
-    fn must_make_room(&mut self) -> bool {
+    /// The only host that serves, if it must stop to change and, as `counts` go, nobody starts who
+    /// could take its place meanwhile. A builtin provider is of use only beside its peers.
+    fn must_make_room(&self, builtin: bool, counts: &[u32]) -> Option<usize> {
+        let rollout = self.workload.rollout;
+        if rollout.max_surge == 0 || rollout.strategy == Strategy::Recreate {
+            return None;
+        }
         let mut serving = self.cells.iter().filter(|(_, cell)| cell.serves());
-        let (Some(&(index, ref cell)), None) = (serving.next(), serving.next()) else {
-            return false;
+        let (Some((index, cell)), None) = (serving.next(), serving.next()) else {
+            return None;
         };
-        let provider = self.workload.kind == WorkloadKind::Provider;
-        let restarts = cell.running().is_some_and(|running| match running.fit {
-            Fit::OtherStart => true,
-            Fit::OtherConfig => provider,
-            Fit::AsWanted | Fit::Unstamped => false,
-        });
-        if !restarts {
-            return false;
-        }
-        if let Some(candidate) = self.candidates.get_mut(index) {
-            candidate.rank = Rank::Leaving;
-        }
-        true
+        let mut others = (0..counts.len()).filter(|other| other != index);
+        let starts = |other: usize| counts[other] > 0 && !self.candidates[other].held;
+        let beside = |other: usize| self.candidates[other].rank == Rank::Beside;
+        let relieved = others.clone().any(starts);
+        (cell.is_old(self.workload.kind) && !relieved && (!builtin || others.any(beside)))
+            .then_some(*index)
     }
 
-    fn shares(&self) -> Vec<Share> {
-        let counts = match &self.workload.scaling {
-            Scaling::Spread { instances, spread } => spread::shares(*instances, spread),
-            Scaling::Daemon { spread, .. } => vec![0; spread.len()],
-        };
-        let shares = counts.into_iter().zip(&self.eligible);
-        shares.map(|(count, hosts)| Share { count, hosts: hosts.clone() }).collect()
+    /// Starts the new on as many hosts as may have it before the old stops on `leaving`, where what
+    /// these don't get stays.
+    fn surge(&mut self, id: &WorkloadId, shares: Vec<u32>, leaving: usize) -> Assignment {
+        if let Some(candidate) = self.candidates.get_mut(leaving) {
+            candidate.rank = Rank::Leaving;
+        }
+        let mut assignment = self.share_out(id, shares, Moves::Free);
+        let counts = &mut assignment.counts;
+        // Who takes nothing new keeps what it has, and starts nothing.
+        let starts = |&host: &usize| host != leaving && !self.candidates[host].held;
+        let mut new: Vec<usize> =
+            (0..counts.len()).filter(starts).filter(|&host| counts[host] > 0).collect();
+        // Where the new was asked for already comes first, or each plan would choose anew.
+        new.sort_by_key(|&host| (self.candidates[host].rank, Reverse(counts[host])));
+        let most = usize::try_from(self.workload.rollout.max_surge).unwrap_or(usize::MAX);
+        for host in new.into_iter().skip(most) {
+            counts[leaving] += std::mem::take(&mut counts[host]);
+        }
+        assignment
+    }
+
+    /// Shares the instances of each entry out over its hosts, and what finds none over the others'
+    /// if that is wanted.
+    fn share_out(&self, id: &WorkloadId, mut counts: Vec<u32>, moves: Moves) -> Assignment {
+        let workload = self.workload;
+        let mut full = vec![false; counts.len()];
+        loop {
+            let shares = counts.iter().zip(&self.eligible);
+            let shares: Vec<Share> = shares.map(|(&count, hosts)| Share { count, hosts }).collect();
+            let assignment = match workload.kind {
+                WorkloadKind::Component => {
+                    assign::components(id, &shares, &self.candidates, workload.layout.fill, moves)
+                }
+                WorkloadKind::Provider => assign::providers(id, &shares, &self.candidates),
+            };
+            let (spread, unplaced) = (workload.scaling.spread(), &assignment.unplaced);
+            let next = match workload.layout.unsatisfiable {
+                Unsatisfiable::Wait => None,
+                Unsatisfiable::Redistribute => {
+                    spread::redistribute(&counts, unplaced, spread, &mut full)
+                }
+            };
+            match next {
+                Some(next) => counts = next,
+                None => return assignment,
+            }
+        }
     }
 
     /// `each` on every host that meets any entry; hosts that take nothing new keep what they have.

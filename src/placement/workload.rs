@@ -7,25 +7,28 @@
 //!                   stop ─▶ observed gone ─▶ start  ◀──┘ provider
 //! ```
 //!
-//! 1. At most one host ([`MAX_UNAVAILABLE`]) is away for a change; one that is away for any other
-//!    reason counts too, so a change waits until everything is up.
+//! 1. At most as many hosts are away for a change as its [`Rollout`](crate::model::Rollout) says,
+//!    and never the last that serves while another is; one that is away for any other reason counts
+//!    too, so a change waits until everything is up. `Recreate` knows no such bound: all of the old
+//!    stops, and is seen gone before anything of the new starts.
 //! 2. What is too many goes only when enough runs without it.
-//! 3. After a start of the new has failed anywhere, nothing more of the old is stopped.
+//! 3. A change halts, and nothing more of the old is stopped, once the image has failed on as many
+//!    hosts as that says, or so many hosts failed otherwise that it can't be their own fault. The
+//!    last that serves isn't stopped for what has failed elsewhere and runs nowhere.
 
 use std::time::Duration;
 
 use super::{
-    cell::{Cell, Fit, Running, Seen, asked},
+    cell::{Cell, Fit, Running, Seen},
     config, links,
     order::{Draft, Effect},
     survey::{FAILURES_UNTIL_ELSEWHERE, Placement, Survey},
+    tally::{counted, has_failed, is_away, is_halted},
 };
 use crate::model::{
-    Command, HostId, HostState, Lane, Reason, Subject, WaitsFor, Workload, WorkloadId, WorkloadKind,
+    Command, HostId, Lane, Reason, Scaling, Strategy, Subject, WaitsFor, Workload, WorkloadId,
+    WorkloadKind,
 };
-
-/// Hosts that may be without a workload at a time while it changes.
-const MAX_UNAVAILABLE: usize = 1;
 
 /// How long links must be quiet before a provider starts: it gets those that its host knows then,
 /// and can lose those that arrive while it boots.
@@ -52,11 +55,17 @@ struct Settling<'p, 'a> {
     needs: Vec<WaitsFor>,
     /// Hosts that should run it and don't answer callers.
     away: usize,
+    /// How many of these there may be at a time.
+    most_away: usize,
     serving: usize,
+    /// A host that serves stops for good.
+    drains: bool,
     /// Instances that run beyond what is wanted, not counting hosts that nobody can reach.
     surplus: u32,
-    /// A start of the new failed somewhere.
+    /// The new has failed somewhere.
     failed: bool,
+    /// Nothing more of the old is stopped.
+    halted: bool,
 }
 
 impl<'p, 'a> Settling<'p, 'a> {
@@ -76,15 +85,23 @@ impl<'p, 'a> Settling<'p, 'a> {
                 }
         });
         let up: u32 = cells.iter().filter_map(counted).sum();
+        let placed = cells.iter().filter(|cell| cell.target > 0).count();
+        let halted = is_halted(placement);
+        if halted
+            && cells.iter().any(|cell| cell.target > 0 && cell.is_old(placement.workload.kind))
+        {
+            draft.halted.insert(placement.id);
+        }
         Self {
             placement,
             needs: if idle { Vec::new() } else { needs(draft, survey, open, placement) },
             away: cells.iter().filter(|cell| is_away(cell)).count(),
+            most_away: placement.workload.rollout.max_unavailable.of(placed),
             serving: cells.iter().filter(|cell| cell.serves()).count(),
+            drains: false,
             surplus: up.saturating_sub(placement.wanted),
-            // Where something runs, a start that was under way before may have come in between;
-            // what failed then says nothing of the new.
-            failed: cells.iter().any(|cell| cell.failure.is_some() && cell.running().is_none()),
+            failed: cells.iter().any(has_failed),
+            halted,
         }
     }
 
@@ -107,6 +124,9 @@ impl<'p, 'a> Settling<'p, 'a> {
         }
         if let Some(pending) = cell.pending {
             let lane = Lane::Workload(cell.host.clone(), self.placement.id.clone());
+            if cell.target > 0 && pending.command.removes() && self.serving == 0 {
+                self.report_gap(draft, cell);
+            }
             return draft.offer_pending(namespace, &lane, pending);
         }
         match &cell.seen {
@@ -116,30 +136,42 @@ impl<'p, 'a> Settling<'p, 'a> {
                 let waits = vec![WaitsFor::Read { what }];
                 draft.offer(namespace, self.wanted(cell), Effect::Adds, waits);
             }
-            Seen::Absent | Seen::Unknown => {}
-            Seen::Running(running) if cell.target == 0 => self.drain(draft, cell, running),
-            Seen::Running(running) => match (running.fit, self.placement.workload.kind) {
-                (Fit::OtherStart, _) | (Fit::OtherConfig, WorkloadKind::Provider) => {
-                    self.restart(draft, cell, running);
-                }
-                (Fit::OtherConfig, WorkloadKind::Component) => self.scale(draft, cell, running),
-                (Fit::AsWanted | Fit::Unstamped, _) if running.count != cell.target => {
-                    self.scale(draft, cell, running);
-                }
-                (Fit::Unstamped, _) => self.restamp(draft, cell),
-                (Fit::AsWanted, _) => {}
-            },
+            Seen::Running(running) if cell.target == 0 && !self.is_recreated(cell) => {
+                self.drain(draft, cell, running);
+            }
+            Seen::Running(running) if cell.is_old(self.placement.workload.kind) => {
+                self.restart(draft, cell, running);
+            }
+            Seen::Running(running)
+                if running.fit == Fit::OtherConfig || running.count != cell.target =>
+            {
+                self.scale(draft, cell, running);
+            }
+            Seen::Running(running) if running.fit == Fit::Unstamped => self.restamp(draft, cell),
+            Seen::Absent | Seen::Unknown | Seen::Running(_) => {}
         }
+    }
+
+    /// Whether a host stops, wanted or not, because all of the old goes before the new comes.
+    fn is_recreated(&self, cell: &Cell<'_>) -> bool {
+        self.placement.workload.rollout.strategy == Strategy::Recreate
+            && cell.is_old(self.placement.workload.kind)
+            && self.placement.cells.iter().any(|cell| cell.target > 0)
     }
 
     /// A host that should run it and doesn't.
     fn start(&self, draft: &mut Draft<'a>, cell: &Cell<'a>) {
         let mut waits = self.needs.clone();
-        // Once the time is over a look settles it, so not even the same is sent twice.
-        let over = draft.inputs.time >= draft.inputs.observed.unseen_until;
-        if draft.inputs.is_unseen_on(cell.info) && (over || !self.was_always_the_same(draft)) {
+        if draft.inputs.is_unseen_on(cell.info) && !self.was_always_the_same(draft) {
             draft.wake(draft.inputs.observed.unseen_until);
             waits.push(WaitsFor::Unseen);
+        } else {
+            waits.extend(unlooked(draft, cell));
+        }
+        if self.placement.workload.rollout.strategy == Strategy::Recreate {
+            let (id, kind) = (self.placement.id.clone(), self.placement.workload.kind);
+            let old = self.placement.cells.iter().find(|cell| cell.is_old(kind));
+            waits.extend(old.map(|old| WaitsFor::Stopped(old.host.clone(), id)));
         }
         let command = self.wanted(cell);
         draft.offer(&self.placement.workload.namespace, command, Effect::Adds, waits);
@@ -155,12 +187,20 @@ impl<'p, 'a> Settling<'p, 'a> {
                 && former.hash == workload.hash
                 && former.config == workload.config
                 && former.scaling == workload.scaling
+                && former.layout == workload.layout
         })
     }
 
     /// A host that must not run it: it stops when enough runs elsewhere.
     fn drain(&mut self, draft: &mut Draft<'a>, cell: &Cell<'a>, running: &Running<'a>) {
-        let waits = self.spend(running.count);
+        // What restarts elsewhere in the same moment counts as enough, and doesn't serve.
+        let last = self.serving == 1 && cell.serves();
+        let waits =
+            if last && self.away > 0 { vec![WaitsFor::Rollout] } else { self.spend(running.count) };
+        if waits.is_empty() && cell.serves() {
+            self.serving -= 1;
+            self.drains = true;
+        }
         let command = stop(self.placement.id, cell.host, running);
         draft.offer(&self.placement.workload.namespace, command, Effect::Takes, waits);
     }
@@ -169,6 +209,7 @@ impl<'p, 'a> Settling<'p, 'a> {
     fn scale(&mut self, draft: &mut Draft<'a>, cell: &Cell<'a>, running: &Running<'a>) {
         let workload = self.placement.workload;
         let (mut effect, mut waits) = (Effect::Adds, self.needs.clone());
+        waits.extend(unlooked(draft, cell));
         if cell.target < running.count {
             effect = Effect::Takes;
             waits.extend(self.spend(running.count - cell.target));
@@ -181,7 +222,8 @@ impl<'p, 'a> Settling<'p, 'a> {
     fn restamp(&self, draft: &mut Draft<'a>, cell: &Cell<'a>) {
         let workload = self.placement.workload;
         let more = wanted(self.placement.id, workload, cell.host, cell.target.saturating_add(1));
-        draft.offer(&workload.namespace, more, Effect::Adds, self.needs.clone());
+        let waits = self.needs.iter().cloned().chain(unlooked(draft, cell)).collect();
+        draft.offer(&workload.namespace, more, Effect::Adds, waits);
     }
 
     /// A host that runs something else under this id: it stops if nothing is away, and is started
@@ -194,20 +236,39 @@ impl<'p, 'a> Settling<'p, 'a> {
             waits.push(WaitsFor::Unseen);
         }
         let last = self.serving == 1 && cell.serves();
-        if self.failed || (self.away >= MAX_UNAVAILABLE && cell.serves()) {
+        let too_many_away = match self.placement.workload.rollout.strategy {
+            Strategy::RollingUpdate => {
+                self.away >= self.most_away || (last && (self.away > 0 || self.drains))
+            }
+            Strategy::Recreate => false,
+        };
+        if self.halted || (cell.serves() && (too_many_away || (last && self.failed))) {
             waits.push(WaitsFor::Rollout);
         } else if last && waits.is_empty() {
-            let message = format!(
-                "{} is the only host that can run {id}, which stops for a moment to change",
-                cell.host
-            );
-            draft.block(namespace, Subject::Workload(id.clone()), Reason::UnavoidableGap, message);
+            self.report_gap(draft, cell);
         }
         if waits.is_empty() && cell.serves() {
             self.away += 1;
             self.serving -= 1;
         }
         draft.offer(namespace, stop(id, cell.host, running), Effect::Takes, waits);
+    }
+
+    /// Says that nobody serves while this host changes, unless that is what was asked for.
+    fn report_gap(&self, draft: &mut Draft<'a>, cell: &Cell<'a>) {
+        let (id, workload) = (self.placement.id, self.placement.workload);
+        let surges = match &workload.scaling {
+            Scaling::Spread { .. } => workload.rollout.max_surge > 0,
+            Scaling::Daemon { .. } => true,
+        };
+        if surges && workload.rollout.strategy == Strategy::RollingUpdate {
+            let message = format!(
+                "{} is the only host that can run {id}, which stops for a moment to change",
+                cell.host
+            );
+            let subject = Subject::Workload(id.clone());
+            draft.block(&workload.namespace, subject, Reason::UnavoidableGap, message);
+        }
     }
 
     /// Takes `count` off the surplus, or says that it isn't there.
@@ -226,14 +287,27 @@ impl<'p, 'a> Settling<'p, 'a> {
     }
 }
 
+/// What a start or scale waits for once all that an earlier process sent is done: a look settles
+/// it then, so not even the same is sent twice.
+fn unlooked(draft: &Draft<'_>, cell: &Cell<'_>) -> Option<WaitsFor> {
+    let over = draft.inputs.time >= draft.inputs.observed.unseen_until;
+    (over && draft.inputs.is_unseen_on(cell.info)).then_some(WaitsFor::Unseen)
+}
+
 /// The command that makes all of what is wanted true on one host.
 fn wanted(id: &WorkloadId, workload: &Workload, host: &HostId, count: u32) -> Command {
     let (host, id, image) = (host.clone(), id.clone(), workload.image.clone());
     let (config, annotations) = (workload.config.clone(), workload.annotations.clone());
     match workload.kind {
-        WorkloadKind::Component => {
-            Command::ScaleComponent { host, id, image, count, config, annotations }
-        }
+        WorkloadKind::Component => Command::ScaleComponent {
+            host,
+            id,
+            image,
+            count,
+            config,
+            annotations,
+            max_memory: workload.max_memory,
+        },
         WorkloadKind::Provider => Command::StartProvider { host, id, image, config, annotations },
     }
 }
@@ -248,28 +322,11 @@ pub(super) fn stop(id: &WorkloadId, host: &HostId, running: &Running<'_>) -> Com
             image: running.image.clone(),
             count: 0,
             config: Vec::new(),
-            annotations: (**running.annotations).clone(),
+            annotations: running.annotations.clone(),
+            max_memory: None,
         },
         WorkloadKind::Provider => Command::StopProvider { host, id },
     }
-}
-
-/// Whether a host that should serve doesn't, which others that change wait for. One that is held
-/// may be away for as long as it likes.
-fn is_away(cell: &Cell<'_>) -> bool {
-    cell.target > 0 && !cell.serves() && cell.info.state != HostState::Held
-}
-
-/// The instances of a cell that count as running when something is to be taken away elsewhere.
-/// What was told to run fewer may do so already, whatever its last inventory shows.
-fn counted(cell: &Cell<'_>) -> Option<u32> {
-    let running = cell.running()?;
-    let passing = running.fit == Fit::OtherStart && cell.target > 0;
-    if passing || cell.info.state.is_lost() {
-        return Some(running.count.min(cell.target));
-    }
-    let told = cell.pending.map_or(u32::MAX, |pending| asked(&pending.command));
-    cell.serves().then_some(running.count.min(told))
 }
 
 /// What has to be observed before any host may start this.

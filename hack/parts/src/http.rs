@@ -21,7 +21,14 @@ pub(crate) fn agent() -> Agent {
 /// The status and the body at `url`, or `None` when there is no whole answer.
 #[must_use]
 pub fn get(url: &str) -> Option<(u16, String)> {
-    let mut response = agent().get(url).call().ok()?;
+    get_within(url, TIMEOUT)
+}
+
+/// As [`get`], from a caller who waits no longer than this.
+#[must_use]
+pub fn get_within(url: &str, patience: Duration) -> Option<(u16, String)> {
+    let request = agent().get(url).config().timeout_global(Some(patience)).build();
+    let mut response = request.call().ok()?;
     let body = response.body_mut().read_to_string().ok()?;
     Some((response.status().as_u16(), body))
 }

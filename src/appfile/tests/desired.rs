@@ -35,7 +35,7 @@ fn show(desired: &Desired) -> String {
             let (name, weight) = (&entry.name, entry.weight);
             let _ = writeln!(text, "    {name} weight {weight} {:?}", entry.requirements);
         }
-        for (key, value) in &workload.annotations {
+        for (key, value) in workload.annotations.iter() {
             let _ = writeln!(text, "  {key}={value}");
         }
     }
@@ -137,4 +137,8 @@ fn the_hash_tells_what_has_to_start_anew_from_what_one_scale_can_change() {
     assert_eq!(before.start, config.start);
     assert_ne!(before.config, config.config);
     assert_eq!(before, of(&shipper.replace("batch: 500", "batch: 501")));
+    let limits = "properties:\n        limits: {maxMemory: 64Mi}\n";
+    let limited = of(&shipper.replacen("properties:\n", limits, 1));
+    assert_ne!(before.start, limited.start);
+    assert_eq!(before.config, limited.config);
 }

@@ -1,5 +1,6 @@
 mod desired;
 mod robust;
+mod scaler;
 mod secrets;
 mod targets;
 

@@ -64,23 +64,30 @@ fn command(command: &Command) -> Map<String, Value> {
             "id": id,
             "image": image,
             "config": config,
-            "annotations": annotations,
+            "annotations": **annotations,
         }),
         Command::StopProvider { host, id } => {
             json!({"command": "stop-provider", "host": host, "id": id})
         }
-        Command::ScaleComponent { host, id, image, count, config, annotations } => json!({
-            "command": "scale-component",
-            "host": host,
-            "id": id,
-            "image": image,
-            "count": count,
-            "config": config,
-            "annotations": annotations,
-        }),
+        Command::ScaleComponent { host, id, image, count, config, annotations, max_memory } => {
+            let limits = max_memory.map(|bytes| json!({ "maxMemory": bytes }));
+            json!({
+                "command": "scale-component",
+                "host": host,
+                "id": id,
+                "image": image,
+                "count": count,
+                "config": config,
+                "annotations": **annotations,
+                "limits": limits,
+            })
+        }
     };
     match value {
-        Value::Object(map) => map,
+        Value::Object(mut map) => {
+            map.retain(|_, value| !value.is_null());
+            map
+        }
         // Each of the above is an object.
         other => Map::from_iter([("command".into(), other)]),
     }

@@ -7,7 +7,7 @@ use crate::{
         client::{Client, Error, LinkList},
         wire::{HostBrief, Subjects},
     },
-    model::{ConfigName, Gate, Host, HostState, LatticeName, Links, Moment, Observed},
+    model::{ConfigName, Gate, Host, HostState, LatticeName, LinkMap, Links, Moment, Observed},
 };
 
 /// How long hosts have to answer: what other tools of wasmCloud allow a request.
@@ -46,11 +46,11 @@ async fn observe(
     let mut observed = Observed::unknown(lattice);
     observed.gate = Gate::Open;
     observed.version = 1;
-    observed.links = Links::Read(Arc::default());
+    observed.links = Links::Read(LinkMap::new());
     // Hosts answer for links and config: without any, all that is known is that nothing runs.
     if !hosts.is_empty() {
         let LinkList { links, .. } = client.links().await?;
-        observed.links = Links::Read(Arc::new(links));
+        observed.links = Links::Read(links);
         for name in configs {
             let values = client.config(name).await?;
             observed.configs.insert(name.clone(), values.map(Arc::new));

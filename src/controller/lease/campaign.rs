@@ -17,7 +17,7 @@ use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
 use super::{
     Election,
     decision::{Candidate, LONGEST, Record, Step, Terms, Why, Words},
-    record::{self, Lease},
+    record::{self, Age, Lease},
 };
 use crate::{
     controller::{
@@ -142,7 +142,12 @@ impl Runner {
 
     fn watched(&mut self, event: Option<Event<Lease>>) {
         match event {
-            Some(Event::InitApply(lease) | Event::Apply(lease)) => self.observe(Some(lease)),
+            Some(Event::InitApply(lease) | Event::Apply(lease)) => {
+                let age = self.age(&lease, false);
+                if age != Age::Late {
+                    self.observe(Some(lease), age);
+                }
+            }
             // Whether there is a new one by now isn't known.
             Some(Event::Delete(_)) => self.candidate.outdated(),
             Some(Event::Init | Event::InitDone) | None => {}
@@ -168,7 +173,7 @@ impl Runner {
         match self.put(&self.candidate.laid(Timestamp::now())).await {
             Ok(lease) => {
                 self.failing = false;
-                self.observe(Some(lease));
+                self.observe(Some(lease), Age::New);
             }
             Err(error) if self.is_outdated(&error) => self.candidate.outdated(),
             Err(error) => self.failed("write", &error),
@@ -179,21 +184,23 @@ impl Runner {
         match within_time(self.terms.interval(), self.api.get_opt(&self.name)).await {
             Ok(lease) => {
                 self.failing = false;
-                self.observe(lease);
+                let age = lease.as_ref().map_or(Age::New, |lease| self.age(lease, true));
+                self.observe(lease, age);
             }
             Err(error) => self.failed("read", &error),
         }
     }
 
-    /// Takes note of what was read or seen, unless something newer is known.
-    fn observe(&mut self, lease: Option<Lease>) {
-        if let (Some(known), Some(lease)) = (&self.lease, &lease)
-            && record::is_older(lease, known)
-        {
-            return;
-        }
+    fn age(&self, lease: &Lease, read: bool) -> Age {
+        self.lease.as_ref().map_or(Age::New, |known| record::age(lease, known, read))
+    }
+
+    /// Takes note of what was read or seen. Whoever had a Lease since the moment that a restored one is
+    /// of may still act, as if somebody had edited it.
+    fn observe(&mut self, lease: Option<Lease>, age: Age) {
         let before = self.candidate.holder().map(str::to_owned);
         let record = lease.as_ref().map(|lease| self.read(lease));
+        let record = record.map(|it| Record { intact: it.intact && age != Age::Restored, ..it });
         if lease != self.lease
             && let Some(record) = &record
         {
@@ -224,8 +231,9 @@ impl Runner {
         if !record.intact {
             let longest = LONGEST.as_secs();
             tracing::warn!(
-                "Lease {} isn't as a replica wrote it: somebody has edited it, and who had it may \
-                 act for up to {longest} s",
+                "Lease {} isn't as a replica of this version wrote it last: it was edited, restored \
+                 from a backup or written by another version, and who had it may act for up to \
+                 {longest} s",
                 self.name
             );
         }

@@ -180,12 +180,25 @@ fn text(time: Timestamp) -> String {
     format!("{time:.6}")
 }
 
-/// Whether `old` is older than `new`. Resource versions grow, and may be compared as numbers
-/// (Kubernetes API concepts, 1.35 on).
+/// How a Lease that was learned of compares with what is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Age {
+    New,
+    /// A watch showed what was so before.
+    Late,
+    /// It is so again, as after etcd was restored from a backup: what came between never was.
+    Restored,
+}
+
+/// `read`: it was asked for after `known` was known, and so can't be late. Resource versions grow, and
+/// may be compared as numbers (Kubernetes API concepts, 1.35 on).
 #[must_use]
-pub(super) fn is_older(old: &Lease, new: &Lease) -> bool {
+pub(super) fn age(lease: &Lease, known: &Lease, read: bool) -> Age {
     let version = |lease: &Lease| lease.resource_version().and_then(|v| v.parse::<u64>().ok());
-    old.uid() == new.uid() && version(old) < version(new)
+    if lease.uid() != known.uid() || version(lease) >= version(known) {
+        return Age::New;
+    }
+    if read { Age::Restored } else { Age::Late }
 }
 
 #[cfg(test)]
@@ -195,6 +208,20 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn an_older_lease_is_late_from_a_watch_and_restored_when_it_is_read() {
+        let lease = |uid: &str, version: &str| -> Lease {
+            let metadata = json!({ "name": "trellis", "uid": uid, "resourceVersion": version });
+            serde_json::from_value(json!({ "metadata": metadata })).unwrap()
+        };
+        let known = lease("a", "286");
+        assert_eq!(age(&lease("a", "273"), &known, false), Age::Late);
+        assert_eq!(age(&lease("a", "273"), &known, true), Age::Restored);
+        assert_eq!(age(&lease("a", "286"), &known, true), Age::New);
+        assert_eq!(age(&lease("a", "1000"), &known, false), Age::New);
+        assert_eq!(age(&lease("b", "9"), &known, false), Age::New, "another of the same name");
+    }
 
     fn words(holder: Option<&str>, renewed: i64) -> Words {
         Words {

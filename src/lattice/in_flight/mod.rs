@@ -29,7 +29,7 @@ use crate::model::{
     ApplicationKey, Command, Failure, HostId, InFlight, Lane, Moment, Pending, WorkloadId,
 };
 pub(super) use backoff::backoff;
-use backoff::is_permanent;
+use backoff::{is_of_image, is_permanent};
 use exclusion::excluded;
 
 /// How long is waited for outcomes.
@@ -297,7 +297,8 @@ impl Lanes {
         let delay = if is_permanent(&error) { LONGEST } else { FIRST_DELAY };
         let retry_at = now + backoff(delay, LONGEST, count, lane);
         self.alarms.insert((retry_at, lane.clone()));
-        let failure = Failure { command: pending.command, error, count, retry_at };
+        let (command, of_image) = (pending.command, is_of_image(&error));
+        let failure = Failure { command, error, of_image, count, retry_at };
         in_flight.failures.insert(lane.clone(), failure);
     }
 
@@ -333,7 +334,7 @@ impl Lanes {
     pub fn forget_all(&mut self, in_flight: &mut InFlight) -> BTreeSet<Lane> {
         *self = Self { next: self.next, ..Self::new(self.deadlines) };
         let InFlight { pending, failures } = std::mem::take(in_flight);
-        pending.into_keys().chain(failures.into_keys()).collect()
+        pending.keys().chain(failures.keys()).cloned().collect()
     }
 
     /// Whether [`Lanes::tick`] has something to do.

@@ -7,14 +7,14 @@ pub fn shows(inventory: &Inventory, command: &Command) -> bool {
         Command::StopProvider { id, .. } => !inventory.providers.contains_key(id),
         Command::StartProvider { id, image, annotations, .. } => {
             inventory.providers.get(id).is_some_and(|running| {
-                *running.annotations == *annotations && same_image(image, &running.image)
+                running.annotations == *annotations && same_image(image, &running.image)
             })
         }
         Command::ScaleComponent { id, count: 0, .. } => !inventory.components.contains_key(id),
         Command::ScaleComponent { id, image, count, annotations, .. } => {
             inventory.components.get(id).is_some_and(|running| {
                 running.instances == *count
-                    && *running.annotations == *annotations
+                    && running.annotations == *annotations
                     && same_image(image, &running.image)
             })
         }

@@ -17,7 +17,8 @@ fn scale(id: &str, count: u32) -> Command {
         image: "r/a:1".into(),
         count,
         config: Vec::new(),
-        annotations: BTreeMap::new(),
+        annotations: Arc::default(),
+        max_memory: None,
     }
 }
 

@@ -35,7 +35,7 @@ impl Fold {
             Hint::Labels(labels) => self.labels(&host, labels, now),
             Hint::Scaled { id, image, instances, annotations } => {
                 let annotations = annotations.into();
-                let running = RunningComponent { image, annotations, instances };
+                let running = RunningComponent { image, annotations, instances, max_memory: None };
                 self.scaled(&host, &id, running, now);
             }
             Hint::ScaleFailed { id, image, instances, error } => {
@@ -128,7 +128,7 @@ impl Fold {
         let lane = Lane::Workload(host.clone(), id.clone());
         let plain = matches!(self.pending(&lane),
             Some(Command::StartProvider { image, annotations, .. })
-                if *running.annotations == *annotations && same_image(image, &running.image))
+                if running.annotations == *annotations && same_image(image, &running.image))
             && self.inventory_of(host).is_some_and(|i| !i.providers.contains_key(id));
         if !plain {
             if !self.already(host, |i| i.providers.get(id) == Some(&running)) {
@@ -217,7 +217,7 @@ fn asked_for(command: &Command, running: &RunningComponent) -> bool {
     match command {
         Command::ScaleComponent { image, count, annotations, .. } => {
             running.instances == *count
-                && *running.annotations == *annotations
+                && running.annotations == *annotations
                 && same_image(image, &running.image)
         }
         Command::PutConfig { .. }

@@ -164,7 +164,7 @@ impl Fold {
         }
         observed.links = Links::Unread;
         let configs = std::mem::take(&mut observed.configs);
-        self.outcome.change.configs.extend(configs.into_keys());
+        self.outcome.change.configs.extend(configs.keys().cloned());
         self.outcome.change.links = true;
     }
 

@@ -1,10 +1,10 @@
 //! Links carry no heartbeat: they are read, and read again.
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{Effect, Fold, LinksUnread, Silence, StoredLinks};
 use crate::{
     lattice::in_flight::backoff,
-    model::{Command, Lane, LatticeName, Link, LinkKey, Links, Moment, Thing, WorkloadId},
+    model::{Command, Lane, LatticeName, LinkKey, LinkMap, Links, Moment, Thing, WorkloadId},
 };
 
 /// One host's answer may be stale; two that agree, this far apart, are acted on.
@@ -13,8 +13,6 @@ const TWICE: Duration = Duration::from_secs(1);
 pub(super) const REREAD: Duration = Duration::from_mins(5);
 /// So many failed reads in a row, while there are hosts, and the links are unreadable.
 const FAILURES: u32 = 3;
-
-type LinkMap = BTreeMap<LinkKey, Link>;
 
 /// Where the reading of links stands.
 #[derive(Debug)]
@@ -145,7 +143,7 @@ impl Fold {
         let reads = &mut self.links;
         let again = now + reads.pause;
         if let Links::Read(published) = &self.observed.links
-            && **published == map
+            && *published == map
         {
             reads.candidate = None;
             let at = if reads.dirty { now + TWICE } else { again };
@@ -154,7 +152,7 @@ impl Fold {
         if reads.candidate.as_deref() == Some(&map) && !reads.dirty {
             reads.candidate = None;
             reads.due_at(again);
-            return self.publish_links(Links::Read(Arc::new(map)), now);
+            return self.publish_links(Links::Read(map), now);
         }
         reads.candidate = Some(Arc::new(map));
         reads.due_at(now + TWICE);
@@ -189,8 +187,18 @@ impl Fold {
 
     /// Resolves link commands that the links now published prove done.
     fn resolve_links(&mut self, now: Moment) {
+        let pending = self.observed.in_flight.pending.keys();
+        let links = pending.filter(|lane| matches!(lane, Lane::Links(_)));
+        for lane in links.cloned().collect::<Vec<_>>() {
+            self.resolve_link(&lane, now);
+        }
+    }
+
+    /// Resolves the link command of one source if the links that are published prove it done.
+    fn resolve_link(&mut self, lane: &Lane, now: Moment) {
         let Links::Read(links) = &self.observed.links else { return };
-        let shown = |command: &Command| match command {
+        let Some(pending) = self.observed.in_flight.pending.get(lane) else { return };
+        let shown = match &pending.command {
             Command::PutLink { key, link } => links.get(key) == Some(link),
             Command::DeleteLink { key } => !links.contains_key(key),
             Command::PutConfig { .. }
@@ -199,15 +207,11 @@ impl Fold {
             | Command::StopProvider { .. }
             | Command::ScaleComponent { .. } => false,
         };
-        let pending = self.observed.in_flight.pending.iter();
-        let done: Vec<(Lane, Command)> = pending
-            .filter(|(lane, pending)| self.lanes.is_answered(lane) && shown(&pending.command))
-            .map(|(lane, pending)| (lane.clone(), pending.command.clone()))
-            .collect();
-        for (lane, command) in done {
+        if shown && self.lanes.is_answered(lane) {
+            let command = pending.command.clone();
             let observed = Arc::make_mut(&mut self.observed);
-            self.lanes.succeed(&mut observed.in_flight, &lane);
-            self.outcome.change.lane(lane);
+            self.lanes.succeed(&mut observed.in_flight, lane);
+            self.outcome.change.lane(lane.clone());
             self.made(&command, now);
         }
     }
@@ -241,22 +245,26 @@ impl Fold {
         self.links.candidate = None;
         self.links.dirty = true;
         self.links.due_at(now + TWICE);
-        let Links::Read(links) = &self.observed.links else { return };
-        let mut links = LinkMap::clone(links);
-        match command {
+        let Links::Read(links) = &mut Arc::make_mut(&mut self.observed).links else { return };
+        let (source, changed) = match command {
             Command::PutLink { key, link } => {
-                links.insert(key, link);
+                let source = key.source.clone();
+                (source, links.insert(key, link.clone()) != Some(link))
             }
             Command::DeleteLink { key } => {
-                links.remove(&key);
+                let changed = links.remove(&key).is_some();
+                (key.source, changed)
             }
             Command::PutConfig { .. }
             | Command::DeleteConfig { .. }
             | Command::StartProvider { .. }
             | Command::StopProvider { .. }
             | Command::ScaleComponent { .. } => return,
+        };
+        if changed {
+            self.resolve_link(&Lane::Links(source.clone()), now);
+            self.outcome.change.link_sources.insert(source);
         }
-        self.publish_links(Links::Read(Arc::new(links)), now);
     }
 }
 

@@ -43,8 +43,8 @@ use crate::{
         wire::{Event, HostBrief, HostInventory},
     },
     model::{
-        ApplicationKey, Command, ConfigName, Gate, HostId, Lane, LatticeName, Link, LinkKey,
-        Moment, Observed,
+        ApplicationKey, Command, ConfigName, Gate, HostId, Lane, LatticeName, LinkMap, Moment,
+        Observed,
     },
 };
 use config::ConfigReads;
@@ -100,7 +100,7 @@ pub enum Input {
         answer: Result<HostInventory, Silence>,
     },
     /// The end of a `link.get`.
-    Links(Result<BTreeMap<LinkKey, Link>, LinksUnread>),
+    Links(Result<LinkMap, LinksUnread>),
     /// The end of a reading of the bucket that hosts keep links in.
     StoredLinks(Result<StoredLinks, Silence>),
     /// The end of a `config.get`; `None` if there is none of that name.
@@ -139,7 +139,7 @@ pub enum LinksUnread {
 /// All links as the hosts' bucket has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredLinks {
-    pub links: BTreeMap<LinkKey, Link>,
+    pub links: LinkMap,
     /// Whether a host could say them in one message, with room to spare.
     pub fit: bool,
 }

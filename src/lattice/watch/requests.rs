@@ -17,7 +17,7 @@ use crate::{
         inventory::{Effect, Input, LinksUnread, Silence, StoredLinks},
         wire::{HostInventory, Read},
     },
-    model::{Command, ConfigName, HostId, Lane, LinkKey},
+    model::{Command, ConfigName, HostId, Lane, LinkMap},
 };
 
 /// Questions under way at a time, of those that change nothing.
@@ -98,10 +98,7 @@ impl Task {
     }
 
     /// Links whose list has become too long for one message can't be trusted to come again.
-    fn links(
-        &self,
-        result: Result<LinkList, Error>,
-    ) -> Result<BTreeMap<LinkKey, crate::model::Link>, LinksUnread> {
+    fn links(&self, result: Result<LinkList, Error>) -> Result<LinkMap, LinksUnread> {
         let Some(most) = self.most() else { return Err(LinksUnread::Failed) };
         match result {
             Ok(list) if list.bytes > most / 10 * 7 => Err(LinksUnread::TooLarge),

@@ -80,6 +80,15 @@ struct WireComponent {
     annotations: BTreeMap<String, String>,
     #[serde(default)]
     max_instances: u32,
+    #[serde(default, deserialize_with = "or_default")]
+    limits: WireLimits,
+}
+
+/// Numbers as texts; those that are none are no limits to the host either.
+#[derive(Default, Deserialize)]
+struct WireLimits {
+    #[serde(default)]
+    max_memory_limit: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -98,6 +107,7 @@ impl From<WireInventory> for HostInventory {
                 image: c.image_ref.into(),
                 annotations: c.annotations.into(),
                 instances: c.max_instances,
+                max_memory: c.limits.max_memory_limit.and_then(|bytes| bytes.parse().ok()),
             };
             (c.id, running)
         };
@@ -122,6 +132,27 @@ impl From<WireInventory> for HostInventory {
 mod tests {
     use super::*;
     use crate::lattice::wire::decode;
+
+    #[test]
+    fn the_memory_that_a_component_may_take_is_read_back() {
+        let shown = |limits: &str| {
+            let text = format!(
+                r#"{{"host_id":"N1","components":[{{"id":"a","image_ref":"r","limits":{limits}}}]}}"#
+            );
+            let host: HostInventory = decode(text.as_bytes()).unwrap();
+            host.inventory.components.into_values().next().unwrap().max_memory
+        };
+        let cases = [
+            (r#"{"max_memory_limit":"67108864"}"#, Some(67_108_864)),
+            (r#"{"max_execution_time":"5"}"#, None),
+            (r#"{"max_memory_limit":"much"}"#, None),
+            ("{}", None),
+            ("null", None),
+        ];
+        for (limits, expected) in cases {
+            assert_eq!(shown(limits), expected, "{limits}");
+        }
+    }
 
     #[test]
     fn an_inventory_is_read_whatever_its_host_leaves_out() {

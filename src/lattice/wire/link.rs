@@ -1,12 +1,10 @@
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    sync::Arc,
-};
+use std::sync::Arc;
 
+use imbl::ordmap::Entry;
 use serde::{Deserialize, Serialize};
 
 use super::or_default;
-use crate::model::{ConfigName, Link, LinkKey, WorkloadId};
+use crate::model::{ConfigName, Link, LinkKey, LinkMap, WorkloadId};
 
 /// A link as hosts write and read it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,7 +32,7 @@ pub struct Record {
 
 /// All links of these records, as [`decode_links`](super::decode_links) gives those of an answer.
 #[must_use]
-pub fn links_of(records: impl IntoIterator<Item = Record>) -> BTreeMap<LinkKey, Link> {
+pub fn links_of(records: impl IntoIterator<Item = Record>) -> LinkMap {
     by_key(records.into_iter().flat_map(|record| record.links).collect())
 }
 
@@ -108,8 +106,8 @@ impl From<WireLinkKey> for LinkKey {
 /// Hosts may hold several links under one key as long as their interfaces don't meet. To us they
 /// are one if they agree in the rest; if they don't, the first stands for all, so that a wanted
 /// link differs from it and is put right by del → put.
-pub(super) fn by_key(links: Vec<WireLink>) -> BTreeMap<LinkKey, Link> {
-    let mut merged = BTreeMap::new();
+pub(super) fn by_key(links: Vec<WireLink>) -> LinkMap {
+    let mut merged = LinkMap::new();
     let mut parts: Vec<_> = links.into_iter().map(WireLink::into_parts).collect();
     // The order on the wire isn't stable; which is first must not depend on it.
     parts.sort_by(|(a, x), (b, y)| {

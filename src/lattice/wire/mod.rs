@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-use crate::model::{Link, LinkKey};
+use crate::model::LinkMap;
 
 /// A text from the lattice, or from a file in its form, that can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +102,7 @@ pub fn decode_inventory(payload: &[u8]) -> Result<Answer<HostInventory>, DecodeE
 }
 
 /// The answer to `link.get`. Links that differ only in interfaces are one, as on the hosts.
-pub fn decode_links(payload: &[u8]) -> Result<Answer<BTreeMap<LinkKey, Link>>, DecodeError> {
+pub fn decode_links(payload: &[u8]) -> Result<Answer<LinkMap>, DecodeError> {
     Ok(match answer::<Vec<link::WireLink>>(payload)? {
         Answer::Accepted(links) => Answer::Accepted(links.map(link::by_key)),
         Answer::Refused(text) => Answer::Refused(text),

@@ -67,8 +67,16 @@ struct Scale<'a> {
     count: u32,
     annotations: &'a BTreeMap<String, String>,
     config: &'a [ConfigName],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    component_limits: Option<Limits>,
     /// Never true: an update wipes the annotations, which say whose it is.
     allow_update: bool,
+}
+
+/// Hosts read numbers from texts here, and what they can't read is no limit to them.
+#[derive(Serialize)]
+struct Limits {
+    max_memory_limit: String,
 }
 
 impl Subjects {
@@ -150,25 +158,29 @@ impl Subjects {
                 subject: self.on("provider.start", host.as_str()),
                 payload: bytes(&json!({
                     "provider_id": id, "provider_ref": image, "host_id": host,
-                    "config": config, "annotations": annotations,
+                    "config": config, "annotations": **annotations,
                 })),
             },
             Command::StopProvider { host, id } => Request {
                 subject: self.on("provider.stop", host.as_str()),
                 payload: bytes(&json!({ "host_id": host, "provider_id": id })),
             },
-            Command::ScaleComponent { host, id, image, count, config, annotations } => Request {
-                subject: self.on("component.scale", host.as_str()),
-                payload: bytes(&Scale {
-                    component_id: id,
-                    component_ref: image,
-                    host_id: host,
-                    count: *count,
-                    annotations,
-                    config,
-                    allow_update: false,
-                }),
-            },
+            Command::ScaleComponent { host, id, image, count, config, annotations, max_memory } => {
+                let limits = max_memory.map(|bytes| Limits { max_memory_limit: bytes.to_string() });
+                Request {
+                    subject: self.on("component.scale", host.as_str()),
+                    payload: bytes(&Scale {
+                        component_id: id,
+                        component_ref: image,
+                        host_id: host,
+                        count: *count,
+                        annotations,
+                        config,
+                        component_limits: limits,
+                        allow_update: false,
+                    }),
+                }
+            }
         }
     }
 

@@ -60,7 +60,7 @@ impl Snapshot {
         }
         let configs = self.config.into_iter().map(|(name, map)| (name, Some(Arc::new(map))));
         observed.configs = configs.collect();
-        observed.links = Links::Read(Arc::new(by_key(self.links)));
+        observed.links = Links::Read(by_key(self.links));
         observed.gate = Gate::Open;
         observed.version = 1;
         observed

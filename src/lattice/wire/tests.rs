@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::model::{Command, ConfigName, HostId, WorkloadId};
+use crate::model::{Command, ConfigName, HostId, Link, LinkKey, WorkloadId};
 
 /// Whole events of a wasmCloud 1.9.2 host, one a line.
 const EVENTS: &str = include_str!("tests/events.jsonl");
@@ -149,7 +149,7 @@ fn commands_read_as_hosts_expect_them() {
             id: id.clone(),
             image: "r/p:1".into(),
             config: config.clone(),
-            annotations: values.clone(),
+            annotations: values.clone().into(),
         },
         Command::StopProvider { host: host.clone(), id: id.clone() },
         Command::ScaleComponent {
@@ -158,7 +158,8 @@ fn commands_read_as_hosts_expect_them() {
             image: "r/a:1".into(),
             count: 4,
             config,
-            annotations: values,
+            annotations: values.into(),
+            max_memory: Some(65_536),
         },
     ];
     let said: Vec<_> = commands.iter().map(|command| said(&subjects().command(command))).collect();
@@ -169,7 +170,7 @@ fn commands_read_as_hosts_expect_them() {
     link.del {"source_id":"web","name":"default","wit_namespace":"wasi","wit_package":"http"}
     provider.start.N1 {"annotations":{"k":"v"},"config":["c2","c1"],"host_id":"N1","provider_id":"web","provider_ref":"r/p:1"}
     provider.stop.N1 {"host_id":"N1","provider_id":"web"}
-    component.scale.N1 {"component_id":"web","component_ref":"r/a:1","host_id":"N1","count":4,"annotations":{"k":"v"},"config":["c2","c1"],"allow_update":false}
+    component.scale.N1 {"component_id":"web","component_ref":"r/a:1","host_id":"N1","count":4,"annotations":{"k":"v"},"config":["c2","c1"],"component_limits":{"max_memory_limit":"65536"},"allow_update":false}
     "#);
 }
 

@@ -1,7 +1,7 @@
-//! Tests of [`super::plan()`] as a whole: tables that read like a specification, and properties
-//! over a small world with the traps of real hosts.
-
+mod layout;
 mod properties;
+mod rollout;
 mod support;
 mod table;
+mod wadm;
 mod world;

@@ -1,16 +1,21 @@
 //! The promises of [`super::super`], over random worlds and interleavings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
-    support::{Wants, host, id, nothing},
+    support::{Wants, host, id, nothing, with},
     world::World,
 };
 use crate::{
     model::{
-        Adopt, ConfigWanted, Desired, HostId, Scaling, Subject, Workload, WorkloadId, WorkloadKind,
+        Adopt, Bound, ConfigWanted, Desired, Fill, HostId, Layout, REBALANCE_DELAY, Rebalance,
+        Rollout, Scaling, Strategy as Change, Subject, Unsatisfiable, Workload, WorkloadId,
+        WorkloadKind,
     },
     placement::spread::shares,
 };
@@ -53,6 +58,33 @@ fn image() -> impl Strategy<Value = &'static str> {
     select(vec!["v1", "v2"])
 }
 
+fn layout() -> impl Strategy<Value = Layout> {
+    let rebalance = select(vec![
+        Rebalance::Never,
+        Rebalance::After(REBALANCE_DELAY),
+        Rebalance::After(Duration::ZERO),
+    ]);
+    let unsatisfiable = select(vec![Unsatisfiable::Wait, Unsatisfiable::Redistribute]);
+    (select(vec![Fill::Spread, Fill::Pack]), unsatisfiable, rebalance)
+        .prop_map(|(fill, unsatisfiable, rebalance)| Layout { fill, unsatisfiable, rebalance })
+}
+
+fn bound() -> impl Strategy<Value = Bound> {
+    select(vec![Bound::Hosts(1), Bound::Hosts(2), Bound::Percent(50)])
+}
+
+fn rollout() -> impl Strategy<Value = Rollout> {
+    let strategy = select(vec![Change::RollingUpdate, Change::RollingUpdate, Change::Recreate]);
+    (strategy, bound(), 0..3u32, 1..3u32).prop_map(
+        |(strategy, max_unavailable, max_surge, max_failed_hosts)| Rollout {
+            strategy,
+            max_unavailable,
+            max_surge,
+            max_failed_hosts,
+        },
+    )
+}
+
 prop_compose! {
     fn desired()(
         web in prop::option::of((image(), 0..6u32, spread(), any::<bool>())),
@@ -62,6 +94,8 @@ prop_compose! {
         value in select(vec!["1", "2"]),
         target in select(vec!["http", "each"]),
         linked in any::<bool>(),
+        layout in layout(),
+        rollout in rollout(),
     ) -> Desired {
         let mut desired = nothing();
         if let Some((image, instances, entries, configured)) = web {
@@ -90,7 +124,7 @@ prop_compose! {
         if let Some((image, entries)) = each {
             desired = desired.daemon(WorkloadKind::Provider, "each", image, 1, entries);
         }
-        desired
+        with(desired, layout, rollout)
     }
 }
 
@@ -198,11 +232,7 @@ fn assert_spread(world: &World, name: &WorkloadId, workload: &Workload) {
                 let room = |part: u32| {
                     let of = |entry: &usize| part & (1 << entry) != 0;
                     let hosts: BTreeSet<_> = chosen().filter(of).flat_map(meets).collect();
-                    let room = match (workload.kind, hosts.len()) {
-                        (_, 0) => 0,
-                        (WorkloadKind::Provider, hosts) => u32::try_from(hosts).unwrap(),
-                        (WorkloadKind::Component, _) => 1000,
-                    };
+                    let room = room_on(workload.kind, hosts.len());
                     room + chosen().filter(|entry| !of(entry)).map(|e| shares[e]).sum::<u32>()
                 };
                 let wanted = (0..=set).filter(|part| part & set == *part).map(room).min().unwrap();
@@ -210,14 +240,121 @@ fn assert_spread(world: &World, name: &WorkloadId, workload: &Workload) {
                     counts.iter().filter(|(host, _)| hosts.contains(host)).map(|(_, n)| n).sum();
                 assert!(there >= wanted, "{name}: {there} of {wanted} on {hosts:?}");
             }
-            if workload.kind == WorkloadKind::Component && entries == 1 {
-                let hosts = meets(0);
-                let on = |host: &&HostId| counts.get(*host).copied().unwrap_or(0);
-                let (most, least) = (hosts.iter().map(on).max(), hosts.iter().map(on).min());
-                assert!(most.unwrap_or(0) - least.unwrap_or(0) <= 1, "{name}: uneven {counts:?}");
+            if workload.layout.unsatisfiable == Unsatisfiable::Redistribute {
+                let hosts = (0..entries).flat_map(meets).collect::<BTreeSet<_>>().len();
+                let room = room_on(workload.kind, hosts);
+                assert!(total >= room.min(*instances), "{name}: {total} of {instances}, {room}");
+            }
+            if workload.kind == WorkloadKind::Component
+                && entries == 1
+                && workload.layout.rebalance != Rebalance::Never
+            {
+                assert_filled(name, workload.layout.fill, &meets(0), &counts);
             }
         }
     }
+}
+
+/// More than any test wants, where a host isn't full with one.
+fn room_on(kind: WorkloadKind, hosts: usize) -> u32 {
+    match (kind, hosts) {
+        (_, 0) => 0,
+        (WorkloadKind::Provider, hosts) => u32::try_from(hosts).unwrap(),
+        (WorkloadKind::Component, _) => 1000,
+    }
+}
+
+/// Where a spread of one entry ends up on its `hosts`.
+fn assert_filled(
+    name: &WorkloadId,
+    fill: Fill,
+    hosts: &BTreeSet<&HostId>,
+    counts: &BTreeMap<HostId, u32>,
+) {
+    let on = || hosts.iter().map(|host| counts.get(*host).copied().unwrap_or(0));
+    let (most, least) = (on().max().unwrap_or(0), on().min().unwrap_or(0));
+    match fill {
+        Fill::Spread => assert!(most - least <= 1, "{name}: uneven {counts:?}"),
+        Fill::Pack => assert_eq!(on().sum::<u32>(), most, "{name}: not packed {counts:?}"),
+    }
+}
+
+/// What changes its image, in the tests below.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    kind: WorkloadKind,
+    daemon: bool,
+    fill: Fill,
+    hosts: usize,
+    instances: u32,
+    rollout: Rollout,
+}
+
+impl Shape {
+    fn of(self, image: &str) -> Desired {
+        let most = u32::try_from(self.hosts).unwrap();
+        let desired = match (self.kind, self.daemon) {
+            (kind, true) => nothing().daemon(kind, "web", image, self.instances, "all"),
+            (WorkloadKind::Provider, false) => {
+                nothing().provider("web", image, self.instances.min(most), "all")
+            }
+            (WorkloadKind::Component, false) => {
+                nothing().component("web", image, self.instances, "all")
+            }
+        };
+        with(desired, Layout { fill: self.fill, ..Layout::default() }, self.rollout)
+    }
+
+    /// All of `v1` runs.
+    fn settled(self) -> World {
+        let mut world = World::new(self.of("v1"), &HOSTS[..self.hosts]);
+        world.settle();
+        world
+    }
+
+    /// How many of those `before` must serve while it changes, on a lattice of `hosts`.
+    fn kept(self, before: usize, hosts: usize) -> usize {
+        let Rollout { max_unavailable, max_surge, .. } = self.rollout;
+        match before {
+            1 => usize::from(max_surge > 0 && !self.daemon && hosts > 1),
+            several => several.saturating_sub(max_unavailable.of(several)).max(1),
+        }
+    }
+}
+
+prop_compose! {
+    fn shape()(
+        kind in select(vec![WorkloadKind::Component, WorkloadKind::Provider]),
+        daemon in prop::bool::weighted(0.25),
+        fill in select(vec![Fill::Spread, Fill::Pack]),
+        hosts in 1..5usize,
+        instances in 1..9u32,
+        max_unavailable in bound(),
+        max_surge in 0..3u32,
+        max_failed_hosts in 1..3u32,
+    ) -> Shape {
+        let rollout =
+            Rollout { max_unavailable, max_surge, max_failed_hosts, ..Rollout::default() };
+        Shape { kind, daemon, fill, hosts, instances, rollout }
+    }
+}
+
+/// On how many hosts `image` runs.
+fn hosts_with(world: &World, image: &str) -> usize {
+    let has = |things: &&BTreeMap<WorkloadId, super::world::Runs>| {
+        things.get(&id("web")).is_some_and(|runs| *runs.code == *image)
+    };
+    world.hosts.values().filter(has).count()
+}
+
+/// What may be sent is sent, done and seen, and some seconds pass.
+fn step(world: &mut World) {
+    world.act(|_| false);
+    while !world.at_work.is_empty() {
+        world.work(0);
+    }
+    world.look();
+    world.pass(7);
 }
 
 proptest! {
@@ -243,35 +380,121 @@ proptest! {
         }
     }
 
-    /// A change of image never takes more than one host away, and none at all if another host can
-    /// take over first.
+    /// A change of image never takes more hosts away than it may, and not the last if another can
+    /// take over first; whatever is sent, lost or asked for anew meanwhile, the old included, and
+    /// whatever hosts are lost beside.
     #[test]
-    fn a_change_keeps_all_hosts_but_one(
-        hosts in 2..5usize,
-        instances in 1..9u32,
-        provider in any::<bool>(),
+    fn a_change_keeps_all_hosts_but_those_that_may_be_away(
+        shape in shape(),
         events in vec(event(), 0..80),
     ) {
-        let of = |image| if provider {
-            nothing().provider("web", image, instances.min(u32::try_from(hosts).unwrap()), "all")
-        } else {
-            nothing().component("web", image, instances, "all")
-        };
-        let mut world = World::new(of("v1"), &HOSTS[..hosts]);
-        world.settle();
+        let mut world = shape.settled();
         let web = id("web");
         let before = runs(&world, &web).len();
-        world.want(of("v2"));
+        let mut kept = shape.kept(before, shape.hosts);
+        world.want(shape.of("v2"));
+        for event in events {
+            match event {
+                Event::Join(_) => {}
+                Event::Lose(_) => {
+                    let there = runs(&world, &web).len();
+                    happen(&mut world, &event, &[]);
+                    let lost = there - runs(&world, &web).len();
+                    let left = world.hosts.len();
+                    kept = kept.saturating_sub(lost).min(shape.kept(left, left));
+                }
+                Event::Want(index) => world.want(shape.of(["v1", "v2", "v3"][index])),
+                event => happen(&mut world, &event, &[]),
+            }
+            let now = runs(&world, &web).len();
+            prop_assert!(now >= kept, "{now} of {before} hosts serve");
+        }
+        world.settle();
+        assert_exact(&world);
+    }
+
+    /// The new starts beside the old on no more hosts than it may, and only where one host alone
+    /// runs the old.
+    #[test]
+    fn a_change_starts_no_more_beside_the_old_than_it_may(
+        shape in shape(),
+        events in vec(event(), 0..80),
+    ) {
+        let mut world = shape.settled();
+        let web = id("web");
+        let before: Vec<HostId> = runs(&world, &web).into_keys().collect();
+        let most = match before.len() {
+            1 if !shape.daemon => usize::try_from(shape.rollout.max_surge).unwrap(),
+            _ => 0,
+        };
+        world.want(shape.of("v2"));
         for event in events {
             match event {
                 Event::Lose(_) | Event::Join(_) | Event::Want(_) => {}
                 event => happen(&mut world, &event, &[]),
             }
-            let now = runs(&world, &web).len();
-            prop_assert!(now >= (before - 1).max(1), "{now} of {before} hosts serve");
+            let more = runs(&world, &web).keys().filter(|host| !before.contains(host)).count();
+            prop_assert!(hosts_with(&world, "v1") == 0 || more <= most, "{more} beside the old");
         }
         world.settle();
         assert_exact(&world);
+    }
+
+    /// Where all is to be stopped first, the old and the new never run beside each other.
+    #[test]
+    fn what_is_recreated_never_runs_beside_what_it_replaces(
+        shape in shape(),
+        events in vec(event(), 0..80),
+    ) {
+        let rollout = Rollout { strategy: Change::Recreate, ..shape.rollout };
+        let shape = Shape { rollout, ..shape };
+        let mut world = shape.settled();
+        world.want(shape.of("v2"));
+        for event in events {
+            match event {
+                Event::Lose(_) | Event::Join(_) | Event::Want(_) | Event::Crash => {}
+                event => happen(&mut world, &event, &[]),
+            }
+            let codes: BTreeSet<_> =
+                world.hosts.values().flat_map(BTreeMap::values).map(|runs| &runs.code).collect();
+            prop_assert!(codes.len() <= 1, "{codes:?} run together");
+        }
+        world.settle();
+        assert_exact(&world);
+    }
+
+    /// A host with troubles of its own doesn't keep the others from the new.
+    #[test]
+    fn a_change_goes_on_around_a_host_that_fails_of_itself(
+        hosts in 3..6usize,
+        instances in 1..9u32,
+        faulty in 0..5usize,
+    ) {
+        let shape = Shape {
+            kind: WorkloadKind::Component,
+            daemon: false,
+            fill: Fill::Spread,
+            hosts,
+            instances,
+            rollout: Rollout::default(),
+        };
+        let mut world = shape.settled();
+        world.want(shape.of("v2"));
+        let faulty = host(HOSTS[faulty % hosts].0);
+        world.faulty.push(faulty.clone());
+        let web = id("web");
+        let is_new = |world: &World| {
+            let mut others = world.hosts.iter().filter(|(host, _)| **host != faulty);
+            let total: u32 = runs(world, &web).values().sum();
+            total == instances
+                && others.all(|(_, things)| things.get(&web).is_none_or(|runs| *runs.code == *"v2"))
+        };
+        let mut rounds = 0;
+        while rounds < 300 && !is_new(&world) {
+            step(&mut world);
+            rounds += 1;
+        }
+        prop_assert!(is_new(&world), "{:?}\n{}", world.hosts, world.plan());
     }
 
     /// When a host goes, only what it ran is started again; when one comes, nothing is, at first;
@@ -282,8 +505,14 @@ proptest! {
         instances in 0..12u32,
         more in 0..12u32,
         goes in 0..4usize,
+        fill in select(vec![Fill::Spread, Fill::Pack]),
+        rebalance in select(vec![Rebalance::Never, Rebalance::After(REBALANCE_DELAY)]),
     ) {
-        let of = |instances| nothing().component("web", "v1", instances, "all");
+        let layout = Layout { fill, rebalance, ..Layout::default() };
+        let of = |instances| {
+            let desired = nothing().component("web", "v1", instances, "all");
+            with(desired, layout, Rollout::default())
+        };
         let mut world = World::new(of(instances), &HOSTS[..hosts]);
         world.settle();
         let web = id("web");
@@ -298,44 +527,44 @@ proptest! {
         world.join("e", "ap");
         let plan = world.plan();
         prop_assert!(plan.now.is_empty(), "{plan}");
+        prop_assert!(rebalance != Rebalance::Never || plan.wake_at.is_none(), "{plan}");
 
         world.want(of(more));
         let (mut rounds, start) = (0, world.time);
         while rounds < 10 {
-            world.act(|_| false);
-            while !world.at_work.is_empty() {
-                world.work(0);
-            }
-            world.look();
+            step(&mut world);
+            world.time = start;
             rounds += 1;
         }
-        prop_assert_eq!(start, world.time);
         prop_assert_eq!(world.started, more.saturating_sub(instances));
         prop_assert_eq!(runs(&world, &web).values().sum::<u32>(), more);
     }
 
-    /// A host that fails gets nothing in the end if others can take it, and nothing that runs is
-    /// stopped for an image that can't start.
+    /// No more hosts are given up for an image that can't start than may fail, beside those that may
+    /// be away; then it is said, and a good image goes on from there.
     #[test]
-    fn what_runs_outlives_an_image_that_cannot_start(hosts in 1..5usize, instances in 1..9u32) {
-        let of = |image| nothing().component("web", image, instances, "all");
-        let mut world = World::new(of("v1"), &HOSTS[..hosts]);
-        world.settle();
+    fn what_runs_outlives_an_image_that_cannot_start(shape in shape()) {
+        let mut world = shape.settled();
         let before = runs(&world, &id("web")).len();
-        world.want(of("v2"));
+        let failed = usize::try_from(shape.rollout.max_failed_hosts).unwrap() - 1;
+        let kept = match shape.kept(before, shape.hosts) {
+            0 => 0,
+            kept => kept.saturating_sub(failed).max(1),
+        };
+        world.want(shape.of("v2"));
         world.broken = HOSTS.iter().map(|(name, _)| host(name)).collect();
         for _ in 0..60 {
-            world.act(|_| false);
-            while !world.at_work.is_empty() {
-                world.work(0);
-            }
-            world.look();
-            world.pass(7);
+            step(&mut world);
             let now = runs(&world, &id("web")).len();
-            let kept = if hosts == 1 { 0 } else { (before - 1).max(1) };
             prop_assert!(now >= kept, "{now} of {before} hosts serve");
         }
-        prop_assert!(world.plan().blocked.iter().any(|blocked| blocked.message.contains("no such image")));
+        let says = |text| world.plan().blocked.iter().any(|blocked| blocked.message.contains(text));
+        prop_assert!(says("no such image"));
+        let gave_up = world.observed.in_flight.failures.len();
+        let halted = gave_up > failed && hosts_with(&world, "v1") > 0;
+        prop_assert_eq!(says("The change has halted"), halted);
+        let image = if failed == 0 { "v1" } else { "v3" };
+        world.want(shape.of(image));
         world.broken.clear();
         world.settle();
         assert_exact(&world);

@@ -8,10 +8,10 @@ use std::{
 
 use crate::{
     model::{
-        APPLICATION, ApplicationKey, AskHash, ConfigName, ConfigWanted, Desired, Gate, HASH, Host,
-        HostId, HostState, INSTALLATION, Inventory, Link, LinkKey, Links, Moment, Observed, Owner,
-        Plan, RunningComponent, RunningProvider, Scaling, SpreadEntry, Workload, WorkloadId,
-        WorkloadKind,
+        APPLICATION, ApplicationKey, AskHash, Command, ConfigName, ConfigWanted, Desired, Failure,
+        Gate, HASH, Host, HostId, HostState, INSTALLATION, Inventory, Layout, Link, LinkKey,
+        LinkMap, Links, Moment, Observed, Owner, Plan, Rollout, RunningComponent, RunningProvider,
+        Scaling, SpreadEntry, Workload, WorkloadId, WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, claims::Created, plan},
 };
@@ -133,7 +133,10 @@ impl Wants for Desired {
             image: image.into(),
             scaling,
             on_host_loss: None,
-            annotations: annotations(&self.owner.application.to_string(), image, &names),
+            layout: Layout::default(),
+            rollout: Rollout::default(),
+            max_memory: None,
+            annotations: annotations(&self.owner.application.to_string(), image, &names).into(),
             hash: hash(image, &names),
             config: names,
         };
@@ -151,6 +154,49 @@ impl Wants for Desired {
         let values = BTreeMap::from([("value".to_owned(), value.to_owned())]);
         self.configs.insert(config(name), ConfigWanted::Managed(values));
         self
+    }
+}
+
+/// Every workload laid out and rolled out like this.
+pub(super) fn with(mut desired: Desired, layout: Layout, rollout: Rollout) -> Desired {
+    for workload in desired.workloads.values_mut() {
+        (workload.layout, workload.rollout) = (layout, rollout);
+    }
+    desired
+}
+
+/// One line for each command and each thing that is blocked.
+pub(super) fn lines(plan: &Plan) -> Vec<String> {
+    plan.to_string().lines().map(str::to_owned).collect()
+}
+
+/// What it is about, what is wanted, what is shown, and the plan.
+pub(super) type Case<'a> = (&'a str, Desired, &'a str, &'a [&'a str]);
+
+pub(super) fn check(cases: &[Case<'_>]) {
+    for (name, desired, observed, expected) in cases {
+        assert_eq!(lines(&plan_of(desired, &[], &lattice(observed))), *expected, "{name}");
+    }
+}
+
+/// A start of `id` with this image failed there.
+pub(super) fn fail(observed: &mut Observed, command: &Command, count: u32, retry_at: Moment) {
+    let (lane, command, error) = (command.lane(), command.clone(), "no such image".into());
+    let failure = Failure { command, error, of_image: true, count, retry_at };
+    observed.in_flight.failures.insert(lane, failure);
+}
+
+/// The command that starts or scales `web` as `desired` has it.
+pub(super) fn wanted(desired: &Desired, on: &str, count: u32) -> Command {
+    let workload = &desired.workloads[&id("web")];
+    Command::ScaleComponent {
+        host: host(on),
+        id: id("web"),
+        image: workload.image.clone(),
+        count,
+        config: Vec::new(),
+        annotations: annotations(APP, &workload.image, &[]).into(),
+        max_memory: workload.max_memory,
     }
 }
 
@@ -176,7 +222,7 @@ pub(super) fn link(source: &str, target: &str, configs: &[&str]) -> (LinkKey, Li
 pub(super) fn lattice(text: &str) -> Observed {
     let mut observed = Observed::unknown("l".parse().unwrap());
     observed.gate = Gate::Open;
-    observed.links = Links::Read(Arc::default());
+    observed.links = Links::Read(LinkMap::new());
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (head, rest) = line.split_once('[').unwrap();
         let (labels, things) = rest.split_once(']').unwrap();
@@ -229,7 +275,7 @@ fn inventory(things: &str) -> Inventory {
         } else {
             let instances = count.parse().unwrap();
             let annotations = annotations.into();
-            let running = RunningComponent { image, annotations, instances };
+            let running = RunningComponent { image, annotations, instances, max_memory: None };
             inventory.components.insert(id(name), running);
         }
     }

@@ -2,14 +2,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use imbl::OrdMap;
+
 use super::support::{
-    APP, Wants, annotations, app, at, claims, config, host, id, lattice, link, nothing, plan_at,
-    plan_of,
+    APP, Case, Wants, app, at, check, claims, config, fail, host, id, lattice, lines, link,
+    nothing, plan_at, plan_of, wanted,
 };
 use crate::{
     model::{
-        Command, Contended, Desired, Failure, Gate, InFlight, Lane, Links, Moment, Observed,
-        Pending, Plan, Reason, Scaling, WorkloadKind,
+        Command, Contended, Desired, Gate, InFlight, LinkMap, Links, Moment, Observed, Pending,
+        Reason, Scaling, WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, claims::Created, plan},
 };
@@ -20,19 +22,6 @@ fn web(instances: u32, entries: &str) -> Desired {
 
 fn web2(instances: u32, entries: &str) -> Desired {
     nothing().component("web", "v2", instances, entries)
-}
-
-fn lines(plan: &Plan) -> Vec<String> {
-    plan.to_string().lines().map(str::to_owned).collect()
-}
-
-/// What it is about, what is wanted, what is shown, and the plan.
-type Case<'a> = (&'a str, Desired, &'a str, &'a [&'a str]);
-
-fn check(cases: &[Case<'_>]) {
-    for (name, desired, observed, expected) in cases {
-        assert_eq!(lines(&plan_of(desired, &[], &lattice(observed))), *expected, "{name}");
-    }
 }
 
 #[test]
@@ -133,7 +122,7 @@ fn a_link_and_a_config_that_others_change_back_are_left_to_them() {
     let mut observed = lattice("a [] web=1");
     observed.configs.insert(config("c"), Some(Arc::default()));
     let (key, theirs) = link("web", "theirs", &[]);
-    observed.links = Links::Read(Arc::new([(key.clone(), theirs)].into()));
+    observed.links = Links::Read([(key.clone(), theirs)].into_iter().collect());
     let put_link = Command::PutLink { key, link: link("web", "api", &[]).1 };
     let put_config = asked(&web(1, "all").config("c", "1"), &observed);
     let observed = contended(contended(observed, put_link), put_config);
@@ -323,7 +312,7 @@ fn config_then_links_then_providers_then_components() {
         .provider("http", "v1", 1, "all")
         .link("http", "web", &["route"]);
     let mut observed = lattice("a []");
-    observed.configs = BTreeMap::from([(config("web-config"), None), (config("route"), None)]);
+    observed.configs = OrdMap::from_iter([(config("web-config"), None), (config("route"), None)]);
     let plan = |observed: &Observed| lines(&plan_of(&desired, &[], observed));
     assert_eq!(
         plan(&observed),
@@ -340,10 +329,10 @@ fn config_then_links_then_providers_then_components() {
 
     let shown = |value: &str| Some(Arc::new([("value".to_owned(), value.to_owned())].into()));
     observed.configs =
-        BTreeMap::from([(config("web-config"), shown("1")), (config("route"), shown("/"))]);
+        OrdMap::from_iter([(config("web-config"), shown("1")), (config("route"), shown("/"))]);
     assert_eq!(plan(&observed)[0], "put link http -(wasi:http, default)-> web");
 
-    observed.links = Links::Read(Arc::new([link("http", "web", &["route"])].into()));
+    observed.links = Links::Read(LinkMap::from_iter([link("http", "web", &["route"])]));
     observed.links_written.insert(id("http"), at(1000));
     let starting = plan(&observed);
     assert_eq!(starting[0], "scale component alone on a to 1");
@@ -361,9 +350,9 @@ fn what_is_wanted_no_more_goes_in_reverse() {
         .provider("http", "v1", 1, "all")
         .link("http", "web", &["route"]);
     let mut observed = lattice("a [] web=1 ~http=1");
-    observed.links = Links::Read(Arc::new(former.links.clone()));
+    observed.links = Links::Read(former.links.clone().into());
     let route = Some(Arc::new([("value".to_owned(), "/".to_owned())].into()));
-    observed.configs = BTreeMap::from([(config("route"), route)]);
+    observed.configs = OrdMap::from_iter([(config("route"), route)]);
     let plan =
         |observed: &Observed| lines(&plan_of(&nothing(), std::slice::from_ref(&former), observed));
     assert_eq!(
@@ -378,7 +367,7 @@ fn what_is_wanted_no_more_goes_in_reverse() {
     );
     observed.set_inventory(&host("a"), Some(crate::model::Inventory::default()), at(1));
     assert_eq!(plan(&observed)[0], "delete link http -(wasi:http, default)->");
-    observed.links = Links::Read(Arc::default());
+    observed.links = Links::Read(LinkMap::new());
     assert_eq!(plan(&observed), ["delete config route"]);
 }
 
@@ -404,12 +393,12 @@ fn nothing_goes_before_the_new_revision_has_succeeded() {
 fn a_link_to_another_target_is_changed_at_once() {
     let desired = web(1, "all").provider("new", "v1", 1, "all").link("web", "new", &[]);
     let mut observed = lattice("a [] web=1 ~new=1");
-    observed.links = Links::Read(Arc::new([link("web", "old", &[])].into()));
+    observed.links = Links::Read(LinkMap::from_iter([link("web", "old", &[])]));
     assert_eq!(
         lines(&plan_of(&desired, &[], &observed)),
         ["delete link web -(wasi:http, default)->"]
     );
-    observed.links = Links::Read(Arc::default());
+    observed.links = Links::Read(LinkMap::new());
     assert_eq!(
         lines(&plan_of(&desired, &[], &observed)),
         ["put link web -(wasi:http, default)-> new"]
@@ -618,7 +607,7 @@ fn a_builtin_provider_is_placed_beside_what_it_is_linked_with() {
         .provider("http", "wasmcloud+builtin://http-server", 1, "all")
         .link("http", "web", &[]);
     let mut observed = lattice("a []\nb [zone=eu] web=1\nc [zone=eu] web=1\nd []");
-    observed.links = Links::Read(Arc::new(desired.links.clone()));
+    observed.links = Links::Read(desired.links.clone().into());
     let plan = plan_of(&desired, &[], &observed);
     let on =
         plan.progress[&id("http")].hosts.iter().map(|(host, _)| host).next().unwrap().to_string();
@@ -674,31 +663,10 @@ fn a_config_that_another_application_names_stays() {
     assert_eq!(sent(&claims), 0);
 }
 
-/// The command that starts or scales `web` as `desired` has it.
-fn wanted(desired: &Desired, on: &str, count: u32) -> Command {
-    let workload = &desired.workloads[&id("web")];
-    Command::ScaleComponent {
-        host: host(on),
-        id: id("web"),
-        image: workload.image.clone(),
-        count,
-        config: Vec::new(),
-        annotations: annotations(APP, &workload.image, &[]),
-    }
-}
-
 fn in_flight(command: &Command, sent: Moment, deadline: Moment) -> InFlight {
     let pending =
         Pending { command: command.clone(), sent, acknowledged: Some(sent), deadline, tries: 1 };
-    let pending = BTreeMap::from([(command.lane(), pending)]);
-    InFlight { pending, failures: BTreeMap::new() }
-}
-
-fn fail(observed: &mut Observed, command: &Command, count: u32, retry_at: Moment) {
-    let lane: Lane = command.lane();
-    let failure =
-        Failure { command: command.clone(), error: "no such image".into(), count, retry_at };
-    observed.in_flight.failures.insert(lane, failure);
+    InFlight { pending: OrdMap::unit(command.lane(), pending), failures: OrdMap::new() }
 }
 
 /// What `host` runs, with wadm's annotations for an application of this name.

@@ -14,9 +14,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::support::{annotations, app, at, id, new_host};
 use crate::{
     model::{
-        APPSPEC, Adopt, Command, ConfigName, Desired, Failure, Gate, HostId, HostState, InFlight,
-        Inventory, Lane, Link, LinkKey, Links, MANAGED_BY, Moment, Observed, Pending, Plan,
-        RunningComponent, RunningProvider, WorkloadId,
+        APPSPEC, Adopt, Annotations, Command, ConfigName, Desired, Failure, Gate, HostId,
+        HostState, InFlight, Inventory, Lane, Link, LinkKey, Links, MANAGED_BY, Moment, Observed,
+        Pending, Plan, RunningComponent, RunningProvider, WorkloadId,
     },
     placement::{Claims, Inputs, Removal, claims::Created, order, plan},
 };
@@ -29,13 +29,13 @@ pub(super) struct Runs {
     pub(super) code: Arc<str>,
     /// What the inventory says.
     pub(super) shown: Arc<str>,
-    pub(super) annotations: BTreeMap<String, String>,
+    pub(super) annotations: Arc<Annotations>,
     pub(super) config: Vec<ConfigName>,
     pub(super) count: u32,
 }
 
 /// Image, annotations and config list of a start.
-type Ask<'c> = (&'c Arc<str>, &'c BTreeMap<String, String>, &'c Vec<ConfigName>);
+type Ask<'c> = (&'c Arc<str>, &'c Arc<Annotations>, &'c Vec<ConfigName>);
 
 #[derive(Debug)]
 pub(super) struct World {
@@ -46,8 +46,10 @@ pub(super) struct World {
     pub(super) configs: BTreeMap<ConfigName, BTreeMap<String, String>>,
     /// Accepted, and not done yet; in the order of sending, done in any.
     pub(super) at_work: Vec<Command>,
-    /// Hosts on which every start fails.
+    /// Hosts on which every start fails, as if no image were good.
     pub(super) broken: Vec<HostId>,
+    /// Hosts on which every start fails for troubles of their own.
+    pub(super) faulty: Vec<HostId>,
     pub(super) desired: Desired,
     pub(super) former: Vec<Arc<Desired>>,
     pub(super) claims: Claims,
@@ -70,6 +72,7 @@ impl World {
             configs: BTreeMap::new(),
             at_work: Vec::new(),
             broken: Vec::new(),
+            faulty: Vec::new(),
             desired: desired.clone(),
             former: Vec::new(),
             claims: Claims::default(),
@@ -101,9 +104,12 @@ impl World {
         self.observed.remove_host(host);
         self.at_work.retain(|command| on_host(command) != Some(host));
         let in_flight = &mut self.observed.in_flight;
-        let elsewhere = |lane: &Lane| !matches!(lane, Lane::Workload(at, _) if at == host);
-        in_flight.pending.retain(|lane, _| elsewhere(lane));
-        in_flight.failures.retain(|lane, _| elsewhere(lane));
+        let there = |lane: &&Lane| matches!(lane, Lane::Workload(at, _) if at == host);
+        let lanes = in_flight.pending.keys().chain(in_flight.failures.keys());
+        for lane in lanes.filter(there).cloned().collect::<Vec<_>>() {
+            in_flight.pending.remove(&lane);
+            in_flight.failures.remove(&lane);
+        }
     }
 
     pub(super) fn want(&mut self, desired: Desired) {
@@ -118,7 +124,7 @@ impl World {
             provider: false,
             code: "theirs".into(),
             shown: "theirs".into(),
-            annotations: annotations("other/app", "theirs", &[]),
+            annotations: annotations("other/app", "theirs", &[]).into(),
             config: Vec::new(),
             count: 1,
         };
@@ -133,7 +139,9 @@ impl World {
             provider: false,
             code: image.into(),
             shown: image.into(),
-            annotations: says.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            annotations: Arc::new(
+                says.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            ),
             config: Vec::new(),
             count,
         };
@@ -177,9 +185,12 @@ impl World {
                 self.at_work.push(command.clone());
             }
             // Links and configs are written before they are answered; they only take their time
-            // here so that what is sent beside them shows. Once more is done at once.
+            // here so that what is sent beside them shows. Once more is done at once, after the first.
             if !lost && tries > 0 && on_host(command).is_none() {
-                self.work(self.at_work.len() - 1);
+                let lane = command.lane();
+                while let Some(first) = self.at_work.iter().position(|work| work.lane() == lane) {
+                    self.work(first);
+                }
             }
         }
         self.sent += commands.len();
@@ -247,7 +258,7 @@ impl World {
             | Command::ScaleComponent { host, id, count: 0, .. } => {
                 self.hosts.get_mut(host).unwrap().remove(id);
             }
-            Command::ScaleComponent { host, id, image, count, config, annotations } => {
+            Command::ScaleComponent { host, id, image, count, config, annotations, .. } => {
                 self.start(&command, host, id, (image, annotations, config), *count);
             }
         }
@@ -261,7 +272,9 @@ impl World {
         (image, annotations, config): Ask<'_>,
         count: u32,
     ) {
-        if self.broken.contains(host) || config.iter().any(|name| !self.configs.contains_key(name))
+        if self.faulty.contains(host)
+            || self.broken.contains(host)
+            || config.iter().any(|name| !self.configs.contains_key(name))
         {
             return self.fail(command);
         }
@@ -300,12 +313,10 @@ impl World {
         if in_flight.pending.remove(&lane).is_some() {
             let count = in_flight.failures.get(&lane).map_or(0, |failure| failure.count) + 1;
             let retry_at = self.time + Duration::from_secs(1 << count.min(8));
-            let failure = Failure {
-                command: command.clone(),
-                error: "no such image".into(),
-                count,
-                retry_at,
-            };
+            let of_image = on_host(command).is_some_and(|host| self.broken.contains(host));
+            let error = if of_image { "no such image" } else { "no space left" };
+            let (command, error) = (command.clone(), error.into());
+            let failure = Failure { command, error, of_image, count, retry_at };
             in_flight.failures.insert(lane, failure);
         }
     }
@@ -317,12 +328,14 @@ impl World {
         for (id, runs) in things {
             let (image, annotations) = (runs.shown.clone(), runs.annotations.clone());
             if runs.provider {
-                inventory
-                    .providers
-                    .insert(id.clone(), RunningProvider { image, annotations: annotations.into() });
+                inventory.providers.insert(id.clone(), RunningProvider { image, annotations });
             } else {
-                let annotations = annotations.into();
-                let running = RunningComponent { image, annotations, instances: runs.count };
+                let running = RunningComponent {
+                    image,
+                    annotations,
+                    instances: runs.count,
+                    max_memory: None,
+                };
                 inventory.components.insert(id.clone(), running);
             }
         }
@@ -332,7 +345,7 @@ impl World {
 
     /// Links and configs are read.
     pub(super) fn read(&mut self) {
-        self.observed.links = Links::Read(Arc::new(self.links.clone()));
+        self.observed.links = Links::Read(self.links.clone().into());
         let all = self.former.iter().map(|former| &**former).chain([&self.desired]);
         let names = all.flat_map(|desired| desired.configs.keys());
         let shown = |name: &ConfigName| self.configs.get(name).cloned().map(Arc::new);
@@ -342,13 +355,16 @@ impl World {
 
     fn resolve(&mut self) {
         let mut in_flight = std::mem::take(&mut self.observed.in_flight);
-        in_flight.pending.retain(|lane, pending| {
-            let done = pending.acknowledged.is_some() && self.shows(&pending.command);
-            if done {
-                in_flight.failures.remove(lane);
-            }
-            !done
-        });
+        let shown = |pending: &Pending| {
+            // A request that was lost has timed out long before.
+            let answered = pending.acknowledged.is_some() || self.time >= pending.deadline;
+            answered && self.shows(&pending.command)
+        };
+        let done = in_flight.pending.iter().filter(|(_, pending)| shown(pending));
+        for lane in done.map(|(lane, _)| lane.clone()).collect::<Vec<_>>() {
+            in_flight.pending.remove(&lane);
+            in_flight.failures.remove(&lane);
+        }
         self.observed.in_flight = in_flight;
     }
 
@@ -366,7 +382,7 @@ impl World {
             Command::DeleteLink { key } => !links.contains_key(key),
             Command::StartProvider { id, annotations, .. } => inventory
                 .and_then(|inventory| inventory.providers.get(id))
-                .is_some_and(|shown| *shown.annotations == *annotations),
+                .is_some_and(|shown| shown.annotations == *annotations),
             Command::StopProvider { id, .. } => {
                 inventory.is_some_and(|inventory| !inventory.providers.contains_key(id))
             }
@@ -375,7 +391,7 @@ impl World {
             }
             Command::ScaleComponent { id, count, annotations, .. } => {
                 inventory.and_then(|inventory| inventory.components.get(id)).is_some_and(|shown| {
-                    shown.instances == *count && *shown.annotations == *annotations
+                    shown.instances == *count && shown.annotations == *annotations
                 })
             }
         }
@@ -411,6 +427,10 @@ impl World {
         self.look();
     }
 
+    fn all_well(&self) -> bool {
+        self.broken.is_empty() && self.faulty.is_empty()
+    }
+
     /// Obeys plans until nothing is left to do, and says how many rounds that took.
     pub(super) fn settle(&mut self) -> usize {
         for round in 0..200 {
@@ -422,7 +442,7 @@ impl World {
             let plan = self.plan();
             if sent == 0 && plan.now.is_empty() {
                 match plan.wake_at {
-                    Some(wake_at) if self.broken.is_empty() || plan.wake_at < Some(at(100_000)) => {
+                    Some(wake_at) if self.all_well() || plan.wake_at < Some(at(100_000)) => {
                         self.time = wake_at;
                     }
                     Some(_) | None => return round,

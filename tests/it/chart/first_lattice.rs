@@ -104,6 +104,24 @@ fn a_lattice_that_is_renamed_leaves_no_second_default() {
 }
 
 #[test]
+fn an_upgrade_while_the_lattice_is_being_deleted_is_refused() {
+    let site = Site::start();
+    site.namespace("here");
+    let values = [FIRST, &urls(A)];
+    site.release("install", "it", "here", &values).unwrap();
+    let held = r#"--patch={"metadata":{"finalizers":["it.test/held"]}}"#;
+    site.kubectl(&["patch", "lattice", "default", "--type=merge", held]);
+    site.kubectl(&["delete", "lattice", "default", "--wait=false"]);
+    let refusal = site.release("upgrade", "it", "here", &values).unwrap_err();
+    assert!(refusal.contains("Lattice default is being deleted"), "{refusal}");
+    // Once it is gone, the upgrade makes it anew.
+    let none = r#"--patch={"metadata":{"finalizers":null}}"#;
+    site.kubectl(&["patch", "lattice", "default", "--type=merge", none]);
+    site.release("upgrade", "it", "here", &values).unwrap();
+    assert_eq!(first(&site, URL), A);
+}
+
+#[test]
 fn what_a_user_changed_is_kept_by_an_upgrade_and_blocks_none() {
     let site = Site::start();
     site.namespace("here");

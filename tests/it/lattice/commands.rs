@@ -128,7 +128,7 @@ async fn a_provider_starts_and_stops() {
         id: id.clone(),
         image: "r/kv:1".into(),
         config: Vec::new(),
-        annotations: annotations("1.a.b"),
+        annotations: annotations("1.a.b").into(),
     };
     let runs = |o: &trellis::model::Observed| {
         let host = o.hosts.get(&host_id(&host));

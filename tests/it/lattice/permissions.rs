@@ -60,7 +60,7 @@ fn one_of_each(host: &HostHandle, name: &str) -> Vec<Command> {
             id: id("start").parse().unwrap(),
             image: "r/kv:1".into(),
             config: Vec::new(),
-            annotations: annotations("1.a.b"),
+            annotations: annotations("1.a.b").into(),
         },
         Command::StopProvider { host: host_id(host), id: id("stop").parse().unwrap() },
         scale(host, &id("web"), "r/web:1", 1),

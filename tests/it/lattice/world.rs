@@ -133,7 +133,8 @@ pub(crate) fn scale(host: &HostHandle, id: &str, image: &str, count: u32) -> Com
         image: image.into(),
         count,
         config: Vec::new(),
-        annotations: annotations("1.a.b"),
+        annotations: annotations("1.a.b").into(),
+        max_memory: None,
     }
 }
 

@@ -13,6 +13,7 @@ use truth::{Commands, Truth};
 
 use super::stage::{PATIENCE, Stage};
 
+mod caller;
 mod drift;
 mod faults;
 mod legacy;

@@ -9,7 +9,7 @@ use crate::{
         in_flight::Answer,
         inventory::{Denied, Input, LinksUnread, Silence, StoredLinks},
     },
-    model::{ApplicationKey, Command, ConfigName, Link, LinkKey, Links},
+    model::{ApplicationKey, Command, ConfigName, Link, LinkKey, LinkMap, Links},
 };
 
 #[test]
@@ -198,7 +198,7 @@ fn our_own_link_is_shown_once_answered_and_announced() {
 }
 
 fn stored(world: &mut World, fit: bool) {
-    let links = BTreeMap::from([link("y")]);
+    let links = LinkMap::from_iter([link("y")]);
     world.input(Input::StoredLinks(Ok(StoredLinks { links, fit })));
 }
 
@@ -237,7 +237,7 @@ fn links_beyond_one_message_are_read_from_the_bucket_until_they_fit_again() {
 fn an_empty_bucket_is_not_where_links_are_that_are_too_many_for_a_message() {
     let mut world = World::whole(&["a"], "");
     world.input(Input::Links(Err(LinksUnread::TooLarge)));
-    let stored = StoredLinks { links: BTreeMap::new(), fit: true };
+    let stored = StoredLinks { links: LinkMap::new(), fit: true };
     world.input(Input::StoredLinks(Ok(stored)));
     assert_eq!(world.fold.observed().links, Links::Unreadable);
 }

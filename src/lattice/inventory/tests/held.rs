@@ -162,8 +162,12 @@ fn a_host_that_says_it_stops_is_not_held() {
 
 /// A process that begins with what an earlier one wrote of host `a`.
 fn restarted(on_host_loss: Vec<OnHostLoss>) -> World {
-    let running =
-        RunningComponent { image: "r/a:1".into(), annotations: owned().into(), instances: 2 };
+    let running = RunningComponent {
+        image: "r/a:1".into(),
+        annotations: owned().into(),
+        instances: 2,
+        max_memory: None,
+    };
     let components = BTreeMap::from([("x".parse().unwrap(), running)]);
     let known = KnownHost {
         labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),

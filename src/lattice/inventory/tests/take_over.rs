@@ -1,5 +1,4 @@
 //! Another process has sent commands until now.
-use std::collections::BTreeMap;
 
 use super::world::{SECOND, World, host, scale};
 use crate::{
@@ -7,7 +6,7 @@ use crate::{
         in_flight::Answer,
         inventory::{Effect, Input, Predecessor, Silence},
     },
-    model::Links,
+    model::{LinkMap, Links},
 };
 
 fn take_over(world: &mut World, from: Predecessor) {
@@ -18,7 +17,7 @@ fn take_over(world: &mut World, from: Predecessor) {
 }
 
 fn links_come(world: &mut World) {
-    world.input(Input::Links(Ok(BTreeMap::new())));
+    world.input(Input::Links(Ok(LinkMap::new())));
 }
 
 #[test]

@@ -78,7 +78,8 @@ pub(super) fn scale(at: &str, id: &str, count: u32) -> Command {
         image: "r/a:1".into(),
         count,
         config: Vec::new(),
-        annotations: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
+        annotations: BTreeMap::from([("k".to_owned(), "v".to_owned())]).into(),
+        max_memory: None,
     }
 }
 

@@ -36,7 +36,7 @@ impl Truth {
     }
 
     /// A line a component, provider, link and config, in order; `hosts` are names by id, and a host
-    /// that doesn't answer is left out. Such as
+    /// that doesn't answer is left out. A component's limit of memory stands behind its count. Such as
     ///
     /// ```text
     /// a: component ~shop-web = web:1 x4, of shop/web
@@ -55,7 +55,13 @@ impl Truth {
             let inventory = &answer["response"];
             lines.extend(inventory["components"].as_array().unwrap().iter().map(|component| {
                 let count = &component["max_instances"];
-                format!("{name}: component {} x{count}, {}", what(component), whose(component))
+                let limit = component["limits"]["max_memory_limit"].as_str();
+                let limit = limit.map(|bytes| format!(" of {bytes} B")).unwrap_or_default();
+                format!(
+                    "{name}: component {} x{count}{limit}, {}",
+                    what(component),
+                    whose(component)
+                )
             }));
             lines.extend(inventory["providers"].as_array().unwrap().iter().map(|provider| {
                 format!("{name}: provider {}, {}", what(provider), whose(provider))
