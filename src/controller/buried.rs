@@ -28,7 +28,10 @@ use crate::{
 /// Whether what is left is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Burial {
-    Done,
+    Done {
+        /// It wasn't before.
+        new: bool,
+    },
     /// There is no such lattice of ours.
     NoLattice,
     NoRoom,
@@ -50,8 +53,9 @@ pub(super) async fn bury(
     match tombstone::with(tombstones(&object), gone, former) {
         None => Ok(Burial::NoRoom),
         Some(after) => {
+            let new = tombstones(&object) != after;
             put(ctx, &object, after).await?;
-            Ok(Burial::Done)
+            Ok(Burial::Done { new })
         }
     }
 }

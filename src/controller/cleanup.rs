@@ -54,11 +54,14 @@ pub(super) async fn cleanup(app: &Application, ctx: &Context) -> Result<Action, 
     let waited = deletion::waited(&app.metadata);
     let mut refusal = None;
     if forced || deadline.is_some_and(|deadline| waited >= deadline) {
-        refusal = leave(app, ctx, &world, &left).await?;
-        if refusal.is_none() || forced {
-            announce(app, ctx, &let_go(&left, refusal.as_deref())).await;
+        let leave = leave(app, ctx, &world, &left).await?;
+        if leave.new || (forced && leave.refusal.is_some()) {
+            announce(app, ctx, &let_go(&left, leave.refusal.as_deref())).await;
+        }
+        if leave.refusal.is_none() || forced {
             return done(app, ctx, &release, &left).await;
         }
+        refusal = leave.refusal;
     }
     let now = report::now();
     let facts = facts(app, &before, (&world, &decision), &now);
@@ -99,28 +102,42 @@ fn deadline(ctx: &Context, left: &[LatticeName]) -> Option<Duration> {
     all?.into_iter().max()
 }
 
-/// Writes down what is left, on each lattice. Says what is wrong if that can't be.
+/// Whether what is left is written down.
+#[derive(Default)]
+struct Leave {
+    /// It wasn't before; a pass that fails after that comes again.
+    new: bool,
+    /// Why it can't be.
+    refusal: Option<String>,
+}
+
+/// Writes down what is left, on each lattice.
 async fn leave(
     app: &Application,
     ctx: &Context,
     world: &World,
     left: &[LatticeName],
-) -> Result<Option<String>, Error> {
+) -> Result<Leave, Error> {
+    let mut leave = Leave::default();
     for name in left {
         let former = world.sights.get(name).map_or(&[][..], |sight| &sight.former);
         let wrong = match buried::bury(app, ctx, name, former).await? {
-            Burial::Done => continue,
+            Burial::Done { new } => {
+                leave.new |= new;
+                continue;
+            }
             Burial::NoLattice => format!("there is no Lattice {name} of this installation"),
             Burial::NoRoom => {
                 format!("what others left fills status.tombstones of Lattice {name}")
             }
         };
-        return Ok(Some(format!(
+        let refusal = format!(
             "lattice {name} can't be cleared, and what is left there can't be written down: {wrong}; \
              mend that, or leave it behind with the annotation {FORCE_DELETE}: \"true\""
-        )));
+        );
+        return Ok(Leave { refusal: Some(refusal), ..leave });
     }
-    Ok(None)
+    Ok(leave)
 }
 
 fn let_go(left: &[LatticeName], refusal: Option<&str>) -> Transition {

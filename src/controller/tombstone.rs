@@ -40,15 +40,18 @@ pub(super) fn with(
 ) -> Option<Vec<Tombstone>> {
     let mut after = tombstones.to_vec();
     let application = gone.owner.application.to_string();
-    let old = after.iter().position(|old| old.application == application);
-    let since = old.map(|old| after.remove(old).since);
-    after.push(Tombstone {
+    let old = after.iter_mut().find(|old| old.application == application);
+    let tombstone = Tombstone {
         application,
         uid: gone.uid.into(),
         installation: gone.owner.installation.to_string(),
-        since: since.unwrap_or_else(|| gone.at.into()),
+        since: old.as_ref().map_or(gone.at, |old| &old.since).into(),
         left: left(former),
-    });
+    };
+    match old {
+        Some(old) => *old = tombstone,
+        None => after.push(tombstone),
+    }
     let bytes = serde_json::to_vec(&after).map_or(usize::MAX, |json| json.len());
     (bytes <= MAX_BYTES).then_some(after)
 }
@@ -250,7 +253,9 @@ mod tests {
         let more = release(&["web"], "api", &[], Adopt::Nothing);
         let all = with(&[first, other.clone()], again, &[more]).unwrap();
         assert_eq!(all.len(), 2);
-        assert_eq!((&all[0], all[1].since.as_str(), all[1].left.len()), (&other, "1", 1));
+        assert_eq!((&all[1], all[0].since.as_str(), all[0].left.len()), (&other, "1", 1));
+        let again = with(&all, again, &former(&all[0], &owner)).unwrap();
+        assert_eq!(again, all, "a pass that comes again writes nothing");
     }
 
     #[test]

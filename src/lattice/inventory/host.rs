@@ -232,7 +232,9 @@ impl Fold {
     pub(super) fn succeeded(&mut self, lane: &Lane, now: Moment) {
         let command = self.observed.in_flight.pending.get(lane).map(|it| it.command.clone());
         let started = command.as_ref().is_some_and(crate::lattice::in_flight::starts);
-        command.iter().for_each(|command| self.made(command, now));
+        if let Some(command) = &command {
+            self.made(command, now);
+        }
         let observed = Arc::make_mut(&mut self.observed);
         self.lanes.succeed(&mut observed.in_flight, lane);
         self.outcome.change.lane(lane.clone());

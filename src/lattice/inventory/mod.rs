@@ -370,7 +370,9 @@ impl Fold {
         match lane {
             Lane::Config(name) => match (answer, config) {
                 (Answer::Accepted, Some(values)) if changed => {
-                    command.iter().for_each(|command| self.made(command, now));
+                    if let Some(command) = &command {
+                        self.made(command, now);
+                    }
                     self.set_config(name, values, now);
                 }
                 _ => self.config_due(name, now),
