@@ -104,6 +104,14 @@ pub struct LatticeSpec {
     #[serde(default = "default_max_in_flight")]
     #[schemars(range(min = 1, max = 10000))]
     pub max_in_flight: i32,
+    /// How long a deletion of an Application waits for what can't be reached here, from `1s` to
+    /// `168h`. Then the Application goes, and what it left is removed as soon as that can be done:
+    /// `status.tombstones` tells what.
+    #[serde(default = "default_deletion_deadline")]
+    #[schemars(length(max = 32), regex(pattern = DURATION))]
+    #[x_kube(validation = Rule::new("self != '' && duration(self) >= duration('1s') && duration(self) <= duration('168h')")
+        .message("deletionDeadline is at least 1s and at most 168h"))]
+    pub deletion_deadline: String,
     /// Whether Applications without a topology go here where several lattices admit them.
     #[serde(default)]
     pub default: bool,
@@ -138,6 +146,9 @@ fn default_loss_grace() -> String {
 }
 fn default_mass_loss_timeout() -> String {
     "15m".into()
+}
+fn default_deletion_deadline() -> String {
+    "1h".into()
 }
 fn default_max_in_flight() -> i32 {
     200
@@ -232,7 +243,9 @@ pub struct LatticeStatus {
     /// is left alone.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::or_default")]
     pub orphans: Vec<Orphan>,
-    /// Applications that went before all of theirs was seen gone here.
+    /// Applications that went before all of theirs was seen gone here, at most 256 KiB. It is removed
+    /// as soon as that can be done, and then the entry goes. An Application that comes back under the
+    /// name takes up what it wants of it.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::or_default")]
     pub tombstones: Vec<Tombstone>,
 }
@@ -292,11 +305,55 @@ pub struct Orphan {
     pub application: String,
 }
 
-#[derive(
-    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+/// An Application that went before all of its was seen gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Tombstone {
     /// `namespace/name`.
     pub application: String,
+    /// The Application's, for people.
+    pub uid: String,
+    /// Whose name its things carry.
+    pub installation: String,
+    /// When it went.
+    pub since: String,
+    /// What its releases may have left beside what carries its name, newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::or_default")]
+    pub left: Vec<LeftBehind>,
+}
+
+/// What one release may have left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LeftBehind {
+    /// Which things of others it had taken up: `wadm`, those that wadm managed for it, or `any`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<String>,
+    /// What it ran.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<LeftWorkload>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LeftLink>,
+    /// Names of config entries and of references to secrets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub configs: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LeftWorkload {
+    pub id: String,
+    /// What its scaler said of lost hosts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_host_loss: Option<LossPolicy>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LeftLink {
+    pub source: String,
+    pub target: String,
+    pub name: String,
+    pub namespace: String,
+    pub package: String,
 }

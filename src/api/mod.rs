@@ -42,8 +42,8 @@ pub use condition::{Condition, ConditionStatus};
 pub use crds::{MARK, Mark, crds};
 pub use lattice::{
     AllowedNamespaces, CrossNamespace, HeldWorkload, HostCounts, HostSummary, Lattice, LatticeSpec,
-    LatticeStatus, LossPolicy, NamespacesFrom, NatsSpec, OnHostLoss, Orphan, SecretName, TlsSpec,
-    Tombstone,
+    LatticeStatus, LeftBehind, LeftLink, LeftWorkload, LossPolicy, NamespacesFrom, NatsSpec,
+    OnHostLoss, Orphan, SecretName, TlsSpec, Tombstone,
 };
 
 /// On an object: which of several Trellis installations it is for.

@@ -219,7 +219,7 @@ fn register(
 
 /// What scalers say of lost hosts; of several releases, the last that says anything. What is wanted
 /// no more stays held until it is seen gone, for nobody could stop it before.
-fn on_host_loss<'a>(
+pub(super) fn on_host_loss<'a>(
     releases: impl Iterator<Item = &'a Arc<Desired>>,
 ) -> BTreeMap<WorkloadId, LossPolicy> {
     let mut policies = BTreeMap::new();

@@ -137,6 +137,7 @@ impl Context {
         for key in &gone {
             self.forget(key);
         }
+        self.revisions.drop_lost(is_gone);
         // What they left has nobody any more.
         self.every_lattice.notify_one();
         let is_there =

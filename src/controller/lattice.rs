@@ -1,5 +1,5 @@
 //! One pass over one `Lattice`: its task follows its spec, its status follows the task.
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -14,14 +14,18 @@ use tracing::instrument;
 use super::{
     Error,
     announce::announce,
+    buried::{self, Cleared},
     call::{passed, within, written},
     chain,
+    cleanup::FORCE_DELETE,
     conditions::{Verdict, set},
     context::Context,
+    deletion,
     lattice_status::{self, Facts},
     orphans,
     report::now,
     settings::{self, SettingsError},
+    trim::trim,
 };
 use crate::{
     api::{CLASS, Lattice, LatticeStatus},
@@ -49,6 +53,7 @@ pub(super) async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Resul
     if !ctx.leads() {
         return take_note(&lattice, &ctx).await;
     }
+    let lattice = ctx.lattices.newest(lattice);
     let api = Api::<Lattice>::all(ctx.kube.clone());
     passed(Box::pin(finalizer(&api, FINALIZER, lattice, |event| async {
         match event {
@@ -130,8 +135,9 @@ async fn take_up(
     Ok(taken)
 }
 
-/// An older object for the same hosts: two would count and command them twice. Other credentials
-/// may mean another NATS account, and with it other hosts.
+/// An older object of ours for the same hosts: two would count and command them twice. Other
+/// credentials may mean another NATS account, and with it other hosts; another class is another
+/// operator's, who has them under a name of its own.
 fn twin(lattice: &Lattice, all: &[Arc<Lattice>]) -> Option<String> {
     let wire = |l: &Lattice| {
         let mut urls = l.spec.nats.urls.clone();
@@ -142,6 +148,7 @@ fn twin(lattice: &Lattice, all: &[Arc<Lattice>]) -> Option<String> {
     let age = |l: &Lattice| (l.creation_timestamp().map(|time| time.0), l.name_any());
     let same = |other: &&Arc<Lattice>| {
         other.name_any() != lattice.name_any()
+            && other.annotations().get(CLASS) == lattice.annotations().get(CLASS)
             && age(other) < age(lattice)
             && wire(other) == wire(lattice)
     };
@@ -180,9 +187,10 @@ async fn write_status(
     name: &LatticeName,
     taken: &Result<Taken, SettingsError>,
 ) -> Result<Action, Error> {
+    let cleared = buried::clear(ctx, name);
     let handle = ctx.lattices.handle(name);
     let seen = handle.as_ref().map(|handle| (handle.health(), handle.observed()));
-    let (after, wake) = match (taken, &seen) {
+    let (mut after, wake) = match (taken, &seen) {
         (Err(error), _) => lattice_status::compute(lattice, &Facts::Unusable(error), &now()),
         (Ok(Taken { kept }), Some((health, observed))) => {
             let unusable_for = ctx.lattices.unusable_for(name, &health.gate);
@@ -198,10 +206,25 @@ async fn write_status(
         }
         (Ok(_), None) => return Ok(Action::await_change()),
     };
+    lift(&mut after, &cleared);
     put_status(lattice, ctx, after).await?;
+    forget(ctx, &cleared);
+    let wake = wake.into_iter().chain(cleared.wake_at).min();
     // The older one of two may go without a word to the other.
     let wake = wake.or(matches!(taken, Err(SettingsError::Twin { .. })).then_some(TWIN));
     Ok(wake.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Drops the tombstones of those of whom nothing is left.
+fn lift(status: &mut LatticeStatus, cleared: &Cleared) {
+    let names: BTreeSet<_> = cleared.all_of.iter().map(ToString::to_string).collect();
+    status.tombstones.retain(|tombstone| !names.contains(&tombstone.application));
+}
+
+fn forget(ctx: &Context, cleared: &Cleared) {
+    for key in &cleared.all_of {
+        ctx.lattices.forget(key);
+    }
 }
 
 /// A lattice goes once no Application can have anything there; its credentials are kept till then.
@@ -227,9 +250,49 @@ async fn cleanup(lattice: &Arc<Lattice>, ctx: &Context) -> Result<Action, Error>
         say_who_may_use_it(lattice, ctx, &unseen).await?;
         return Err(Error::Deleting { look_again: LOOK_AGAIN });
     }
+    let cleared = buried::clear(ctx, &name);
+    let mut status = lattice.status.clone().unwrap_or_default();
+    lift(&mut status, &cleared);
+    if !status.tombstones.is_empty()
+        && let Some(left) = waits_for(lattice)
+    {
+        say_who_left_something(lattice, ctx, status).await?;
+        forget(ctx, &cleared);
+        let look_again = cleared.wake_at.into_iter().chain([LOOK_AGAIN, left]).min();
+        return Err(Error::Deleting { look_again: look_again.unwrap_or(LOOK_AGAIN) });
+    }
+    for tombstone in &status.tombstones {
+        tracing::warn!(app = tombstone.application, "what it left there is left there for good");
+    }
     ctx.lattices.remove(&name).await;
     ctx.facts_changed();
     Ok(Action::await_change())
+}
+
+/// How long a deletion still waits for what Applications that went have left; `None`: no longer.
+fn waits_for(lattice: &Lattice) -> Option<Duration> {
+    let forced = lattice.annotations().get(FORCE_DELETE).is_some_and(|force| force == "true");
+    let deadline = settings::deletion_deadline(lattice);
+    let left = deadline.saturating_sub(deletion::waited(&lattice.metadata));
+    (!forced && !left.is_zero()).then_some(left)
+}
+
+async fn say_who_left_something(
+    lattice: &Lattice,
+    ctx: &Context,
+    mut status: LatticeStatus,
+) -> Result<(), Error> {
+    let names: Vec<_> =
+        status.tombstones.iter().take(USERS + 1).map(|of| of.application.clone()).collect();
+    let message = format!(
+        "waits until what these Applications left is removed (status.tombstones), for {} at most: {}; \
+         to leave it running for good, set the annotation {FORCE_DELETE}: \"true\" on the Lattice",
+        lattice.spec.deletion_deadline,
+        some_of(&names)
+    );
+    let verdict = Verdict::yes("Terminating", "LeftBehind", &message);
+    set(&mut status.conditions, &verdict, lattice.metadata.generation, &now());
+    put_status(lattice, ctx, status).await
 }
 
 async fn say_who_uses_it(lattice: &Lattice, ctx: &Context, users: &[String]) -> Result<(), Error> {
@@ -270,7 +333,11 @@ async fn say_terminating(
 }
 
 /// Puts the status whole, if it differs.
-async fn put_status(lattice: &Lattice, ctx: &Context, after: LatticeStatus) -> Result<(), Error> {
+pub(super) async fn put_status(
+    lattice: &Lattice,
+    ctx: &Context,
+    after: LatticeStatus,
+) -> Result<(), Error> {
     let before = lattice.status.clone().unwrap_or_default();
     if lattice.status.is_some() && before == after {
         return Ok(());
@@ -279,9 +346,12 @@ async fn put_status(lattice: &Lattice, ctx: &Context, after: LatticeStatus) -> R
     let mut next = lattice.clone();
     next.status = Some(after);
     let api = Api::<Lattice>::all(ctx.kube.clone());
-    within(api.replace_status(&lattice.name_any(), &written(), &next))
-        .await
-        .map_err(Error::Status)?;
+    let written = within(api.replace_status(&lattice.name_any(), &written(), &next)).await;
+    let mut written = written.map_err(Error::Status)?;
+    trim(&mut written);
+    if let Ok(name) = written.name_any().parse() {
+        ctx.lattices.learn(&name, written);
+    }
     ctx.metrics.status_writes.inc();
     for transition in transitions {
         announce(lattice, ctx, &transition).await;
@@ -314,5 +384,8 @@ mod tests {
         assert_eq!(twin(&new, &all).as_deref(), Some("old"));
         assert_eq!(twin(&old, &all), None);
         assert_eq!(twin(&other, &all), None);
+        let mut of_another = Lattice::clone(&new);
+        of_another.annotations_mut().insert(CLASS.into(), "another".into());
+        assert_eq!(twin(&of_another, &all), None, "installations may share hosts");
     }
 }

@@ -49,7 +49,13 @@ impl Collector for LatticeMetrics {
         let orphans = lattices.orphans().into_iter();
         let orphans = orphans.map(|(name, count)| (vec![("lattice", name.to_string())], count));
         let help = "Things of this installation whose Application isn't there";
-        gauge(&mut encoder, "lattice_orphans", help, orphans)
+        gauge(&mut encoder, "lattice_orphans", help, orphans)?;
+        let graves = lattices.names().into_iter().map(|name| {
+            let count = lattices.graves(&name).len();
+            (vec![("lattice", name.to_string())], count)
+        });
+        let help = "Applications that went before all of theirs was gone";
+        gauge(&mut encoder, "lattice_tombstones", help, graves)
     }
 }
 

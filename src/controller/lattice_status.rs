@@ -138,11 +138,25 @@ fn watched(
 /// The events that the step from one status to the next calls for: a trouble that is new, or over.
 #[must_use]
 pub(super) fn transitions(before: &LatticeStatus, after: &LatticeStatus) -> Vec<Transition> {
-    readiness(before, after).into_iter().chain(newly_kept(before, after)).collect()
+    let kept = newly_kept(before, after);
+    readiness(before, after).into_iter().chain(kept).chain(cleared(before, after)).collect()
 }
 
 fn find<'a>(status: &'a LatticeStatus, condition: &str) -> Option<&'a Condition> {
     status.conditions.iter().find(|c| c.type_ == condition)
+}
+
+/// Of which Applications nothing is left any more.
+fn cleared(before: &LatticeStatus, after: &LatticeStatus) -> Option<Transition> {
+    let there: BTreeSet<_> = after.tombstones.iter().map(|of| &of.application).collect();
+    let over = before.tombstones.iter().map(|of| &of.application);
+    let over: Vec<_> = over.filter(|of| !there.contains(of)).cloned().collect();
+    let note = format!("what these had left is theirs again, or gone: {}", some_of(&over));
+    (!over.is_empty()).then(|| Transition {
+        warning: false,
+        reason: "Cleared".into(),
+        note: shorten(&note, MAX_NOTE),
+    })
 }
 
 fn newly_kept(before: &LatticeStatus, after: &LatticeStatus) -> Option<Transition> {
@@ -358,7 +372,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::LatticeSpec,
+        api::{LatticeSpec, Tombstone},
         lattice::{
             fault::{Permission, Verb},
             inventory::{HostHealth, MassLoss},
@@ -633,6 +647,22 @@ mod tests {
         assert!(said.message.as_ref().unwrap().ends_with("1000 things"));
         let size = serde_json::to_vec(&after).unwrap().len();
         assert!(size < 1_000_000, "{size} bytes");
+    }
+
+    #[test]
+    fn what_was_left_and_is_gone_is_told_once() {
+        let with = |applications: &[&str]| LatticeStatus {
+            tombstones: (applications.iter())
+                .map(|of| Tombstone { application: (*of).into(), ..Tombstone::default() })
+                .collect(),
+            ..LatticeStatus::default()
+        };
+        let told = |before: &[&str], after: &[&str]| -> Vec<_> {
+            transitions(&with(before), &with(after)).into_iter().map(|event| event.note).collect()
+        };
+        assert_eq!(told(&[], &["n/a", "n/b"]), [""; 0], "the Application has told that");
+        let one = ["what these had left is theirs again, or gone: n/a"];
+        assert_eq!(told(&["n/a", "n/b"], &["n/b"]), one);
     }
 
     #[test]

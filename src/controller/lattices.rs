@@ -8,9 +8,13 @@ use std::{
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use tokio::sync::{mpsc, watch};
 
-use super::context::Context;
+use super::{
+    context::Context,
+    graves::{Grave, Graves},
+    revisions::version,
+};
 use crate::{
-    api::Lattice,
+    api::{Lattice, Tombstone},
     appfile::{Appfile, LatticeFacts, NamespaceFacts, TargetFacts, of_another_class},
     lattice::{
         access::Access,
@@ -20,8 +24,8 @@ use crate::{
         watch::{Handle, Settings},
     },
     model::{
-        ApplicationKey, Command, ConfigName, Gate, LatticeName, LossPolicy, Moment, Observed,
-        Owner, WorkloadId,
+        ApplicationKey, Command, ConfigName, Desired, Gate, LatticeName, LossPolicy, Moment,
+        Observed, Owner, WorkloadId,
     },
 };
 
@@ -33,6 +37,8 @@ pub struct Lattices {
     changes: mpsc::Sender<(LatticeName, Change)>,
     fence: Arc<Fence>,
     ready: watch::Sender<bool>,
+    /// Held by whoever adds or takes away a tombstone, for each writes all of them.
+    burying: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -44,13 +50,23 @@ struct Entry {
     unusable_since: Option<Moment>,
     settings: Option<Settings>,
     orphans: usize,
+    graves: Graves,
+    /// As it was written last, until the watch shows that or something newer.
+    written: Option<Arc<Lattice>>,
+}
+
+impl Entry {
+    fn newest(&self) -> &Arc<Lattice> {
+        self.written.as_ref().unwrap_or(&self.object)
+    }
 }
 
 impl Lattices {
     #[must_use]
     pub fn new(changes: mpsc::Sender<(LatticeName, Change)>, fence: Arc<Fence>) -> Self {
         let (known, left) = (RwLock::default(), RwLock::default());
-        Self { known, left, changes, fence, ready: watch::Sender::new(false) }
+        let (ready, burying) = (watch::Sender::new(false), tokio::sync::Mutex::default());
+        Self { known, left, changes, fence, ready, burying }
     }
 
     /// What keeps commands back while another replica leads.
@@ -103,14 +119,86 @@ impl Lattices {
             crate::lattice::watch::watch(settings.clone(), fence, self.changes.clone())
         };
         let handle = handle.or_else(|| settings.as_ref().map(begin));
-        let unusable_since = known.get(name).and_then(|old| old.unusable_since);
-        let orphans = known.get(name).map_or(0, |old| old.orphans);
-        let entry =
-            Entry { object: Arc::clone(&object), handle, unusable_since, settings, orphans };
-        let old = known.insert(name.clone(), entry);
+        let old = known.remove(name);
+        let selects = old.as_ref().is_none_or(|old| selects_differently(&old.object, &object));
+        let unusable_since = old.as_ref().and_then(|old| old.unusable_since);
+        let orphans = old.as_ref().map_or(0, |old| old.orphans);
+        let written = old.as_ref().and_then(|old| old.written.clone());
+        let written = written.filter(|written| is_newer(written, &object));
+        let mut graves = old.map(|old| old.graves).unwrap_or_default();
+        graves.read(tombstones(written.as_ref().unwrap_or(&object)));
+        let entry = Entry { object, handle, unusable_since, settings, orphans, graves, written };
+        known.insert(name.clone(), entry);
         drop(known);
         self.left_mut().remove(name);
-        old.is_none_or(|old| selects_differently(&old.object, &object))
+        selects
+    }
+
+    /// Takes note of what was written of a lattice.
+    pub(super) fn learn(&self, name: &LatticeName, written: Lattice) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = known.get_mut(name)
+            && is_newer(&written, entry.newest())
+        {
+            entry.graves.read(tombstones(&written));
+            entry.written = Some(Arc::new(written));
+        }
+    }
+
+    /// Only what the watch shows counts from now on, be it older than what was written.
+    pub(super) fn forget_written(&self) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for entry in known.values_mut() {
+            entry.written = None;
+            entry.graves.read(tombstones(&entry.object));
+        }
+    }
+
+    /// The newest that is known of a lattice; what the watch shows may be older than what was written
+    /// last.
+    #[must_use]
+    pub(super) fn newest(&self, object: Arc<Lattice>) -> Arc<Lattice> {
+        let known = self.read();
+        let known = known.get(object.name_any().as_str()).and_then(|entry| entry.written.as_ref());
+        known.filter(|known| is_newer(known, &object)).cloned().unwrap_or(object)
+    }
+
+    /// The object of a lattice that is ours.
+    #[must_use]
+    pub(super) fn object(&self, name: &LatticeName) -> Option<Arc<Lattice>> {
+        self.read().get(name).map(|entry| Arc::clone(entry.newest()))
+    }
+
+    /// Keeps everybody else from adding or taking away a tombstone meanwhile.
+    pub(super) async fn bury(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.burying.lock().await
+    }
+
+    /// Whether Applications that went may have left something on a lattice.
+    #[must_use]
+    pub(super) fn has_graves(&self, name: &LatticeName) -> bool {
+        self.read().get(name).is_some_and(|entry| !entry.graves.is_empty())
+    }
+
+    /// What Applications that went have left on a lattice.
+    #[must_use]
+    pub(super) fn graves(&self, name: &LatticeName) -> Vec<Grave> {
+        let known = self.read();
+        known.get(name).into_iter().flat_map(|entry| entry.graves.all()).cloned().collect()
+    }
+
+    /// What an Application of this name left when it went, by lattice.
+    #[must_use]
+    pub(super) fn left_by(
+        &self,
+        application: &ApplicationKey,
+    ) -> Vec<(LatticeName, Vec<Arc<Desired>>)> {
+        let known = self.read();
+        let left = |(name, entry): (&LatticeName, &Entry)| {
+            let grave = entry.graves.of(application)?;
+            Some((name.clone(), grave.former.clone()))
+        };
+        known.iter().filter_map(left).collect()
     }
 
     /// Ends the task of a lattice that is gone.
@@ -297,8 +385,12 @@ impl Lattices {
         }
     }
 
+    /// Drops what is kept for an Application, but for where it left something that is still to go.
     pub fn forget(&self, application: &ApplicationKey) {
         for entry in self.read().values() {
+            if entry.graves.of(application).is_some() {
+                continue;
+            }
             if let Some(handle) = &entry.handle {
                 handle.forget(application);
             }
@@ -335,6 +427,15 @@ impl Lattices {
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<LatticeName, Entry>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn tombstones(object: &Lattice) -> &[Tombstone] {
+    object.status.as_ref().map_or(&[], |status| &status.tombstones)
+}
+
+/// Whether `one` is a later version than `other` of the same object.
+fn is_newer(one: &Lattice, other: &Lattice) -> bool {
+    one.uid() == other.uid() && version(&one.metadata) > version(&other.metadata)
 }
 
 /// Whether a topology, or the choice of a default, could come out otherwise.

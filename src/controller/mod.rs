@@ -14,14 +14,17 @@
 mod announce;
 mod application;
 mod applied;
+mod buried;
 mod call;
 mod claims;
 mod cleanup;
 mod conditions;
 mod context;
 mod decision;
+mod deletion;
 mod events;
 mod fenced;
+mod graves;
 mod held;
 mod index;
 mod lattice;
@@ -45,6 +48,7 @@ mod sharing;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tombstone;
 mod touched;
 mod trim;
 mod unseen;

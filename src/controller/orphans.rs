@@ -1,5 +1,6 @@
 //! What runs under our installation's name for an Application that isn't there: reported, and never
-//! touched, for whoever lost the Application may bring it back.
+//! touched, for whoever lost the Application may bring it back. What a tombstone names is no orphan:
+//! it goes.
 use std::collections::BTreeSet;
 
 use kube::runtime::reflector::ObjectRef;
@@ -20,9 +21,11 @@ pub(super) fn find(
         return None;
     }
     let installation = ctx.lattices.installation(lattice);
+    let graves = ctx.lattices.graves(lattice);
     let is_there = |key: &ApplicationKey| {
         let object = ObjectRef::new(&key.name).within(&key.namespace);
-        ctx.applications.get(&object).is_some()
+        let is_buried = || graves.iter().any(|grave| grave.owner.application == *key);
+        ctx.applications.get(&object).is_some() || is_buried()
     };
     let found = of(observed, &installation, &ctx.scope, is_there);
     ctx.lattices.count_orphans(lattice, found.len());
@@ -36,14 +39,13 @@ fn of(
     scope: &Scope,
     is_there: impl Fn(&ApplicationKey) -> bool,
 ) -> Vec<Orphan> {
-    let in_scope = |key: &ApplicationKey| match scope {
-        Scope::All => true,
-        Scope::Only(namespaces) => namespaces.contains(&*key.namespace),
-    };
     let mut found = BTreeSet::new();
     for (owner, things) in observed.runs().owners() {
         let application = &owner.application;
-        if *owner.installation == *installation && in_scope(application) && !is_there(application) {
+        if *owner.installation == *installation
+            && scope.has(&application.namespace)
+            && !is_there(application)
+        {
             found.extend(things.iter().map(|(id, host)| Orphan {
                 id: id.to_string(),
                 host: host.to_string(),

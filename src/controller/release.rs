@@ -16,7 +16,10 @@ use super::{
     sharing,
 };
 use crate::{
-    api::{Application, ApplicationRevision, RevisionName, RevisionTarget},
+    api::{
+        self, Application, ApplicationRevision, ApplicationRevisionStatus, RevisionName,
+        RevisionTarget,
+    },
     appfile::{self, Problem, SharedId, Target},
     model::{ApplicationKey, Desired, LatticeName},
 };
@@ -26,7 +29,8 @@ use crate::{
 pub(super) struct Release {
     pub refusal: Option<Refusal>,
     pub current: Option<Current>,
-    /// What revisions that aren't swept may have left, by lattice, newest first.
+    /// What revisions that aren't swept may have left, by lattice, newest first, and behind them an
+    /// Application that had this name before.
     pub former: BTreeMap<LatticeName, Vec<Arc<Desired>>>,
     /// Whether the revision in force can't be read by this version, so that nobody knows what it
     /// wants: then nothing may be changed.
@@ -140,7 +144,7 @@ fn assemble(
     let mut release = Release { refusal, ..Release::default() };
     let in_force = current.as_ref().map(|(revision, ..)| revision.name_any());
     memory::forget_others(ctx, &key, in_force.as_deref());
-    for revision in ctx.revisions.of(&key).into_iter().rev() {
+    for revision in all(app, ctx, &key).into_iter().rev() {
         if revision.status.as_ref().is_some_and(|status| status.swept) {
             continue;
         }
@@ -150,6 +154,9 @@ fn assemble(
             release.former.entry(lattice).or_default().push(wanted);
         }
         release.unswept.push(revision);
+    }
+    for (lattice, left) in ctx.lattices.left_by(&key) {
+        release.former.entry(lattice).or_default().extend(left);
     }
     release.unreadable = current.as_ref().is_some_and(|(_, appfile, _)| appfile.is_err());
     release.current = current.map(|(revision, appfile, targets)| {
@@ -170,6 +177,34 @@ fn assemble(
         Current { revision, appfile, targets, desired }
     });
     release
+}
+
+/// The revisions that may have left something. With a namespace, or in a deletion that begins with what
+/// depends on the object, they go before the Application does.
+fn all(app: &Application, ctx: &Context, key: &ApplicationKey) -> Vec<Arc<ApplicationRevision>> {
+    if app.metadata.deletion_timestamp.is_none() {
+        return ctx.revisions.of(key);
+    }
+    let all = ctx.revisions.of_all_times(key);
+    if all.is_empty() { lost_unseen(app).into_iter().map(Arc::new).collect() } else { all }
+}
+
+/// What the revision in force must have held that went while nobody looked: the spec, and the targets
+/// that the status says it was released to.
+fn lost_unseen(app: &Application) -> Option<ApplicationRevision> {
+    let status = app.status.as_ref()?;
+    let latest = status.latest_revision.as_ref()?;
+    let mut revision = revisions::build(app, latest.revision, &latest.revision_hash);
+    let target = |of: &api::Released| RevisionTarget {
+        lattice: of.lattice.clone(),
+        namespace: of.namespace.clone(),
+    };
+    let targets: BTreeSet<_> = status.released.iter().map(target).collect();
+    revision.status = Some(ApplicationRevisionStatus {
+        targets: targets.into_iter().collect(),
+        ..ApplicationRevisionStatus::default()
+    });
+    Some(revision)
 }
 
 /// `namespace/name`.
@@ -286,7 +321,33 @@ mod tests {
     use kube::api::ObjectMeta;
 
     use super::*;
-    use crate::api::{ApplicationRevisionStatus, ApplicationSpec};
+    use crate::api::{ApplicationSpec, ApplicationStatus};
+
+    #[test]
+    fn a_revision_that_was_lost_unseen_is_made_up_from_the_object() {
+        let mut app = Application {
+            metadata: ObjectMeta { name: Some("shop".into()), ..ObjectMeta::default() },
+            spec: ApplicationSpec(serde_json::json!({ "components": [] })),
+            status: None,
+        };
+        assert!(lost_unseen(&app).is_none(), "nothing was released");
+        let released = |component: &str| api::Released {
+            lattice: "edge".into(),
+            namespace: "n".into(),
+            component: component.into(),
+            ..api::Released::default()
+        };
+        app.status = Some(ApplicationStatus {
+            latest_revision: Some(RevisionName { revision: 3, ..RevisionName::default() }),
+            released: vec![released("web"), released("api")],
+            ..ApplicationStatus::default()
+        });
+        let made_up = lost_unseen(&app).unwrap();
+        assert_eq!(made_up.spec.application["spec"], app.spec.0);
+        let targets = made_up.status.unwrap().targets;
+        assert_eq!(targets.len(), 1);
+        assert_eq!((targets[0].lattice.as_str(), targets[0].namespace.as_str()), ("edge", "n"));
+    }
 
     #[test]
     fn what_leaves_a_target_is_moving() {

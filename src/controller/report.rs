@@ -6,6 +6,7 @@ use kube::{Api, ResourceExt};
 use super::{
     Error,
     announce::announce,
+    buried,
     call::{within, written},
     context::Context,
     decision::{Decision, World},
@@ -149,10 +150,12 @@ fn too_soon(
 }
 
 /// Once everything is as wanted and nothing else is left: the revision in force has succeeded and
-/// needs only its present targets, and the others have nothing left to remove.
+/// needs only its present targets, and the others have nothing left to remove, nor has an Application
+/// that had this name before.
 async fn sweep(ctx: &Context, release: &Release) -> Result<(), Error> {
     let Some(current) = &release.current else { return Ok(()) };
     let name = current.revision.name_any();
+    buried::lift(ctx, &current.key(), &[]).await?;
     for revision in release.unswept.iter().filter(|revision| revision.name_any() != name) {
         ctx.revisions.learn(revisions::record_sweep(&ctx.kube, revision).await?);
     }

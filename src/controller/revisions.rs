@@ -42,6 +42,8 @@ type Of = BTreeMap<i64, Arc<ApplicationRevision>>;
 pub struct Revisions {
     known: Mutex<BTreeMap<ApplicationKey, Of>>,
     listing: Mutex<BTreeMap<ApplicationKey, Of>>,
+    /// Those that somebody else deleted before all of theirs was gone, as happens with a namespace.
+    lost: Mutex<BTreeMap<ApplicationKey, Of>>,
     listed: tokio::sync::watch::Sender<bool>,
 }
 
@@ -72,8 +74,16 @@ impl Revisions {
             }
             Event::InitDone => {
                 let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
-                *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
-                    std::mem::take(&mut listing);
+                let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                let before = std::mem::replace(&mut *known, std::mem::take(&mut listing));
+                let missing = |key: &ApplicationKey, number: &i64| {
+                    !known.get(key).is_some_and(|of| of.contains_key(number))
+                };
+                for (key, of) in before {
+                    of.into_iter()
+                        .filter(|(number, _)| missing(&key, number))
+                        .for_each(|(_, revision)| self.lose(&key, revision));
+                }
                 self.listed.send_replace(true);
             }
         }
@@ -89,11 +99,42 @@ impl Revisions {
         let Some(key) = owner(revision) else { return };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(of) = known.get_mut(&key) {
-            of.remove(&revision.spec.revision);
+            if let Some(revision) = of.remove(&revision.spec.revision) {
+                self.lose(&key, revision);
+            }
             if of.is_empty() {
                 known.remove(&key);
             }
         }
+    }
+
+    fn lose(&self, key: &ApplicationKey, revision: Arc<ApplicationRevision>) {
+        if revision.status.as_ref().is_none_or(|status| !status.swept) {
+            let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+            lost.entry(key.clone()).or_default().insert(revision.spec.revision, revision);
+        }
+    }
+
+    /// The revisions of an Application that may have left something, oldest first: those that are
+    /// there, and those that were lost.
+    pub fn of_all_times(&self, application: &ApplicationKey) -> Vec<Arc<ApplicationRevision>> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lost.get(application).cloned().unwrap_or_default();
+        drop(lost);
+        all.extend(self.of(application).into_iter().map(|it| (it.spec.revision, it)));
+        all.into_values().collect()
+    }
+
+    /// Forgets an Application's revisions, because it has gone.
+    pub fn drop_all(&self, application: &ApplicationKey) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(application);
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(application);
+    }
+
+    /// Forgets the lost revisions of Applications that have gone.
+    pub fn drop_lost(&self, is_gone: impl Fn(&ApplicationKey) -> bool) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.retain(|key, _| !is_gone(key));
     }
 }
 
@@ -298,6 +339,37 @@ mod tests {
         assert!(swept(&revisions));
         revisions.watched(Event::Apply(revision(1, "a", false, "30")));
         assert!(!swept(&revisions));
+    }
+
+    #[test]
+    fn what_was_deleted_before_all_of_its_was_gone_is_remembered_as_long_as_its_application() {
+        let revisions = Revisions::default();
+        let key = ApplicationKey::new("default", "shop");
+        let [one, two, three] =
+            [(1, true), (2, false), (3, false)].map(|(n, swept)| revision(n, "a", swept, "1"));
+        for revision in [&one, &two, &three] {
+            revisions.learn(revision.clone());
+        }
+        revisions.watched(Event::Delete(one));
+        revisions.watched(Event::Delete(two));
+        let numbers = |all: Vec<Arc<ApplicationRevision>>| -> Vec<_> {
+            all.into_iter().map(|revision| revision.spec.revision).collect()
+        };
+        let seen = || (numbers(revisions.of(&key)), numbers(revisions.of_all_times(&key)));
+        assert_eq!(seen(), (vec![3], vec![2, 3]));
+        revisions.watched(Event::Init);
+        revisions.watched(Event::InitDone);
+        assert_eq!(seen(), (vec![], vec![2, 3]), "as when a watch begins anew");
+
+        revisions.drop_lost(|_| false);
+        assert_eq!(seen(), (vec![], vec![2, 3]));
+        revisions.drop_lost(|gone| *gone == key);
+        assert_eq!(seen(), (vec![], vec![]));
+
+        revisions.learn(three.clone());
+        revisions.drop_all(&key);
+        revisions.watched(Event::Delete(three));
+        assert_eq!(seen(), (vec![], vec![]), "the operator deleted it, for nothing is left");
     }
 
     #[test]

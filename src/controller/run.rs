@@ -105,8 +105,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (namespaces, namespace_writer) = reflector::store();
     let (heard, all_listed) = (Arc::clone(&some_gone), Arc::new(Notify::new()));
     let heard = (heard, Arc::clone(&all_listed));
-    let applications = applications(&options, heard, &namespaces, &unseen);
-    let (lattices, lattices_changed) = lattice_objects(&options, Arc::clone(&some_gone));
+    let applications = applications(&options, heard.clone(), &namespaces, &unseen);
+    let (lattices, lattices_changed) = lattice_objects(&options, heard);
     let stores = (applications.store(), namespaces, lattices.store());
     let ctx = context(&options, stores, lattices_changed, (some_gone, unseen));
     let (ctx_of_passes, lattice_store) = (Arc::clone(&ctx), lattices.store());
@@ -132,7 +132,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = revisions => ("the watch on revisions", false),
         () = secrets => ("the watch on Secrets", false),
         () = changes => ("the watch on lattices", false),
-        () = drive_listings(&ctx, &all_listed) => ("listing Applications", false),
+        () = drive_listings(&ctx, &all_listed) => ("listing", false),
         () = drive_forgetting(&ctx) => ("forgetting", false),
         () = drive_unseen(&ctx) => ("watching what can be seen", false),
         () = listed => ("the start", false),
@@ -195,9 +195,7 @@ fn applications(
     let events = events.map(Ok).reflect(writer);
     let events = events.inspect(move |event| {
         tell_if_gone(event, &gone);
-        if let Ok(watcher::Event::InitDone) = event {
-            listed.notify_one();
-        }
+        tell_if_listed(event, &listed);
     });
     Controller::for_stream(events.applied_objects(), store)
 }
@@ -209,8 +207,17 @@ fn tell_if_gone<K>(event: &watcher::Result<watcher::Event<K>>, gone: &Notify) {
     }
 }
 
+fn tell_if_listed<K>(event: &watcher::Result<watcher::Event<K>>, listed: &Notify) {
+    if let Ok(watcher::Event::InitDone) = event {
+        listed.notify_one();
+    }
+}
+
 /// Their controller, and what is notified once a change of one can be read.
-fn lattice_objects(options: &Options, gone: Arc<Notify>) -> (Controller<Lattice>, Arc<Notify>) {
+fn lattice_objects(
+    options: &Options,
+    (gone, listed): (Arc<Notify>, Arc<Notify>),
+) -> (Controller<Lattice>, Arc<Notify>) {
     let (store, writer) = reflector::store();
     let changed = Arc::new(Notify::new());
     let notified = Arc::clone(&changed);
@@ -218,6 +225,7 @@ fn lattice_objects(options: &Options, gone: Arc<Notify>) -> (Controller<Lattice>
     let events = events.inspect(move |event| {
         notified.notify_one();
         tell_if_gone(event, &gone);
+        tell_if_listed(event, &listed);
     });
     (Controller::for_stream(events.applied_objects(), store), changed)
 }
@@ -301,13 +309,14 @@ async fn drive_unseen(ctx: &Context) {
     }
 }
 
-/// What was written before Applications were listed may never have been: etcd can have been restored
+/// What was written before Applications, or Lattices, were listed may never have been: etcd can have been restored
 /// from a backup. Where the listing was only early, who decides on it is refused and comes again.
 async fn drive_listings(ctx: &Context, listed: &Notify) {
     loop {
         listed.notified().await;
         ctx.memories.forget_written();
-        ctx.everything.notify_one();
+        ctx.lattices.forget_written();
+        ctx.look_at_everything();
     }
 }
 
@@ -343,7 +352,8 @@ async fn drive_changes(
                 }
             }
         }
-        if (strange || change.gate || change.health || !change.hosts.is_empty())
+        let graves = ctx.lattices.has_graves(&lattice);
+        if (strange || graves || change.gate || change.health || !change.hosts.is_empty())
             && lattices.send(ObjectRef::new(lattice.as_str())).await.is_err()
         {
             return;

@@ -112,11 +112,25 @@ pub(super) fn build(
 }
 
 fn on_host_loss(on: &OnHostLoss) -> inventory::OnHostLoss {
-    let policy = match on.policy {
+    inventory::OnHostLoss { labels: on.host_selector.clone(), policy: policy(on.policy) }
+}
+
+#[must_use]
+pub(super) fn policy(policy: LossPolicy) -> model::LossPolicy {
+    match policy {
         LossPolicy::Replace => model::LossPolicy::Replace,
         LossPolicy::Hold => model::LossPolicy::Hold,
-    };
-    inventory::OnHostLoss { labels: on.host_selector.clone(), policy }
+    }
+}
+
+/// How long a deletion waits for what can't be reached on `lattice`.
+#[must_use]
+pub(super) fn deletion_deadline(lattice: &Lattice) -> Duration {
+    let [shortest, default, longest] =
+        [Duration::from_secs(1), Duration::from_hours(1), Duration::from_hours(168)];
+    // The schema refuses what is no duration within these bounds.
+    let asked = duration("deletionDeadline", &lattice.spec.deletion_deadline);
+    asked.map_or(default, |asked| asked.clamp(shortest, longest))
 }
 
 /// What can't be an id names no host.

@@ -7,11 +7,14 @@ use crate::{
         Summary, WorkflowStatus,
     },
     appfile::Problem,
-    model::{Blocked, Gate, LatticeName, Observed, Plan, Progress, Subject, WorkloadId},
+    model::{
+        Blocked, Command, Gate, Lane, LatticeName, Observed, Plan, Progress, Subject, WorkloadId,
+    },
 };
 
 use super::{
     applied,
+    cleanup::FORCE_DELETE,
     conditions::{Verdict, set},
     decision::{Decision, StepProgress, World},
     refusal::{Refusal, Stage},
@@ -95,23 +98,19 @@ pub(super) fn held(facts: &Facts, reason: &'static str, message: &str) -> Applic
     }
 }
 
-/// What a deletion under way looks like.
+/// What a deletion under way looks like, which waits until `end` at most.
 #[must_use]
-pub(super) fn deleting(facts: &Facts) -> ApplicationStatus {
-    let message = facts
-        .world
-        .sights
-        .iter()
-        .find_map(|(name, sight)| {
-            let plan = facts.decision.plans.get(name)?;
-            let left = !plan.is_settled() || !sight.is_certain();
-            left.then(|| leftover(name, &sight.observed, plan))
-        })
-        .unwrap_or_else(|| "removing what is left".into());
+pub(super) fn deleting(facts: &Facts, end: Option<&str>) -> ApplicationStatus {
+    let left = facts.world.sights.iter().find_map(|(name, sight)| {
+        let plan = facts.decision.plans.get(name)?;
+        let left = !plan.is_settled() || !sight.is_certain();
+        left.then(|| leftover(name, &sight.observed, plan, end))
+    });
+    let (reason, message) = left.unwrap_or_else(|| ("Deleting", "removing what is left".into()));
     let mut conditions = facts.before.conditions.clone();
     for verdict in [
-        Verdict::no("Ready", "Deleting", &message),
-        Verdict::yes("Reconciling", "Deleting", &message),
+        Verdict::no("Ready", reason, &message),
+        Verdict::yes("Reconciling", reason, &message),
         Verdict::no("Stalled", "Deleting", ""),
     ] {
         set(&mut conditions, &verdict, facts.generation, facts.now);
@@ -127,25 +126,45 @@ pub(super) fn deleting(facts: &Facts) -> ApplicationStatus {
     }
 }
 
-fn leftover(lattice: &LatticeName, observed: &Observed, plan: &Plan) -> String {
-    if !observed.gate.may_remove() {
-        return format!(
-            "lattice {lattice}: {}; to let go of what runs there, set the annotation \
-             lattice.oam.dev/force-delete: \"true\"",
-            observed.gate
-        );
-    }
-    let next = plan.now.first().map(|p| p.command.to_string());
-    let later = plan.later.first().map(|l| l.command.to_string());
-    let blocked = plan.blocked.first().map(|b| b.message.clone());
-    let what = blocked.or(next).or(later).unwrap_or_else(|| "what is there is being read".into());
-    let way_out = if observed.hosts.is_empty() {
-        "; the lattice has no host to do it: start one, or set the annotation \
-         lattice.oam.dev/force-delete: \"true\" to let go"
-    } else {
-        ""
+/// What keeps a deletion from its end, and the way out where nobody knows how long that takes.
+fn leftover(
+    lattice: &LatticeName,
+    observed: &Observed,
+    plan: &Plan,
+    end: Option<&str>,
+) -> (&'static str, String) {
+    let lost = |command: &Command| match command.lane() {
+        Lane::Workload(host, _) => observed.hosts.get(&host).is_some_and(|it| it.state.is_lost()),
+        Lane::Links(_) | Lane::Config(_) => false,
     };
-    format!("lattice {lattice}: {what}{way_out}")
+    let blocked = || plan.blocked.first().map(|blocked| blocked.message.clone());
+    let (reason, what) = if !observed.gate.may_remove() {
+        let reason = match observed.gate {
+            Gate::Disconnected { .. } => "LatticeUnavailable",
+            Gate::Syncing { .. } | Gate::Settling | Gate::MassLoss { .. } | Gate::Open => {
+                "Deleting"
+            }
+        };
+        (reason, observed.gate.to_string())
+    } else if let Some(waits) = plan.later.iter().find(|later| lost(&later.command)) {
+        let why: Vec<_> = waits.waits_for.iter().map(ToString::to_string).collect();
+        ("HostUnreachable", format!("{} waits for {}", waits.command, why.join(", ")))
+    } else if observed.hosts.is_empty() {
+        let what = blocked().unwrap_or_else(|| "something is left".into());
+        ("Deleting", format!("{what}; it has no host to remove it: start one"))
+    } else {
+        let next = plan.now.first().map(|planned| planned.command.to_string());
+        let later = plan.later.first().map(|later| later.command.to_string());
+        let what = blocked().or(next).or(later);
+        let what = what.unwrap_or_else(|| "what is there is being read".into());
+        return ("Deleting", format!("lattice {lattice}: {what}"));
+    };
+    let end = end.map_or_else(String::new, |end| format!("after {end}, or "));
+    let message = format!(
+        "lattice {lattice}: {what}; {end}with the annotation {FORCE_DELETE}: \"true\", the Application \
+         goes at once, and what it leaves is removed when that can be done"
+    );
+    (reason, message)
 }
 
 fn phase(facts: &Facts, services: &[Service]) -> Phase {

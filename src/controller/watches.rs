@@ -28,6 +28,16 @@ pub enum Scope {
     Only(BTreeSet<String>),
 }
 
+impl Scope {
+    #[must_use]
+    pub fn has(&self, namespace: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(namespaces) => namespaces.contains(namespace),
+        }
+    }
+}
+
 impl FromIterator<String> for Scope {
     /// No name means all namespaces.
     fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {

@@ -12,6 +12,7 @@
 
 mod annotation;
 mod command;
+mod contended;
 mod desired;
 mod in_flight;
 mod moment;
@@ -26,6 +27,7 @@ pub use annotation::{
     MANAGED_BY, Owner, REVISION, UID,
 };
 pub use command::{Command, Lane};
+pub use contended::{Contended, Thing};
 pub use desired::{
     Adopt, ConfigWanted, Desired, Link, LinkKey, LossPolicy, Scaling, SpreadEntry, Workload,
     WorkloadKind,

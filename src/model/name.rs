@@ -115,6 +115,14 @@ token!(
     LatticeName
 );
 
+impl WorkloadId {
+    /// Before all others; no thing has it.
+    #[must_use]
+    pub fn first() -> Self {
+        Self("".into())
+    }
+}
+
 impl ConfigName {
     const SECRET: &str = "SECRET";
 

@@ -6,7 +6,10 @@ use std::{
 
 use imbl::OrdMap;
 
-use super::{ConfigName, HostId, InFlight, LatticeName, Link, LinkKey, Moment, Runs, WorkloadId};
+use super::{
+    ConfigName, Contended, HostId, InFlight, LatticeName, Link, LinkKey, Moment, Runs, Thing,
+    WorkloadId,
+};
 
 /// What one lattice showed last. Cheap to clone: clones share what they have in common.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +30,8 @@ pub struct Observed {
     /// Three states: no entry, not read yet; `None`, surely absent; `Some`, its values.
     pub configs: OrdMap<ConfigName, Option<Arc<BTreeMap<String, String>>>>,
     pub in_flight: InFlight,
+    /// What somebody else changes back, again and again.
+    pub contended: BTreeMap<Thing, Contended>,
     /// Until then a start that an earlier process had acknowledged may be under way unseen.
     pub unseen_until: Moment,
 }
@@ -45,6 +50,7 @@ impl Observed {
             links_written: BTreeMap::new(),
             configs: OrdMap::new(),
             in_flight: InFlight::default(),
+            contended: BTreeMap::new(),
             unseen_until: Moment::default(),
         }
     }

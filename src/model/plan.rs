@@ -158,6 +158,8 @@ pub enum Reason {
     IdConflict,
     /// It runs, and isn't ours.
     NotOwned,
+    /// Somebody else changes it back.
+    Contended,
     /// A config that must exist doesn't.
     ConfigMissing,
     /// A host refused, or failed, with its own words in the message.
@@ -177,6 +179,7 @@ impl Reason {
             Self::UnavoidableGap => "UnavoidableGap",
             Self::IdConflict => "IdConflict",
             Self::NotOwned => "NotOwned",
+            Self::Contended => "Contended",
             Self::ConfigMissing => "ConfigMissing",
             Self::Failing => "Failing",
             Self::HostUnreachable => "HostUnreachable",
@@ -187,7 +190,7 @@ impl Reason {
     #[must_use]
     pub fn is_stalled(self) -> bool {
         match self {
-            Self::IdConflict | Self::NotOwned => true,
+            Self::IdConflict | Self::NotOwned | Self::Contended => true,
             Self::NoEligibleHosts
             | Self::TooFewHosts
             | Self::NotColocated

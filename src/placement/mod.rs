@@ -38,6 +38,7 @@ mod assign;
 mod cell;
 pub mod claims;
 mod config;
+mod contended;
 mod image;
 mod links;
 mod order;

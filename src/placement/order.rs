@@ -8,11 +8,12 @@
 //! 1. One command a lane: where one is unresolved nothing else is sent, and after its deadline only
 //!    the same once more, because hosts work after they have answered, in any order.
 //! 2. Link commands of a source and starts of that id exclude each other on the whole lattice.
-//! 3. Nothing is sent before the lattice is whole, and nothing is taken away before it is settled.
+//! 3. What somebody else changes back again and again is left to them for a while.
+//! 4. Nothing is sent before the lattice is whole, and nothing is taken away before it is settled.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Inputs, assign::earliest};
+use super::{Inputs, assign::earliest, contended};
 use crate::model::{
     Blocked, Command, ConfigName, Failure, HostState, Lane, Later, Moment, Pending, Plan, Planned,
     Reason, Subject, WaitsFor, WorkloadId,
@@ -100,6 +101,13 @@ impl<'a> Draft<'a> {
                 effect = if pending.command.removes() { Effect::Takes } else { Effect::Adds };
                 command = pending.command.clone();
             }
+        } else if let Some(contended) = contended::by_others(self.inputs, &command) {
+            self.wake(contended.until);
+            if self.reported.insert(lane.clone()) {
+                let (subject, message) = contended::told(self.inputs, &command, contended);
+                self.block(namespace, subject, Reason::Contended, message);
+            }
+            waits_for.push(WaitsFor::Delay { why: "others to leave it alone".to_owned() });
         } else if let Some(failure) = self.failure(&command) {
             self.report(namespace, &lane, failure);
             if self.inputs.time < failure.retry_at {

@@ -17,7 +17,7 @@ mod exclusion;
 mod outcome;
 
 pub use exclusion::starts;
-pub use outcome::{same_image, shows};
+pub use outcome::{bare, same_image, shows};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -66,8 +66,8 @@ struct Note {
     queued: bool,
     /// When its request ended, answered or timed out.
     answered: Option<Moment>,
-    /// Its own event was seen; for links the answer counts too.
-    event: bool,
+    /// When its own event was seen; for links the answer counts too.
+    event: Option<Moment>,
 }
 
 /// What became of a command's request.
@@ -153,7 +153,7 @@ impl Lanes {
             application: application.clone(),
             queued: true,
             answered: None,
-            event: false,
+            event: None,
         };
         self.forget_note(&lane);
         self.notes.insert(lane.clone(), note);
@@ -224,7 +224,7 @@ impl Lanes {
             return false;
         };
         note.answered = Some(now);
-        let event = note.event;
+        let event = note.event.is_some();
         let Some(pending) = in_flight.pending.get_mut(lane) else { return false };
         match answer {
             Answer::Accepted => {
@@ -262,14 +262,30 @@ impl Lanes {
 
     /// Takes note of a link's own event. It resolves the lane only together with the answer: an
     /// event that comes twice must not open the lane while a later command is being carried out.
-    pub fn link_event(&mut self, in_flight: &mut InFlight, lane: &Lane) -> bool {
+    pub fn link_event(&mut self, in_flight: &mut InFlight, lane: &Lane, now: Moment) -> bool {
         let Some(note) = self.notes.get_mut(lane) else { return false };
-        note.event = true;
+        note.event = Some(now);
         let done = note.answered.is_some();
         if done {
             self.succeed(in_flight, lane);
         }
         done
+    }
+
+    /// Takes note of an event that says that a command was carried out, but not what came of it.
+    pub fn carried_out(&mut self, lane: &Lane, now: Moment) {
+        if let Some(note) = self.notes.get_mut(lane) {
+            note.event.get_or_insert(now);
+        }
+    }
+
+    /// Whether the lane's command was carried out for sure, so long ago that an inventory which
+    /// doesn't show it shows what somebody else has made of it.
+    #[must_use]
+    pub fn was_carried_out(&self, lane: &Lane, since: Duration, now: Moment) -> bool {
+        self.notes.get(lane).is_some_and(|note| {
+            note.answered.is_some() && note.event.is_some_and(|at| now.since(at) >= since)
+        })
     }
 
     /// Resolves the lane as failed, in the host's words.

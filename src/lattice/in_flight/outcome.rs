@@ -32,7 +32,9 @@ pub fn same_image(asked: &str, shown: &str) -> bool {
     bare(asked).eq_ignore_ascii_case(bare(shown))
 }
 
-fn bare(image: &str) -> &str {
+/// A reference as hosts repeat it, but for the case of its letters.
+#[must_use]
+pub fn bare(image: &str) -> &str {
     let schemes = ["wasmcloud+builtin://", "file://", "oci://"];
     schemes.iter().find_map(|scheme| image.strip_prefix(scheme)).unwrap_or(image)
 }

@@ -209,13 +209,13 @@ fn a_link_needs_its_answer_and_its_event_in_either_order() {
     let put = put_link("a", "b");
     let mut world = World::new();
     let ticket = world.send(&put);
-    assert!(!world.lanes.link_event(&mut world.in_flight, &put.lane()));
+    assert!(!world.lanes.link_event(&mut world.in_flight, &put.lane(), world.now));
     assert!(world.answer(&put, ticket, &Answer::Accepted));
     assert!(world.in_flight.pending.is_empty());
 
     let ticket = world.send(&put);
     assert!(!world.answer(&put, ticket, &Answer::Accepted));
-    assert!(world.lanes.link_event(&mut world.in_flight, &put.lane()));
+    assert!(world.lanes.link_event(&mut world.in_flight, &put.lane(), world.now));
     assert!(world.in_flight.pending.is_empty());
 }
 

@@ -8,7 +8,7 @@ use std::{
 use super::{Effect, Fold, Silence, link::REREAD};
 use crate::{
     lattice::in_flight::backoff,
-    model::{ApplicationKey, ConfigName, LatticeName, Moment},
+    model::{ApplicationKey, ConfigName, LatticeName, Moment, Thing},
 };
 
 type Values = BTreeMap<String, String>;
@@ -142,12 +142,18 @@ impl Fold {
         };
         self.configs.due_at(name, now + pause);
         if let Ok(values) = values {
-            self.set_config(name, values.map(Arc::new));
+            self.set_config(name, values.map(Arc::new), now);
         }
     }
 
     /// Shows a config's values, if somebody wants them and they differ.
-    pub(super) fn set_config(&mut self, name: &ConfigName, values: Option<Arc<Values>>) {
+    pub(super) fn set_config(
+        &mut self,
+        name: &ConfigName,
+        values: Option<Arc<Values>>,
+        now: Moment,
+    ) {
+        self.look_at_config(&Thing::Config(name.clone()), values.as_ref(), now);
         if self.configs.names.contains_key(name) && self.observed.configs.get(name) != Some(&values)
         {
             self.outcome.change.configs.insert(name.clone());

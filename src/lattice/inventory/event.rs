@@ -91,22 +91,18 @@ impl Fold {
         let lane = Lane::Workload(host.clone(), id.clone());
         let plain = self.pending(&lane).is_some_and(|command| match command {
             Command::ScaleComponent { count: 0, .. } => running.instances == 0,
-            Command::ScaleComponent { image, count, annotations, .. } => {
-                running.instances == *count
-                    && running.annotations == *annotations
-                    && same_image(image, &running.image)
+            command => {
+                asked_for(command, &running)
                     && self.inventory_of(host).is_some_and(|i| !i.components.contains_key(id))
             }
-            Command::PutConfig { .. }
-            | Command::DeleteConfig { .. }
-            | Command::PutLink { .. }
-            | Command::DeleteLink { .. }
-            | Command::StartProvider { .. }
-            | Command::StopProvider { .. } => false,
         });
         if !plain {
             if !self.already(host, |i| i.components.get(id) == Some(&running)) {
                 self.ask(host, now);
+            }
+            if self.pending(&lane).is_some_and(|command| asked_for(command, &running)) {
+                self.lanes.carried_out(&lane, now);
+                self.confirm(host, now);
             }
             return;
         }
@@ -213,5 +209,22 @@ impl Fold {
         if let Some(life) = self.lives.get_mut(host) {
             life.confirm_at.get_or_insert(now + CONFIRM);
         }
+    }
+}
+
+/// Whether a component that runs like this is what `command` asked for.
+fn asked_for(command: &Command, running: &RunningComponent) -> bool {
+    match command {
+        Command::ScaleComponent { image, count, annotations, .. } => {
+            running.instances == *count
+                && running.annotations == *annotations
+                && same_image(image, &running.image)
+        }
+        Command::PutConfig { .. }
+        | Command::DeleteConfig { .. }
+        | Command::PutLink { .. }
+        | Command::DeleteLink { .. }
+        | Command::StartProvider { .. }
+        | Command::StopProvider { .. } => false,
     }
 }

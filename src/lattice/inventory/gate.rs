@@ -153,6 +153,7 @@ impl Fold {
 
     /// What others' commands change and no inventory shows is unknown until it has been read.
     fn forget_what_changes(&mut self, now: Moment) {
+        self.forget_all_made();
         let observed = Arc::make_mut(&mut self.observed);
         for lane in self.lanes.forget_all(&mut observed.in_flight) {
             self.outcome.change.lane(lane);

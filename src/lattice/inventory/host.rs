@@ -145,6 +145,7 @@ impl Fold {
         let brief = HostBrief { id: id.clone(), friendly_name, version, labels, uptime };
         self.show(brief, inventory, now);
         self.resolve(&id, now);
+        self.look_at_host(&id, now);
         self.date(&id, now);
         self.show_state(&id, now);
         self.arrived(&id, now);
@@ -207,7 +208,7 @@ impl Fold {
         Arc::make_mut(&mut self.observed).host_mut(id, |host| host.inventory_at = now);
     }
 
-    /// Resolves what the inventory just shown proves done.
+    /// Resolves what the inventory just shown proves done, be it undone by somebody else since.
     pub(super) fn resolve(&mut self, id: &HostId, now: Moment) {
         let Some(inventory) = self.observed.hosts.get(id).and_then(|h| h.inventory.as_ref()) else {
             return;
@@ -217,6 +218,7 @@ impl Fold {
         {
             (Some(pending), _) => {
                 self.lanes.is_answered(lane) && shows(inventory, &pending.command)
+                    || self.lanes.was_carried_out(lane, CONFIRM, now)
             }
             (None, Some(failure)) => shows(inventory, &failure.command),
             (None, None) => false,
@@ -228,12 +230,12 @@ impl Fold {
     }
 
     pub(super) fn succeeded(&mut self, lane: &Lane, now: Moment) {
+        let command = self.observed.in_flight.pending.get(lane).map(|it| it.command.clone());
+        let started = command.as_ref().is_some_and(crate::lattice::in_flight::starts);
+        if let Some(command) = &command {
+            self.made(command, now);
+        }
         let observed = Arc::make_mut(&mut self.observed);
-        let started = observed
-            .in_flight
-            .pending
-            .get(lane)
-            .is_some_and(|pending| crate::lattice::in_flight::starts(&pending.command));
         self.lanes.succeed(&mut observed.in_flight, lane);
         self.outcome.change.lane(lane.clone());
         if started && let Some(id) = lane.workload() {
@@ -256,6 +258,7 @@ impl Fold {
 
     /// What was known of a host, and was under way there, belongs to a process that is no more.
     pub(super) fn void(&mut self, id: &HostId) {
+        self.forget_made_on(id);
         let observed = Arc::make_mut(&mut self.observed);
         for lane in self.lanes.void_host(&mut observed.in_flight, id) {
             self.outcome.change.lane(lane);

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Effect, Fold, LinksUnread, Silence, StoredLinks};
 use crate::{
     lattice::in_flight::backoff,
-    model::{Command, Lane, LatticeName, LinkKey, LinkMap, Links, Moment, WorkloadId},
+    model::{Command, Lane, LatticeName, LinkKey, LinkMap, Links, Moment, Thing, WorkloadId},
 };
 
 /// One host's answer may be stale; two that agree, this far apart, are acted on.
@@ -134,7 +134,7 @@ impl Fold {
                     }
                 };
                 reads.due_at(now + pause);
-                self.publish_links(Links::Unreadable);
+                self.publish_links(Links::Unreadable, now);
             }
         }
     }
@@ -152,43 +152,50 @@ impl Fold {
         if reads.candidate.as_deref() == Some(&map) && !reads.dirty {
             reads.candidate = None;
             reads.due_at(again);
-            return self.publish_links(Links::Read(map));
+            return self.publish_links(Links::Read(map), now);
         }
         reads.candidate = Some(Arc::new(map));
         reads.due_at(now + TWICE);
     }
 
-    fn publish_links(&mut self, links: Links) {
+    fn publish_links(&mut self, links: Links, now: Moment) {
         if self.observed.links == links {
             return;
         }
+        let mut others = Vec::new();
         match (&self.observed.links, &links) {
             (Links::Read(old), Links::Read(new)) => {
                 let changed = new.iter().filter(|(key, link)| old.get(*key) != Some(*link));
                 let gone = old.keys().filter(|key| !new.contains_key(*key));
-                let keys = changed.map(|(key, _)| key).chain(gone);
-                self.outcome.change.link_sources.extend(keys.map(|key| key.source.clone()));
+                others.extend(changed.map(|(key, _)| key).chain(gone).cloned());
+                let sources = others.iter().map(|key| key.source.clone());
+                self.outcome.change.link_sources.extend(sources);
             }
             (Links::Unread | Links::Unreadable | Links::Read(_), _) => {
                 self.outcome.change.links = true;
                 self.outcome.change.health = true;
             }
         }
-        Arc::make_mut(&mut self.observed).links = links;
-        self.resolve_links();
+        Arc::make_mut(&mut self.observed).links = links.clone();
+        self.resolve_links(now);
+        let Links::Read(links) = links else { return };
+        for key in others {
+            let link = links.get(&key);
+            self.look_at_link(&Thing::Link(key), link, now);
+        }
     }
 
     /// Resolves link commands that the links now published prove done.
-    fn resolve_links(&mut self) {
+    fn resolve_links(&mut self, now: Moment) {
         let pending = self.observed.in_flight.pending.keys();
         let links = pending.filter(|lane| matches!(lane, Lane::Links(_)));
         for lane in links.cloned().collect::<Vec<_>>() {
-            self.resolve_link(&lane);
+            self.resolve_link(&lane, now);
         }
     }
 
     /// Resolves the link command of one source if the links that are published prove it done.
-    fn resolve_link(&mut self, lane: &Lane) {
+    fn resolve_link(&mut self, lane: &Lane, now: Moment) {
         let Links::Read(links) = &self.observed.links else { return };
         let Some(pending) = self.observed.in_flight.pending.get(lane) else { return };
         let shown = match &pending.command {
@@ -201,18 +208,21 @@ impl Fold {
             | Command::ScaleComponent { .. } => false,
         };
         if shown && self.lanes.is_answered(lane) {
+            let command = pending.command.clone();
             let observed = Arc::make_mut(&mut self.observed);
             self.lanes.succeed(&mut observed.in_flight, lane);
             self.outcome.change.lane(lane.clone());
+            self.made(&command, now);
         }
     }
+
     /// Somebody put or deleted a link. If it was us, and the host has answered too, it is so.
     pub(super) fn link_hint(&mut self, hint: &Command, now: Moment) {
         let lane = hint.lane();
         let ours = self.observed.in_flight.pending.get(&lane).is_some_and(|p| p.command == *hint);
         if ours {
             let observed = Arc::make_mut(&mut self.observed);
-            if self.lanes.link_event(&mut observed.in_flight, &lane) {
+            if self.lanes.link_event(&mut observed.in_flight, &lane, now) {
                 self.outcome.change.lane(lane);
                 self.apply_link(hint.clone(), now);
             }
@@ -231,6 +241,7 @@ impl Fold {
     /// Shows a link command of ours that was answered and whose event was seen: its host wrote it
     /// before it said so. A read confirms it.
     pub(super) fn apply_link(&mut self, command: Command, now: Moment) {
+        self.made(&command, now);
         self.links.candidate = None;
         self.links.dirty = true;
         self.links.due_at(now + TWICE);
@@ -251,7 +262,7 @@ impl Fold {
             | Command::ScaleComponent { .. } => return,
         };
         if changed {
-            self.resolve_link(&Lane::Links(source.clone()));
+            self.resolve_link(&Lane::Links(source.clone()), now);
             self.outcome.change.link_sources.insert(source);
         }
     }

@@ -24,6 +24,7 @@ mod host;
 mod life;
 mod link;
 mod probe;
+mod undone;
 
 pub use change::Change;
 pub use gate::Predecessor;
@@ -51,6 +52,7 @@ use gate::{Loss, Phase, Unseen};
 use held::Policies;
 use life::{Life, Round};
 use link::LinkReads;
+use undone::Undoings;
 
 /// What the fold needs to know of a lattice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,6 +177,7 @@ pub struct Fold {
     unsupported: BTreeMap<HostId, Arc<str>>,
     duplicates: BTreeSet<HostId>,
     policies: Policies,
+    undoings: Undoings,
     /// What this input has changed and asked so far.
     outcome: Outcome,
 }
@@ -195,6 +198,7 @@ impl Fold {
             unsupported: BTreeMap::new(),
             duplicates: BTreeSet::new(),
             policies: Policies::default(),
+            undoings: Undoings::default(),
             outcome: Outcome::default(),
             settings,
         }
@@ -365,7 +369,12 @@ impl Fold {
         }
         match lane {
             Lane::Config(name) => match (answer, config) {
-                (Answer::Accepted, Some(values)) if changed => self.set_config(name, values),
+                (Answer::Accepted, Some(values)) if changed => {
+                    if let Some(command) = &command {
+                        self.made(command, now);
+                    }
+                    self.set_config(name, values, now);
+                }
                 _ => self.config_due(name, now),
             },
             Lane::Links(_) => match (answer, command) {
@@ -390,6 +399,7 @@ impl Fold {
         self.tick_phase(now);
         self.tick_links(now);
         self.tick_configs(now);
+        self.tick_undoings(now);
         if self.lanes.is_due(now) {
             let observed = Arc::make_mut(&mut self.observed);
             for lane in self.lanes.tick(&mut observed.in_flight, now) {

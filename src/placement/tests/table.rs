@@ -10,8 +10,8 @@ use super::support::{
 };
 use crate::{
     model::{
-        Command, Desired, Gate, InFlight, LinkMap, Links, Moment, Observed, Pending, Reason,
-        Scaling, WorkloadKind,
+        Command, Contended, Desired, Gate, InFlight, LinkMap, Links, Moment, Observed, Pending,
+        Reason, Scaling, WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, claims::Created, plan},
 };
@@ -78,6 +78,62 @@ fn a_host_that_is_held_keeps_its_share_and_gets_no_command() {
     check(&cases);
     let plan = plan_of(&web(2, "all"), &[], &lattice("a(Held) [] web=1\nb [] web=1"));
     assert_eq!(plan.progress[&id("web")].ready, 1, "what nobody sees isn't ready");
+}
+
+/// `observed`, where others have undone `made` three times, and are left alone until second 2,000.
+fn contended(mut observed: Observed, made: Command) -> Observed {
+    let (thing, until) = (made.thing(), at(2000));
+    observed.contended.insert(thing, Contended { made, times: 3, until });
+    observed
+}
+
+/// The first command of a plan for `desired`.
+fn asked(desired: &Desired, observed: &Observed) -> Command {
+    plan_of(desired, &[], observed).now.into_iter().next().unwrap().command
+}
+
+#[test]
+fn what_others_change_back_is_left_to_them_until_something_else_is_wanted() {
+    let theirs = lattice("a [] web=5");
+    let theirs = contended(theirs.clone(), asked(&web(2, "all"), &theirs));
+    let plan = plan_of(&web(2, "all"), &[], &theirs);
+    let said = &plan.blocked[0];
+    assert_eq!((plan.now.len(), said.reason), (0, Reason::Contended), "{plan}");
+    for part in
+        ["\"scale component web on a to 2\" 3 times", "5 instances of v1 run there of shop/front"]
+    {
+        assert!(said.message.contains(part), "{}", said.message);
+    }
+    assert_eq!(plan.wake_at, Some(at(2000)));
+    let others =
+        [("another number", web(3, "all")), ("another image", web2(5, "all")), ("none", nothing())];
+    for (name, desired) in others {
+        let plan = plan_of(&desired, &[], &theirs);
+        let contended = plan.blocked.iter().any(|it| it.reason == Reason::Contended);
+        assert!(!contended && !plan.to_string().is_empty(), "{name}: {plan}");
+    }
+    let later = plan_at(&web(2, "all"), &[], &theirs, at(2000));
+    assert!(!later.now.is_empty() && later.blocked.is_empty(), "{later}");
+}
+
+#[test]
+fn a_link_and_a_config_that_others_change_back_are_left_to_them() {
+    let wanted = |value: &str| web(1, "all").link("web", "api", &[]).config("c", value);
+    let mut observed = lattice("a [] web=1");
+    observed.configs.insert(config("c"), Some(Arc::default()));
+    let (key, theirs) = link("web", "theirs", &[]);
+    observed.links = Links::Read([(key.clone(), theirs)].into_iter().collect());
+    let put_link = Command::PutLink { key, link: link("web", "api", &[]).1 };
+    let put_config = asked(&web(1, "all").config("c", "1"), &observed);
+    let observed = contended(contended(observed, put_link), put_config);
+    let plan = plan_of(&wanted("1"), &[], &observed);
+    let said: Vec<_> = plan.blocked.iter().map(|it| (it.reason, it.message.as_str())).collect();
+    assert_eq!((plan.now.len(), said.len()), (0, 2), "{plan}");
+    assert!(said.iter().all(|(reason, _)| *reason == Reason::Contended), "{plan}");
+    assert!(said[0].1.contains("it has other values"), "{}", said[0].1);
+    assert!(said[1].1.contains("it leads to theirs, through handler"), "{}", said[1].1);
+    let plan = plan_of(&wanted("2"), &[], &observed);
+    assert_eq!(plan.now.len(), 1, "a value that is new is written: {plan}");
 }
 
 #[test]

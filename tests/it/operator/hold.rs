@@ -3,13 +3,18 @@ use std::time::Duration;
 
 use kube::{
     Api,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
 use simhost::{HostHandle, HostOptions, SimLattice};
 use trellis::api::{Application, HostSummary, Lattice};
 
-use super::{simulated::lattice, stage::Stage};
+use super::{
+    owned::{because, message},
+    simulated::lattice,
+    stage::Stage,
+    tombstones::tombstones,
+};
 
 const WEB: &str = "
 apiVersion: core.oam.dev/v1beta1
@@ -49,6 +54,10 @@ fn running(host: &HostHandle) -> u32 {
 
 /// One host in the middle and one at the edge, each with an instance, and the edge cut off.
 async fn cut_off(stage: &Stage) -> (SimLattice, HostHandle, HostHandle) {
+    cut_off_with(stage, WEB).await
+}
+
+async fn cut_off_with(stage: &Stage, manifest: &str) -> (SimLattice, HostHandle, HostHandle) {
     let sim = lattice(stage, 1).await;
     let middle = sim.hosts().remove(0);
     let edge = sim.add_host(HostOptions::labelled([("site", "north")])).await.unwrap();
@@ -58,7 +67,7 @@ async fn cut_off(stage: &Stage) -> (SimLattice, HostHandle, HostHandle) {
             counts.is_some_and(|counts| counts.ready == 2)
         })
         .await;
-    stage.apply(WEB).await;
+    stage.apply(manifest).await;
     stage.settled("shop").await;
     assert_eq!((running(&middle), running(&edge)), (1, 1));
     (sim, middle, edge)
@@ -126,4 +135,37 @@ async fn a_host_that_was_replaced_and_comes_back_keeps_nothing_twice() {
         .await;
     let two = |sim: &SimLattice| sim.instances("web") == 2;
     sim.wait_until(Duration::from_secs(30), two).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_waits_for_a_held_host_up_to_its_deadline_and_ends_there_when_it_is_back() {
+    let stage = Stage::start("held-grave").await;
+    patch(&stage, json!({ "spec": { "lossGrace": "1s", "deletionDeadline": "4s" } })).await;
+    let held_by_scaler = WEB.replace("instances: 2", "instances: 2, onHostLoss: Hold");
+    let (_sim, middle, edge) = cut_off_with(&stage, &held_by_scaler).await;
+    edge.cut_off().await;
+    let held = |lattice: &Lattice| {
+        let counts = lattice.status.as_ref().and_then(|status| status.host_counts);
+        counts.is_some_and(|counts| counts.held == 1)
+    };
+    stage.lattice_until("the host to be held", held).await;
+
+    let apps = stage.applications();
+    apps.delete("shop", &DeleteParams::default()).await.unwrap();
+    stage
+        .until("shop", "the host and the end to be named", |app| {
+            because(app, "Ready", "HostUnreachable")
+                && message(app).contains("is cut off, and what it ran is held; after 2")
+        })
+        .await;
+    stage.gone("shop").await;
+    assert_eq!((running(&middle), running(&edge)), (0, 1));
+
+    stage.kill_operator();
+    stage.start_operator().await;
+    let buried = |lattice: &Lattice| held(lattice) && tombstones(lattice).len() == 1;
+    stage.lattice_until("the host to be held on", buried).await;
+    edge.reconnect().await.unwrap();
+    stage.lattice_until("nothing to be left", |it| tombstones(it).is_empty()).await;
+    assert_eq!(running(&edge), 0);
 }

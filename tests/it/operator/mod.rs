@@ -2,9 +2,11 @@
 
 mod audit;
 mod bad_input;
+mod contended;
 mod diagnosis;
 mod guard;
 mod hold;
+mod installations;
 mod installed;
 mod kill;
 mod lattices;
@@ -13,6 +15,7 @@ mod metrics;
 mod owned;
 mod quiet;
 mod real;
+mod rebuilt;
 mod regression;
 mod replica;
 mod rights;
@@ -20,4 +23,5 @@ mod samples;
 mod sharing;
 mod simulated;
 pub(crate) mod stage;
+mod tombstones;
 mod watched;

@@ -9,6 +9,7 @@ use trellis::api::{Application, Phase};
 use super::{
     simulated::{SHOP, heartbeats, lattice},
     stage::{CLUSTER, PATIENCE, Stage},
+    tombstones::tombstones,
 };
 
 /// `condition` is true, false or unknown for this reason.
@@ -45,7 +46,7 @@ async fn what_looks_alike_and_is_not_ours_is_left_alone() {
     assert_eq!((sim.links(), sim.config()), (Vec::new(), BTreeMap::new()));
 }
 
-fn with_id(name: &str) -> String {
+pub(crate) fn with_id(name: &str) -> String {
     format!(
         "
 apiVersion: core.oam.dev/v1beta1
@@ -151,7 +152,9 @@ async fn a_deletion_waits_for_its_lattice_and_says_how_not_to() {
     tokio::task::block_in_place(|| stage.nats.restart().unwrap());
     stage.gone("waits").await;
     assert_eq!(sim.instances("cut_off-waits-web"), 0);
-    assert_eq!(sim.instances("cut_off-forced-web"), 2);
+    stage.lattice_until("what was forced to be gone", |it| tombstones(it).is_empty()).await;
+    assert_eq!(sim.instances("cut_off-forced-web"), 0);
+    assert_eq!((sim.links(), sim.config()), (Vec::new(), BTreeMap::new()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -316,3 +316,80 @@ fn a_config_that_we_put_is_known_by_its_answer() {
     assert_eq!(world.fold.observed().configs[&name].as_deref(), Some(&values));
     assert_eq!(world.in_flight(), 0);
 }
+
+/// Whether somebody fights over something by now, as whoever plans is told.
+fn contended(world: &World) -> usize {
+    world.fold.observed().contended.len()
+}
+
+#[test]
+fn a_component_that_others_scale_back_is_contended_and_a_restarted_host_is_not() {
+    let mut world = World::whole(&["a", "b"], "x=1");
+    let mut uptime = 141;
+    let mut fight = |world: &mut World| {
+        let more = scale("a", "x", 3);
+        let ticket = world.send(&more);
+        world.answer(&more, ticket, Answer::Accepted);
+        for running in ["x=3", "x=7"] {
+            uptime += 1;
+            world.shows("a", uptime, running);
+        }
+        contended(world)
+    };
+    assert_eq!([(); 3].map(|()| fight(&mut world)), [0, 0, 1]);
+    let how = world.fold.observed().contended.values().next().unwrap();
+    assert_eq!((how.times, &how.made), (3, &scale("a", "x", 3)));
+    assert!(world.changed().workloads.contains("x"));
+
+    let mut world = World::whole(&["a", "b"], "x=1");
+    let mut uptime = 141;
+    for _ in 0..5 {
+        let more = scale("a", "x", 3);
+        let ticket = world.send(&more);
+        world.answer(&more, ticket, Answer::Accepted);
+        world.shows("a", uptime, "x=3");
+        uptime /= 2;
+        world.shows("a", uptime, "");
+        assert_eq!(contended(&world), 0, "nobody else did that");
+    }
+}
+
+/// Its command waited for an inventory that showed it, until it had failed, and that again and again.
+#[test]
+fn a_component_that_others_scale_back_before_anybody_looks_is_contended() {
+    let mut world = World::whole(&["a", "b"], "x=7");
+    let mut uptime = 141;
+    let seen = [(); 3].map(|()| {
+        let fewer = scale("a", "x", 3);
+        let ticket = world.send(&fewer);
+        world.answer(&fewer, ticket, Answer::Accepted);
+        world.input(scaled("a", "x", 3));
+        uptime += 1;
+        world.shows("a", uptime, "x=7");
+        assert_eq!(world.in_flight(), 1, "it may be an old answer");
+        world.pass(5 * SECOND / 4, &["a", "b"]);
+        uptime += 1;
+        world.shows("a", uptime, "x=7");
+        assert_eq!(world.in_flight(), 0);
+        contended(&world)
+    });
+    assert_eq!(seen, [0, 0, 1]);
+}
+
+#[test]
+fn a_config_that_others_write_back_is_contended() {
+    let mut world = World::whole(&["a"], "");
+    let name: ConfigName = "c".parse().unwrap();
+    let app = ApplicationKey::new("n", "a");
+    let _ = world.fold.want_configs(&app, BTreeSet::from([name.clone()]));
+    let values = BTreeMap::from([("k".to_owned(), "ours".to_owned())]);
+    let put = Command::PutConfig { name: name.clone(), values };
+    let seen = [(); 3].map(|()| {
+        let ticket = world.send(&put);
+        world.answer(&put, ticket, Answer::Accepted);
+        let theirs = Ok(Some(BTreeMap::from([("k".to_owned(), "theirs".to_owned())])));
+        world.input(Input::Config { name: name.clone(), values: theirs });
+        contended(&world)
+    });
+    assert_eq!(seen, [0, 0, 1]);
+}
