@@ -730,3 +730,74 @@ fn what_was_taken_up_goes_with_its_application_and_what_was_not_stays() {
         assert_eq!(plan.now.len(), usize::from(goes), "{plan}");
     }
 }
+
+/// A workload with a config and a link to another that is shared, and the same on the lattice.
+fn with_link_and_config() -> (Desired, Observed) {
+    let scaling = Scaling::Spread { instances: 1, spread: super::support::spread("all") };
+    let desired = nothing()
+        .workload(WorkloadKind::Component, "web", "v1", scaling, &["c"])
+        .link("web", "store", &["route"])
+        .config("c", "1")
+        .config("route", "1");
+    let mut observed = lattice("a [] web=1@v1!");
+    observed.links = Links::Read([link("web", "store", &["route"])].into_iter().collect());
+    for name in ["c", "route"] {
+        observed.configs.insert(config(name), Some(Arc::default()));
+    }
+    (desired, observed)
+}
+
+#[test]
+fn links_and_configs_of_what_is_not_ours_are_neither_changed_nor_removed() {
+    use crate::model::{Adopt, Owner};
+    let (desired, observed) = with_link_and_config();
+    let other = Owner { installation: "other".into(), ..super::support::owner(APP) };
+    let mut elsewhere = observed.clone();
+    let mut inventory = elsewhere.hosts[&host("a")].inventory.clone().unwrap();
+    for running in inventory.components.values_mut() {
+        let mut annotations = (*running.annotations).clone();
+        annotations.insert(crate::model::INSTALLATION.into(), other.installation.to_string());
+        annotations.insert(crate::model::APPLICATION.into(), APP.into());
+        running.annotations = annotations.into();
+    }
+    elsewhere.set_inventory(&host("a"), Some(inventory), at(999));
+    let mut wadm = observed.clone();
+    by_wadm(&mut wadm, "a", "front");
+
+    let whose =
+        [("an orphan's", observed), ("another installation's", elsewhere), ("wadm's", wadm)];
+    for (name, observed) in whose {
+        let plan = plan_of(&desired, &[], &observed);
+        let reasons: Vec<_> = plan.blocked.iter().map(|it| it.reason).collect();
+        assert_eq!((plan.now.len(), &reasons[..]), (0, &[Reason::NotOwned][..]), "{name}: {plan}");
+        let plan = plan_of(&nothing(), std::slice::from_ref(&desired), &observed);
+        assert!(plan.is_settled(), "{name}: {plan}");
+
+        let adopt = Adopt::Any;
+        let plan = plan_of(&nothing(), &[Desired { adopt, ..desired.clone() }], &observed);
+        assert!(plan.to_string().contains("delete link"), "{name}: taken up, it goes: {plan}");
+    }
+}
+
+#[test]
+fn a_link_stays_ours_to_remove_when_another_application_has_its_source_by_now() {
+    let (former, observed) = with_link_and_config();
+    let (desired, former) = (nothing(), [Arc::new(former)]);
+    let mut claims = claims(&desired);
+    let mut other = web(1, "all");
+    other.owner = super::support::owner("other/app");
+    claims.set(&app("other/app"), Created { at: 1, uid: "u".into() }, Arc::new(other));
+    let (removal, time) = (Removal::Allowed, at(1000));
+    let inputs = Inputs {
+        desired: &desired,
+        former: &former,
+        observed: &observed,
+        claims: &claims,
+        removal,
+        time,
+    };
+    let plan = plan(&inputs).to_string();
+    for goes in ["delete link web", "delete config c", "delete config route"] {
+        assert!(plan.contains(goes), "{plan}");
+    }
+}
