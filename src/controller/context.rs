@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Client, ResourceExt,
     runtime::{
-        events::Recorder,
+        events::Reporter,
         reflector::{ObjectRef, Store},
     },
 };
@@ -31,7 +31,8 @@ use crate::{
 
 pub struct Context {
     pub kube: Client,
-    pub recorder: Recorder,
+    /// Who publishes events.
+    pub reporter: Reporter,
     pub applications: Store<Application>,
     pub namespaces: Store<Namespace>,
     pub lattice_objects: Store<Lattice>,

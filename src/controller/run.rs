@@ -11,7 +11,7 @@ use kube::{
     runtime::{
         Controller, WatchStreamExt,
         controller::{Config, Error as Outcome},
-        events::{Recorder, Reporter},
+        events::Reporter,
         reflector::{self, ObjectRef},
         watcher,
     },
@@ -241,7 +241,7 @@ fn context(
 ) -> Arc<Context> {
     let reporter = Reporter { controller: "trellis".into(), instance: options.instance.clone() };
     Arc::new(Context {
-        recorder: Recorder::new(options.kube.clone(), reporter),
+        reporter,
         kube: options.kube.clone(),
         applications,
         namespaces,
