@@ -29,6 +29,7 @@ use super::{
     lattices::Lattices,
     lease::{Campaign, Election},
     metrics::Metrics,
+    retries::Retries,
     secrets,
     touched::Touched,
     unseen::Unseen,
@@ -263,6 +264,7 @@ fn context(
         class: options.class.clone(),
         scope: options.scope.clone(),
         facts: AtomicU64::new(0),
+        retries: Retries::default(),
         ready: OnceCell::new(),
     })
 }
