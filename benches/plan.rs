@@ -50,7 +50,7 @@ fn desired(instances: u32) -> Desired {
         annotations: annotations("shop/front").into(),
         hash: AskHash { start: "0123456789abcdef".into(), config: "0123456789abcdef".into() },
     };
-    desired.workloads.insert("shop-front-web".parse().expect("an id"), workload);
+    desired.workloads.insert("shop-front-web".parse().expect("an id"), workload.into());
     desired
 }
 

@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ApplicationStatus, schema};
+use super::{ApplicationStatus, Json, schema};
 
 /// What an Application asks for, as it was written.
 ///
@@ -46,7 +46,7 @@ use super::{ApplicationStatus, schema};
     )
 )]
 #[serde(transparent)]
-pub struct ApplicationSpec(pub Value);
+pub struct ApplicationSpec(pub Json);
 
 impl JsonSchema for ApplicationSpec {
     fn schema_name() -> Cow<'static, str> {

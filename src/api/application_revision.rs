@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::schema;
+use super::{Json, schema};
 
 /// An Application as it was, complete: what it asks for can be worked out again from this alone.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub struct ApplicationRevisionSpec {
     pub hash: String,
     /// The Application: `metadata.{name, namespace, labels, annotations}` and `spec`.
     #[schemars(schema_with = "schema::free_form")]
-    pub application: Map<String, Value>,
+    pub application: Json,
     /// The definitions that it was rendered with, by kind and name.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "schema::free_form")]

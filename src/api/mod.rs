@@ -17,6 +17,7 @@ mod application_revision;
 mod application_status;
 mod condition;
 mod crds;
+mod json;
 #[allow(
     unreachable_pub,
     clippy::duplicated_attributes,
@@ -40,6 +41,7 @@ pub use application_status::{
 };
 pub use condition::{Condition, ConditionStatus};
 pub use crds::{MARK, Mark, crds};
+pub use json::Json;
 pub use lattice::{
     AllowedNamespaces, CrossNamespace, HeldWorkload, HostCounts, HostSummary, Lattice, LatticeSpec,
     LatticeStatus, LeftBehind, LeftLink, LeftWorkload, LossPolicy, NamespacesFrom, NatsSpec,

@@ -227,6 +227,7 @@ fn traits<'a>(component: &Fields<'a>, kind: Option<WorkloadKind>) -> Option<Trai
             None => complete = false,
         }
     }
+    links.shrink_to_fit();
     complete.then_some(Traits { scaler, links, scaled_at })
 }
 

@@ -105,7 +105,7 @@ impl Appfile {
             annotations: annotations(stamp, component, &hash).into(),
             hash,
         };
-        desired.workloads.insert(id.clone(), workload);
+        desired.workloads.insert(id.clone(), Box::new(workload));
         for link in &component.links {
             self.add_link(&id, link, stamp, namespace, desired);
         }

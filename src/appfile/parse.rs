@@ -130,6 +130,7 @@ fn parse_components(spec: &Fields) -> (Vec<Component>, Vec<Shared>) {
             Written::Shared(component) => shared.push(component),
         }
     }
+    own.shrink_to_fit();
     (own, shared)
 }
 

@@ -2,8 +2,8 @@
 use std::time::Duration;
 
 use kube::{
-    Resource, ResourceExt,
-    runtime::events::{Event, EventType},
+    Resource,
+    runtime::events::{Event, EventType, Recorder},
 };
 
 use super::{chain, context::Context, events::Transition};
@@ -21,12 +21,14 @@ where
         type_: if transition.warning { EventType::Warning } else { EventType::Normal },
         reason: transition.reason.clone(),
         note: Some(transition.note.clone()),
-        // The recorder takes events that are equal but for their note for repetitions of the first.
-        action: format!("{}-{}", transition.reason, object.resource_version().unwrap_or_default()),
+        action: transition.reason.clone(),
         secondary: None,
     };
     let reference = object.object_ref(&());
-    match tokio::time::timeout(LONGEST, ctx.recorder.publish(&event, &reference)).await {
+    // A recorder keeps all events for minutes, and takes those that are equal but for their note for
+    // repetitions of the first. Each of ours is one of its own, so each has a recorder.
+    let recorder = Recorder::new(ctx.kube.clone(), ctx.reporter.clone());
+    match tokio::time::timeout(LONGEST, recorder.publish(&event, &reference)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(error = chain(&error), "could not publish an event"),
         Err(_) => tracing::warn!("could not publish an event in time"),

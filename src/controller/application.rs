@@ -37,8 +37,6 @@ use crate::{
 
 /// Ours; kept while something of the Application may be on a lattice.
 pub const FINALIZER: &str = "lattice.oam.dev/cleanup";
-/// A failed pass is tried again after this, doubled by the watch's own changes at the earliest.
-const RETRY: Duration = Duration::from_secs(5);
 /// After another writer was faster, the watch is about to show what it wrote.
 const STALE_RETRY: Duration = Duration::from_millis(200);
 
@@ -60,7 +58,7 @@ pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Resul
         return Ok(Action::await_change());
     }
     let _timer = ctx.metrics.timer();
-    let app = memory::newest(app, &ctx);
+    let (app, object) = (memory::newest(Arc::clone(&app), &ctx), app);
     let namespace = app.namespace().unwrap_or_default();
     let api = Api::<Application>::namespaced(ctx.kube.clone(), &namespace);
     passed(Box::pin(finalizer(&api, FINALIZER, app, |event| async {
@@ -70,6 +68,7 @@ pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Resul
         }
     })))
     .await
+    .inspect(|_| ctx.retries.passed(&*object))
 }
 
 /// What is done about a pass that failed.
@@ -85,7 +84,7 @@ pub(super) fn error_policy(app: Arc<Application>, error: &Error, ctx: Arc<Contex
     ctx.metrics.count(ReconcileResult::Failed);
     ctx.metrics.failed(error.step());
     tracing::warn!(app = %key_of(&app), error = chain(error), "reconcile failed");
-    Action::requeue(RETRY)
+    Action::requeue(ctx.retries.failed(&*app))
 }
 
 /// Takes down what an Application is about, for the day on which this replica acts.

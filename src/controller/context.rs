@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Client, ResourceExt,
     runtime::{
-        events::Recorder,
+        events::Reporter,
         reflector::{ObjectRef, Store},
     },
 };
@@ -20,8 +20,8 @@ use tokio::sync::{Notify, OnceCell};
 
 use super::{
     application::claim_released, claims::ClaimTables, index::Index, lattices::Lattices,
-    memory::Memory, metrics::Metrics, revisions::Revisions, touched::Touched, unseen::Unseen,
-    watches::Scope,
+    memory::Memory, metrics::Metrics, retries::Retries, revisions::Revisions, touched::Touched,
+    unseen::Unseen, watches::Scope,
 };
 use crate::{
     api::{Application, CLASS, Lattice},
@@ -31,7 +31,8 @@ use crate::{
 
 pub struct Context {
     pub kube: Client,
-    pub recorder: Recorder,
+    /// Who publishes events.
+    pub reporter: Reporter,
     pub applications: Store<Application>,
     pub namespaces: Store<Namespace>,
     pub lattice_objects: Store<Lattice>,
@@ -59,10 +60,11 @@ pub struct Context {
     pub namespace: String,
     /// Which installation's objects are ours; `None`: those that name none.
     pub class: Option<String>,
-    /// Counts the changes of lattices and namespaces that targets are resolved with.
     /// Whose Applications are ours.
     pub scope: Scope,
+    /// Counts the changes of lattices and namespaces that targets are resolved with.
     pub facts: AtomicU64,
+    pub retries: Retries,
     pub ready: OnceCell<()>,
 }
 

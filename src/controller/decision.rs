@@ -62,7 +62,7 @@ impl Sight {
 
 /// The plans of the pass before, so that a pass that changes nothing plans nothing.
 #[derive(Debug, Default)]
-pub(super) struct Plans(BTreeMap<LatticeName, Planned>);
+pub(super) struct Plans(BTreeMap<LatticeName, Box<Planned>>);
 
 #[derive(Debug)]
 struct Planned {
@@ -170,7 +170,7 @@ fn plan(name: &LatticeName, sight: &Sight, removal: Removal, known: &mut Plans) 
         version,
         plan: Arc::clone(&plan),
     };
-    known.0.insert(name.clone(), planned);
+    known.0.insert(name.clone(), Box::new(planned));
     plan
 }
 

@@ -41,7 +41,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const TWIN: Duration = Duration::from_secs(15);
 /// So many Applications are named that keep a lattice from going.
 const USERS: usize = 5;
-const RETRY: Duration = Duration::from_secs(5);
 
 /// Brings the task that watches a lattice, and the status, in line with the object.
 #[instrument(skip_all, fields(lattice = lattice.name_any()))]
@@ -53,7 +52,7 @@ pub(super) async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Resul
     if !ctx.leads() {
         return take_note(&lattice, &ctx).await;
     }
-    let lattice = ctx.lattices.newest(lattice);
+    let (lattice, object) = (ctx.lattices.newest(Arc::clone(&lattice)), lattice);
     let api = Api::<Lattice>::all(ctx.kube.clone());
     passed(Box::pin(finalizer(&api, FINALIZER, lattice, |event| async {
         match event {
@@ -62,6 +61,7 @@ pub(super) async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Resul
         }
     })))
     .await
+    .inspect(|_| ctx.retries.passed(&*object))
 }
 
 /// Another installation's: Applications that name it are told so.
@@ -84,7 +84,7 @@ pub(super) fn error_policy(lattice: Arc<Lattice>, error: &Error, ctx: Arc<Contex
     }
     ctx.metrics.failed(error.step());
     tracing::warn!(lattice = lattice.name_any(), error = chain(error), "reconcile failed");
-    Action::requeue(RETRY)
+    Action::requeue(ctx.retries.failed(&*lattice))
 }
 
 /// Watches it, for the day on which this replica acts.

@@ -129,14 +129,15 @@ pub(super) fn parse(app: &Application, ctx: &Context, key: &ApplicationKey) -> (
     {
         return (Arc::clone(&known.appfile), Arc::clone(&known.hash));
     }
+    let spec = app.spec.0.read();
     let appfile = memory.same(appfile::parse(&Manifest {
         namespace: &key.namespace,
         name: &key.name,
         labels: app.labels(),
         annotations: app.annotations(),
-        spec: &app.spec.0,
+        spec: &spec,
     }));
-    let hash = hash(&app.spec.0, &appfile, &[]);
+    let hash = hash(&spec, &appfile, &[]);
     let known = Read { from, appfile: Arc::clone(&appfile), hash: Arc::clone(&hash) };
     memory.manifest = Some(known);
     (appfile, hash)
@@ -183,7 +184,7 @@ pub(super) fn stored(
     if let Some(known) = memory.appfiles.get(&name) {
         return Arc::clone(known);
     }
-    let application = &revision.spec.application;
+    let application = revision.spec.application.read();
     let texts = |field: &str| -> BTreeMap<String, String> {
         let map = application.get("metadata").and_then(|m| m.get(field)).cloned();
         map.and_then(|map| serde_json::from_value(map).ok()).unwrap_or_default()

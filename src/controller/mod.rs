@@ -40,6 +40,7 @@ mod orphans;
 mod refusal;
 mod release;
 mod report;
+mod retries;
 mod revisions;
 mod run;
 mod secrets;

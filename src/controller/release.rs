@@ -107,8 +107,11 @@ pub(super) async fn settle(app: &Application, ctx: &Context) -> Result<Release, 
     };
     let (current, refusal) = match candidate {
         Ok((targets, shared)) => {
-            let hash =
-                if shared.is_empty() { hash } else { memory::hash(&app.spec.0, &parsed, &shared) };
+            let hash = if shared.is_empty() {
+                hash
+            } else {
+                memory::hash(&app.spec.0.read(), &parsed, &shared)
+            };
             let wanted = Wanted { hash: &hash, targets: &targets, shared: &shared };
             match revise(app, ctx, &known, &wanted).await? {
                 Ok(revision) => (Some((revision, parsed, targets)), None),
@@ -321,13 +324,13 @@ mod tests {
     use kube::api::ObjectMeta;
 
     use super::*;
-    use crate::api::{ApplicationSpec, ApplicationStatus};
+    use crate::api::{ApplicationSpec, ApplicationStatus, Json};
 
     #[test]
     fn a_revision_that_was_lost_unseen_is_made_up_from_the_object() {
         let mut app = Application {
             metadata: ObjectMeta { name: Some("shop".into()), ..ObjectMeta::default() },
-            spec: ApplicationSpec(serde_json::json!({ "components": [] })),
+            spec: ApplicationSpec(Json::from(&serde_json::json!({ "components": [] }))),
             status: None,
         };
         assert!(lost_unseen(&app).is_none(), "nothing was released");
@@ -343,7 +346,7 @@ mod tests {
             ..ApplicationStatus::default()
         });
         let made_up = lost_unseen(&app).unwrap();
-        assert_eq!(made_up.spec.application["spec"], app.spec.0);
+        assert_eq!(made_up.spec.application.read()["spec"], app.spec.0.read());
         let targets = made_up.status.unwrap().targets;
         assert_eq!(targets.len(), 1);
         assert_eq!((targets[0].lattice.as_str(), targets[0].namespace.as_str()), ("edge", "n"));
@@ -359,7 +362,7 @@ mod tests {
         let moving = |recorded: &[&str], now: &[&str]| {
             let app = Application {
                 metadata: ObjectMeta { name: Some("shop".into()), ..ObjectMeta::default() },
-                spec: ApplicationSpec(serde_json::Value::Null),
+                spec: ApplicationSpec(Json::default()),
                 status: None,
             };
             let mut revision = revisions::build(&app, 1, "a");

@@ -21,7 +21,7 @@ use super::{
     trim::{LAST_APPLIED, trim},
 };
 use crate::{
-    api::{Application, ApplicationRevision, ApplicationRevisionSpec, RevisionTarget},
+    api::{Application, ApplicationRevision, ApplicationRevisionSpec, Json, RevisionTarget},
     model::ApplicationKey,
 };
 
@@ -196,12 +196,12 @@ pub(super) fn build(app: &Application, number: i64, hash: &str) -> ApplicationRe
             "labels": app.labels(),
             "annotations": annotations,
         },
-        "spec": app.spec.0,
+        "spec": app.spec.0.read(),
     });
     let spec = ApplicationRevisionSpec {
         revision: number,
         hash: hash.into(),
-        application: application.as_object().cloned().unwrap_or_default(),
+        application: Json::from(&application),
         ..ApplicationRevisionSpec::default()
     };
     let labels = [(NAME_LABEL, name.as_str()), (HASH_LABEL, hash.get(..16).unwrap_or(hash))];
@@ -310,7 +310,7 @@ mod tests {
                 namespace: Some("default".into()),
                 ..ObjectMeta::default()
             },
-            spec: ApplicationSpec(json!({ "components": [] })),
+            spec: ApplicationSpec(Json::from(&json!({ "components": [] }))),
             status: None,
         };
         let mut revision = build(&app, number, hash);

@@ -11,7 +11,7 @@ use kube::{
     runtime::{
         Controller, WatchStreamExt,
         controller::{Config, Error as Outcome},
-        events::{Recorder, Reporter},
+        events::Reporter,
         reflector::{self, ObjectRef},
         watcher,
     },
@@ -29,6 +29,7 @@ use super::{
     lattices::Lattices,
     lease::{Campaign, Election},
     metrics::Metrics,
+    retries::Retries,
     secrets,
     touched::Touched,
     unseen::Unseen,
@@ -241,7 +242,7 @@ fn context(
 ) -> Arc<Context> {
     let reporter = Reporter { controller: "trellis".into(), instance: options.instance.clone() };
     Arc::new(Context {
-        recorder: Recorder::new(options.kube.clone(), reporter),
+        reporter,
         kube: options.kube.clone(),
         applications,
         namespaces,
@@ -263,6 +264,7 @@ fn context(
         class: options.class.clone(),
         scope: options.scope.clone(),
         facts: AtomicU64::new(0),
+        retries: Retries::default(),
         ready: OnceCell::new(),
     })
 }

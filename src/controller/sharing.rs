@@ -45,15 +45,15 @@ pub(super) fn resolve(
 }
 
 fn components((lattice, desired): (&LatticeName, &Arc<Desired>)) -> Vec<SharedComponent> {
-    let component =
-        |(id, workload): (&crate::model::WorkloadId, &crate::model::Workload)| SharedComponent {
-            lattice: lattice.clone(),
-            namespace: Arc::clone(&workload.namespace),
-            component: Arc::clone(&workload.component),
-            kind: workload.kind,
-            id: id.clone(),
-        };
-    desired.workloads.iter().map(component).collect()
+    let workloads = desired.workloads.iter();
+    let components = workloads.map(|(id, workload)| SharedComponent {
+        lattice: lattice.clone(),
+        namespace: Arc::clone(&workload.namespace),
+        component: Arc::clone(&workload.component),
+        kind: workload.kind,
+        id: id.clone(),
+    });
+    components.collect()
 }
 
 /// As a revision writes them down.

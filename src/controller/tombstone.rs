@@ -132,7 +132,7 @@ pub(super) fn former(tombstone: &Tombstone, owner: &Owner) -> Vec<Arc<Desired>> 
 fn desired(left: &LeftBehind, owner: &Owner) -> Desired {
     let workload = |left: &LeftWorkload| {
         let id = left.id.parse::<WorkloadId>().ok()?;
-        Some((id, workload(owner, left.on_host_loss.map(settings::policy))))
+        Some((id, Box::new(workload(owner, left.on_host_loss.map(settings::policy)))))
     };
     let config = |name: &String| Some((name.parse().ok()?, ConfigWanted::Managed(BTreeMap::new())));
     Desired {

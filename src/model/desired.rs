@@ -15,7 +15,8 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
     pub owner: Owner,
-    pub workloads: BTreeMap<WorkloadId, Workload>,
+    /// Boxed, because a map of a few has room for eleven, and there are many such maps.
+    pub workloads: BTreeMap<WorkloadId, Box<Workload>>,
     /// Links that differ only in interfaces are one here: on the wire they overwrite each other.
     pub links: BTreeMap<LinkKey, Link>,
     pub configs: BTreeMap<ConfigName, ConfigWanted>,

@@ -28,7 +28,7 @@ use std::{
 use crate::model::{
     ApplicationKey, Command, Failure, HostId, InFlight, Lane, Moment, Pending, WorkloadId,
 };
-pub(super) use backoff::backoff;
+pub(crate) use backoff::backoff;
 use backoff::{is_of_image, is_permanent};
 use exclusion::excluded;
 

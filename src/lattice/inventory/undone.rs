@@ -46,7 +46,7 @@ struct Record {
     made: State,
     made_at: Moment,
     /// What is asked of it, kept once it was undone: what adds, for a removal may be half of a change.
-    asked: Option<Command>,
+    asked: Option<Box<Command>>,
     removed: bool,
     shown: State,
     /// The last times that it was undone.
@@ -95,7 +95,7 @@ impl Undoings {
         let record = self.records.entry(thing).or_insert_with(|| Record::new(made, now));
         record.forget_old(now);
         let removes = command.removes();
-        let (asked, twice) = (record.asked.as_ref(), removes && record.removed);
+        let (asked, twice) = (record.asked.as_deref(), removes && record.removed);
         if !removes && asked.is_some_and(|asked| !asked.removes() && asked != command) {
             // Something else is wanted by now, which they may not mind.
             record.undone.clear();
@@ -103,7 +103,7 @@ impl Undoings {
         if record.undone.is_empty() {
             record.asked = None;
         } else if !removes || twice || asked.is_none() {
-            record.asked = Some(command.clone());
+            record.asked = Some(Box::new(command.clone()));
         }
         (record.made, record.made_at, record.shown) = (made, now, made);
         record.removed = removes;
@@ -130,7 +130,7 @@ impl Undoings {
         let times = record.undone.len();
         let made = record.asked.clone().filter(|_| times >= TIMES || record.until > now)?;
         record.until = now + QUIET;
-        Some(Verdict::Contended(Contended { made, times, until: record.until }))
+        Some(Verdict::Contended(Contended { made: *made, times, until: record.until }))
     }
 
     /// The things on `host` that are watched.

@@ -140,7 +140,7 @@ impl Wants for Desired {
             hash: hash(image, &names),
             config: names,
         };
-        self.workloads.insert(id(name), workload);
+        self.workloads.insert(id(name), Box::new(workload));
         self
     }
 
