@@ -117,7 +117,25 @@ async fn apply(app: &Application, ctx: &Context) -> Result<Action, Error> {
 pub(super) fn plan(ctx: &Context, key: &ApplicationKey, world: &World) -> Decision {
     let memory = ctx.memories.of(key);
     let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    decide(world, &mut memory.plans)
+    let decision = decide(world, &mut memory.plans);
+    drop(memory);
+    reach(ctx, key, world, &decision);
+    decision
+}
+
+/// Lets changes of hosts find this Application. One that came since its lattices were looked at
+/// found it by what was known before, so then it is looked at again.
+fn reach(ctx: &Context, key: &ApplicationKey, world: &World, decision: &Decision) {
+    for (lattice, plan) in &decision.plans {
+        if ctx.index().has_reach(lattice, key, &plan.reach) {
+            continue;
+        }
+        ctx.index_mut().set_reach(lattice, key, &plan.reach);
+        let seen = world.sights.get(lattice).map(|sight| sight.observed.hosts_version);
+        if seen != Some(ctx.lattices.look(lattice).0.hosts_version) {
+            ctx.touched.add(key);
+        }
+    }
 }
 
 /// Takes down what this Application is about, and takes a look at its lattices.

@@ -244,7 +244,11 @@ impl Fold {
     fn finish(&mut self) -> Outcome {
         let outcome = std::mem::take(&mut self.outcome);
         if outcome.change.touches_plans() {
-            Arc::make_mut(&mut self.observed).version += 1;
+            let observed = Arc::make_mut(&mut self.observed);
+            observed.version += 1;
+            if !outcome.change.hosts.is_empty() {
+                observed.hosts_version = observed.version;
+            }
         }
         outcome
     }
