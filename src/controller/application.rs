@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     api::{Application, CLASS},
+    lattice::clock,
     model::{ApplicationKey, Command, Desired, LatticeName, LossPolicy, Owner, WorkloadId},
     placement::Created,
     workflow,
@@ -60,6 +61,9 @@ pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Resul
         return Ok(Action::await_change());
     }
     let _timer = ctx.metrics.timer();
+    if let Some(since) = ctx.touched.begun(&key_of(&app)) {
+        ctx.metrics.event_lag.observe(clock::now().since(since).as_secs_f64());
+    }
     let app = memory::newest(app, &ctx);
     let namespace = app.namespace().unwrap_or_default();
     let api = Api::<Application>::namespaced(ctx.kube.clone(), &namespace);
@@ -103,6 +107,7 @@ async fn apply(app: &Application, ctx: &Context) -> Result<Action, Error> {
     let world = observe(app, ctx, &release, run_of(app, &release));
     let decision = plan(ctx, &key_of(app), &world);
     let sent = !release.unreadable && !paused && act(ctx, &key_of(app), &decision);
+    converge(ctx, &key_of(app), (&world, &decision), sent);
     let written = report::report(app, ctx, &release, &world, &decision).await?;
     ctx.metrics.count(if sent || written.changed {
         ReconcileResult::Acted
@@ -121,6 +126,20 @@ pub(super) fn plan(ctx: &Context, key: &ApplicationKey, world: &World) -> Decisi
     drop(memory);
     reach(ctx, key, world, &decision);
     decision
+}
+
+/// Measures how long it takes until nothing is left to do.
+pub(super) fn converge(
+    ctx: &Context,
+    key: &ApplicationKey,
+    (world, decision): (&World, &Decision),
+    sent: bool,
+) {
+    let memory = ctx.memories.of(key);
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(converged) = memory.convergence.pass(world, decision, sent, clock::now().0) {
+        ctx.metrics.converged(&converged);
+    }
 }
 
 /// Lets changes of hosts find this Application. One that came since its lattices were looked at

@@ -18,7 +18,7 @@ pub(super) async fn drive(
 ) {
     while let Some((lattice, change)) = changes.recv().await {
         let touched = touched(&ctx.index(), &lattice, &change);
-        touched.applications.iter().for_each(|app| ctx.touched.add(app));
+        touched.applications.iter().for_each(|app| ctx.touched.tell(app, change.since));
         if !touched.strange.is_empty() {
             let installation = ctx.lattices.installation(&lattice);
             let (observed, _) = ctx.lattices.look(&lattice);
@@ -29,7 +29,7 @@ pub(super) async fn drive(
                 ctx.applications.get(&object).is_some()
             };
             let ours = ours.map(|owner| owner.application).filter(there);
-            ours.for_each(|app| ctx.touched.add(&app));
+            ours.for_each(|app| ctx.touched.tell(&app, change.since));
         }
         let graves = ctx.lattices.has_graves(&lattice);
         if (!touched.strange.is_empty()

@@ -21,6 +21,7 @@ mod claims;
 mod cleanup;
 mod conditions;
 mod context;
+mod convergence;
 mod decision;
 mod deletion;
 mod events;

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use crate::model::{ConfigName, HostId, Labels, Lane, WorkloadId};
+use crate::model::{ConfigName, HostId, Labels, Lane, Moment, WorkloadId};
 
 /// What changed on a lattice, in terms by which the Applications that it touches are found.
 ///
@@ -26,6 +26,8 @@ pub struct Change {
     /// The links have been read for the first time, or can't be read any more: everyone who has
     /// links is touched.
     pub links: bool,
+    /// When the first of it was known; the fold leaves this to whoever has changes wait.
+    pub since: Option<Moment>,
 }
 
 impl Change {
@@ -47,7 +49,9 @@ impl Change {
 
     /// Takes `later` up into this one.
     pub fn merge(&mut self, later: Self) {
-        let Self { gate, health, hosts, labels, workloads, link_sources, configs, links } = later;
+        let Self { gate, health, hosts, labels, workloads, link_sources, configs, links, since } =
+            later;
+        self.since = [self.since, since].into_iter().flatten().min();
         self.gate |= gate;
         self.health |= health;
         self.links |= links;

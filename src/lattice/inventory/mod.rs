@@ -331,6 +331,12 @@ impl Fold {
         self.lanes.sent()
     }
 
+    /// How many commands failed after their request had got through, by verb.
+    #[must_use]
+    pub fn failed(&self) -> &BTreeMap<&'static str, u64> {
+        self.lanes.failed()
+    }
+
     /// Whether something that an earlier process sent may be under way without our knowing.
     #[must_use]
     pub fn may_hide_something(&self) -> bool {
