@@ -121,6 +121,7 @@ impl Context {
             self.touched.add(&other);
         }
         self.index_mut().remove(application);
+        self.touched.begun(application);
         self.lattices.forget(application);
         self.memories.forget(application);
     }

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    application,
+    application, changes,
     claims::ClaimTables,
     context::{Context, Memories},
     fenced::fenced,
@@ -116,7 +116,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let revisions = drive_revisions(&ctx, &options.scope);
     let (changed_in, changed_lattices) = mpsc::channel(CHANGES);
     let secrets = secrets::drive(&ctx, changed_in.clone());
-    let changes = drive_changes(&ctx, changes, changed_in);
+    let changes = changes::drive(&ctx, changes, changed_in);
     let lattice_passes = drive_lattices(lattices, &ctx, changed_lattices, stop);
     let listed = drive_start(&ctx, &lattice_store, &options.ready);
     let passes = drive_applications(applications, ctx_of_passes, stop);
@@ -327,39 +327,6 @@ async fn drive_forgetting(ctx: &Context) {
         ctx.some_gone.notified().await;
         ctx.forget_gone().await;
         tokio::time::sleep(FORGET).await;
-    }
-}
-
-/// Tells each change of a lattice to the Applications that it touches, and to the `Lattice`.
-async fn drive_changes(
-    ctx: &Context,
-    mut changes: mpsc::Receiver<(LatticeName, Change)>,
-    lattices: mpsc::Sender<ObjectRef<Lattice>>,
-) {
-    while let Some((lattice, change)) = changes.recv().await {
-        let mut strange = false;
-        {
-            let index = ctx.index();
-            if change.gate || change.links || !change.hosts.is_empty() {
-                index.of_lattice(&lattice).for_each(|app| ctx.touched.add(app));
-            } else {
-                let ids = change.workloads.iter().chain(&change.link_sources);
-                for id in ids {
-                    let mut apps = index.of_workload(&lattice, id).peekable();
-                    strange |= apps.peek().is_none();
-                    apps.for_each(|app| ctx.touched.add(app));
-                }
-                for name in &change.configs {
-                    index.of_config(&lattice, name).for_each(|app| ctx.touched.add(app));
-                }
-            }
-        }
-        let graves = ctx.lattices.has_graves(&lattice);
-        if (strange || graves || change.gate || change.health || !change.hosts.is_empty())
-            && lattices.send(ObjectRef::new(lattice.as_str())).await.is_err()
-        {
-            return;
-        }
     }
 }
 

@@ -19,6 +19,7 @@ mod moment;
 mod name;
 mod observed;
 mod plan;
+mod reach;
 mod rollout;
 mod runs;
 
@@ -40,6 +41,7 @@ pub use observed::{
     RunningProvider,
 };
 pub use plan::{Blocked, HostProgress, Later, Plan, Planned, Progress, Reason, Subject, WaitsFor};
+pub use reach::{Labels, Reach, has_all};
 pub use rollout::{
     Bound, Fill, Layout, REBALANCE_DELAY, Rebalance, Rollout, Strategy, Unsatisfiable,
 };

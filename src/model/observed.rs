@@ -17,6 +17,8 @@ pub struct Observed {
     pub lattice: LatticeName,
     /// Grows with each change that a plan could depend on.
     pub version: u64,
+    /// [`Observed::version`] when a host last came, went, or took other work than before.
+    pub hosts_version: u64,
     pub gate: Gate,
     /// Read it freely; change it through [`Observed::put_host`], [`Observed::set_inventory`],
     /// [`Observed::remove_host`] and, for all that is no inventory, [`Observed::host_mut`], which
@@ -43,6 +45,7 @@ impl Observed {
         Self {
             lattice,
             version: 0,
+            hosts_version: 0,
             gate: Gate::Disconnected { why: "not connected yet".into() },
             hosts: BTreeMap::new(),
             runs: Runs::default(),

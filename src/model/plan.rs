@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use super::{Command, ConfigName, HostId, LinkKey, Moment, WorkloadId, WorkloadKind};
+use super::{Command, ConfigName, HostId, LinkKey, Moment, Reach, WorkloadId, WorkloadKind};
 
 /// What to do, what follows, and what can't be done: one value for the executor, the status and
 /// `trellis plan`.
@@ -20,6 +20,8 @@ pub struct Plan {
     /// Whether something that an earlier process asked for, and nobody wants any more, may still
     /// show up; then nothing may be taken for gone yet.
     pub unseen: bool,
+    /// Which hosts that it says nothing of could change it.
+    pub reach: Reach,
 }
 
 impl Plan {

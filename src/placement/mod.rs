@@ -16,7 +16,7 @@
 //!                    ◀─────  removing                           one a lane, gate, failures
 //!                        │                                             │
 //!                        ▼                                             ▼
-//!                     report ──────────────────────────▶ Plan { now, later, blocked, progress }
+//!                 report, reach ───────────────────────▶ Plan { now, later, blocked, progress, reach }
 //! ```
 //!
 //! 1. *Settles*: obeying `now` again and again ends in a plan whose `now` is empty, after at most
@@ -44,6 +44,7 @@ mod foreign;
 mod image;
 mod links;
 mod order;
+mod reach;
 mod removal;
 mod report;
 mod spread;
@@ -126,5 +127,6 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         draft.plan.unseen = true;
         draft.wake(inputs.observed.unseen_until);
     }
+    draft.plan.reach = reach::of(&draft, &survey);
     draft.plan
 }

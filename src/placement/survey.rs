@@ -38,6 +38,8 @@ pub(super) struct Placement<'a> {
     pub(super) wanted: u32,
     /// By entry of the spread: hosts that meet it, and instances that found no host.
     pub(super) entries: Vec<(usize, u32)>,
+    /// Whether a host meets several entries.
+    pub(super) overlapping: bool,
     /// A move that isn't due yet will be then.
     pub(super) wake_at: Option<Moment>,
     pub(super) barred: Option<Barred<'a>>,
@@ -113,6 +115,7 @@ impl<'a> Survey<'a> {
             workload,
             wanted,
             entries: hosts.zip(assignment.unplaced).collect(),
+            overlapping: site.overlapping,
             wake_at: assignment.wake_at,
             barred: conflict(inputs, id).or(site.foreign),
             cells: site.into_cells(&assignment.counts),
@@ -147,6 +150,8 @@ struct Site<'a> {
     cells: Vec<(usize, Cell<'a>)>,
     /// By entry of the spread: indexes of the candidates that meet it.
     eligible: Vec<Vec<usize>>,
+    /// Whether one of them meets several.
+    overlapping: bool,
     foreign: Option<Barred<'a>>,
 }
 
@@ -159,6 +164,7 @@ impl<'a> Site<'a> {
             candidates: Vec::with_capacity(observed.hosts.len()),
             cells: Vec::new(),
             eligible: vec![Vec::with_capacity(observed.hosts.len()); entries.len()],
+            overlapping: false,
             foreign: None,
         };
         let mut lens = Lens::on(inputs.desired, id, workload);
@@ -204,14 +210,15 @@ impl<'a> Site<'a> {
         let have = if failing && cell.running().is_none() { 0 } else { have };
         let index = self.candidates.len();
         let occupied = cell.pending.is_some() || cell.failure.is_some() || cell.running().is_some();
-        let mut matters = occupied;
+        let mut met = 0;
         for (entry, eligible) in self.workload.scaling.spread().iter().zip(&mut self.eligible) {
             if (!held || have > 0) && spread::meets(cell.info, entry) {
                 eligible.push(index);
-                matters = true;
+                met += 1;
             }
         }
-        if matters {
+        self.overlapping |= met > 1;
+        if occupied || met > 0 {
             let (host, info) = (cell.host, cell.info);
             self.candidates.push(Candidate { host, info, have, rank, held });
         }

@@ -77,7 +77,8 @@ impl Fold {
             return;
         }
         self.outcome.change.health = true;
-        self.outcome.change.hosts.insert(id.clone());
+        self.outcome.change.host(id, &host.labels);
+        self.outcome.change.host(id, &labels);
         let running = host.inventory.iter();
         let workloads = running.flat_map(|i| i.components.keys().chain(i.providers.keys()));
         self.outcome.change.workloads.extend(workloads.cloned());

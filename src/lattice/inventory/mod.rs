@@ -244,7 +244,11 @@ impl Fold {
     fn finish(&mut self) -> Outcome {
         let outcome = std::mem::take(&mut self.outcome);
         if outcome.change.touches_plans() {
-            Arc::make_mut(&mut self.observed).version += 1;
+            let observed = Arc::make_mut(&mut self.observed);
+            observed.version += 1;
+            if !outcome.change.hosts.is_empty() {
+                observed.hosts_version = observed.version;
+            }
         }
         outcome
     }
@@ -325,6 +329,12 @@ impl Fold {
     #[must_use]
     pub fn sent(&self) -> usize {
         self.lanes.sent()
+    }
+
+    /// How many commands failed after their request had got through, by verb.
+    #[must_use]
+    pub fn failed(&self) -> &BTreeMap<&'static str, u64> {
+        self.lanes.failed()
     }
 
     /// Whether something that an earlier process sent may be under way without our knowing.
