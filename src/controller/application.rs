@@ -91,8 +91,9 @@ pub(super) fn error_policy(app: Arc<Application>, error: &Error, ctx: Arc<Contex
     Action::requeue(ctx.retries.failed(&*app))
 }
 
-/// Takes down what an Application is about, for the day on which this replica acts.
-fn take_note(app: &Application, ctx: &Context) {
+/// Takes down what an Application is about without acting on it: before this replica acts, and
+/// before anything is decided from what all of them are about.
+pub(super) fn take_note(app: &Application, ctx: &Context) {
     let release = match app.metadata.deletion_timestamp {
         None => release::last(app, ctx),
         Some(_) => release::remains(app, ctx),
@@ -200,13 +201,6 @@ fn run_of(app: &Application, release: &Release) -> Run {
     let seen_whole =
         run.is_some_and(|run| run.finished && run.app_revision == current.revision.name_any());
     if seen_whole && !current.is_moving() { Run::Finished } else { Run::Underway }
-}
-
-/// Takes down what an Application released before this process began.
-pub(super) fn claim_released(app: &Application, ctx: &Context) {
-    if let Some(current) = release::last(app, ctx).current {
-        claim(app, ctx, &current.desired);
-    }
 }
 
 fn claim(app: &Application, ctx: &Context, desired: &BTreeMap<LatticeName, Arc<Desired>>) {

@@ -169,6 +169,7 @@ pub(super) fn resolve(
     {
         return known.targets.clone();
     }
+    ctx.abroad().set(key, appfile.namespaces().cloned());
     let targets = appfile.targets(&ctx.lattices.facts(ctx, appfile));
     let known = Resolved { appfile: Arc::clone(parsed), facts, targets: targets.clone() };
     memory.targets = Some(known);

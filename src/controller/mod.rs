@@ -38,6 +38,7 @@ mod lease;
 mod memory;
 mod merged;
 mod metrics;
+mod namespaces;
 mod orphans;
 mod reached;
 mod refusal;

@@ -29,6 +29,7 @@ use super::{
     lattices::Lattices,
     lease::{Campaign, Election},
     metrics::Metrics,
+    namespaces,
     retries::Retries,
     secrets,
     touched::Touched,
@@ -112,7 +113,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let ctx = context(&options, stores, lattices_changed, (some_gone, unseen));
     let (ctx_of_passes, lattice_store) = (Arc::clone(&ctx), lattices.store());
 
-    let namespaces = drive_namespaces(&ctx, &options.scope, namespace_writer);
+    let namespaces = namespaces::drive(&ctx, &options.scope, namespace_writer);
     let revisions = drive_revisions(&ctx, &options.scope);
     let (changed_in, changed_lattices) = mpsc::channel(CHANGES);
     let secrets = secrets::drive(&ctx, changed_in.clone());
@@ -252,6 +253,7 @@ fn context(
         lattices: Arc::clone(&options.lattices),
         claims: Mutex::new(ClaimTables::default()),
         index: RwLock::new(Index::default()),
+        abroad: Mutex::default(),
         memories: Memories::default(),
         touched: Arc::new(Touched::default()),
         everything: Arc::new(Notify::new()),
@@ -267,29 +269,6 @@ fn context(
         retries: Retries::default(),
         ready: OnceCell::new(),
     })
-}
-
-async fn drive_namespaces(
-    ctx: &Context,
-    scope: &Scope,
-    writer: reflector::store::Writer<Namespace>,
-) {
-    let events = watches::namespaces(&ctx.kube, scope).map(watcher::Result::Ok).reflect(writer);
-    let mut events = std::pin::pin!(events);
-    let mut listed = false;
-    while let Some(Ok(event)) = events.next().await {
-        match event {
-            // What was there has gone with it.
-            watcher::Event::Delete(_) => {
-                ctx.some_gone.notify_one();
-                ctx.facts_changed();
-            }
-            // The first listing is what passes wait for; later changes may choose other lattices.
-            watcher::Event::InitDone if !listed => listed = true,
-            watcher::Event::InitDone | watcher::Event::Apply(_) if listed => ctx.facts_changed(),
-            _ => {}
-        }
-    }
 }
 
 async fn drive_revisions(ctx: &Context, scope: &Scope) {
