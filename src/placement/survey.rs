@@ -23,7 +23,7 @@ pub(super) const FAILURES_UNTIL_ELSEWHERE: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Survey<'a> {
     pub(super) placed: BTreeMap<&'a WorkloadId, Placement<'a>>,
-    /// Both ways.
+    /// Both ways, each once.
     pub(super) peers: BTreeMap<&'a WorkloadId, Vec<&'a WorkloadId>>,
 }
 
@@ -59,8 +59,12 @@ impl<'a> Survey<'a> {
         let desired = inputs.desired;
         let mut peers: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (key, link) in &desired.links {
-            peers.entry(&key.source).or_default().push(&link.target);
-            peers.entry(&link.target).or_default().push(&key.source);
+            for (one, other) in [(&key.source, &link.target), (&link.target, &key.source)] {
+                let known = peers.entry(one).or_default();
+                if !known.contains(&other) {
+                    known.push(other);
+                }
+            }
         }
         let mut survey = Self { placed: BTreeMap::new(), peers };
         // Builtin providers follow their peers, so they come last.

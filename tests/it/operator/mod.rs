@@ -4,6 +4,7 @@ mod audit;
 mod bad_input;
 mod contended;
 mod diagnosis;
+mod explained;
 mod guard;
 mod hold;
 mod installations;
