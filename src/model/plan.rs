@@ -214,6 +214,8 @@ pub enum Reason {
     Failing,
     /// A host that should run it doesn't answer.
     HostUnreachable,
+    /// A provider runs and isn't well.
+    Unhealthy,
 }
 
 impl Reason {
@@ -231,6 +233,7 @@ impl Reason {
             Self::ConfigMissing => "ConfigMissing",
             Self::Failing => "Failing",
             Self::HostUnreachable => "HostUnreachable",
+            Self::Unhealthy => "Unhealthy",
         }
     }
 
@@ -245,7 +248,8 @@ impl Reason {
             | Self::UnavoidableGap
             | Self::ConfigMissing
             | Self::Failing
-            | Self::HostUnreachable => false,
+            | Self::HostUnreachable
+            | Self::Unhealthy => false,
         }
     }
 }

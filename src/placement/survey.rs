@@ -8,12 +8,12 @@ use std::{
 use super::{
     Inputs,
     assign::{self, Assignment, Candidate, Moves, Rank, Share},
-    cell::{Cell, Lens, Running, Seen, asks_for, standing},
+    cell::{Cell, Fit, Lens, Running, Seen, asks_for, standing},
     image, spread,
 };
 use crate::model::{
-    ApplicationKey, HostId, Lane, Moment, Scaling, Strategy, Unsatisfiable, Workload, WorkloadId,
-    WorkloadKind,
+    ApplicationKey, HostId, Lane, Moment, Scaling, Strategy, Unhealthy, Unsatisfiable, Workload,
+    WorkloadId, WorkloadKind,
 };
 
 /// A host on which an id has failed so often in a row gets no share of it until its delay is over.
@@ -198,7 +198,8 @@ impl<'a> Site<'a> {
                 }
             }
             let failure = failure.filter(|failure| asks_for(&failure.command, workload));
-            site.add(inputs, Cell { host, info, target: 0, seen, pending, failure });
+            let sick = sick(inputs, host, id, &seen);
+            site.add(inputs, Cell { host, info, target: 0, seen, pending, failure, sick });
         }
         site
     }
@@ -329,10 +330,31 @@ impl<'a> Site<'a> {
             } else if target > 0 {
                 let (host, info) = (candidate.host, candidate.info);
                 let seen = if info.inventory.is_none() { Seen::Unknown } else { Seen::Absent };
-                cells.push(Cell { host, info, target, seen, pending: None, failure: None });
+                let (pending, failure, sick) = (None, None, None);
+                cells.push(Cell { host, info, target, seen, pending, failure, sick });
             }
         }
         cells
+    }
+}
+
+/// What is the matter with what runs as it is wanted.
+fn sick<'a>(
+    inputs: &Inputs<'a>,
+    host: &HostId,
+    id: &WorkloadId,
+    seen: &Seen<'_>,
+) -> Option<&'a Unhealthy> {
+    let unhealthy = &inputs.observed.unhealthy;
+    match seen {
+        Seen::Running(running)
+            if !unhealthy.is_empty()
+                && running.kind == WorkloadKind::Provider
+                && running.fit == Fit::AsWanted =>
+        {
+            unhealthy.get(&(host.clone(), id.clone()))
+        }
+        Seen::Running(_) | Seen::Absent | Seen::Unknown => None,
     }
 }
 

@@ -11,7 +11,7 @@ use super::support::{
 use crate::{
     model::{
         Command, Contended, Desired, Gate, InFlight, LinkMap, Links, Moment, Observed, Pending,
-        Reason, Scaling, WorkloadKind,
+        Reason, Scaling, Sign, Unhealthy, WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, claims::Created, plan},
 };
@@ -731,4 +731,33 @@ fn what_was_taken_up_goes_with_its_application_and_what_was_not_stays() {
         let plan = plan_of(&nothing(), &[former], &observed);
         assert_eq!(plan.now.len(), usize::from(goes), "{plan}");
     }
+}
+
+#[test]
+fn a_provider_that_is_not_well_is_restarted_when_it_is_due_one_host_at_a_time() {
+    let desired = nothing().provider("http", "v1", 2, "all");
+    let mut observed = lattice("a [] ~http=1\nb [] ~http=1");
+    let mut plan = |a: Option<u64>, b: Option<u64>, time: u64| {
+        observed.unhealthy.clear();
+        for (on, due) in [("a", a), ("b", b)] {
+            let sick = |due| Unhealthy { sign: Sign::Failed, restarts: 0, due: at(due) };
+            let process = (host(on), id("http"));
+            observed.unhealthy.extend(due.map(|due| (process, sick(due))));
+        }
+        let plan = plan_at(&desired, &[], &observed, at(time));
+        (lines(&plan), plan.wake_at)
+    };
+    let sick = |on: &str| {
+        format!(
+            "blocked: http: Unhealthy: its process on host {on} says that it is unhealthy; it is \
+             restarted if that lasts"
+        )
+    };
+    assert_eq!(plan(None, None, 100), (Vec::new(), None));
+    assert_eq!(plan(Some(130), None, 100), (vec![sick("a")], Some(at(130))));
+    let stop = "stop provider http on a".to_owned();
+    assert_eq!(plan(Some(130), None, 130), (vec![stop.clone(), sick("a")], None));
+    let later = "later: stop provider http on b waits for what is newly wanted to be in place";
+    let both = vec![stop, later.to_owned(), sick("a"), sick("b")];
+    assert_eq!(plan(Some(100), Some(100), 130), (both, None));
 }

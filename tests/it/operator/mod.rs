@@ -27,4 +27,5 @@ mod sharing;
 mod simulated;
 pub(crate) mod stage;
 mod tombstones;
+mod unhealthy;
 mod watched;
