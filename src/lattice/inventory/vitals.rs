@@ -101,7 +101,7 @@ impl Fold {
                 Some(vital.sick(&process, Sign::Failed, now + CONFIRMED))
             }
             // It answers again, as it did before it fell silent.
-            (None, Some(Unhealthy { sign: Sign::Silent, restarts: 0, .. })) | (None, None) => None,
+            (None, Some(Unhealthy { sign: Sign::Silent, restarts: 0, .. }) | None) => None,
             // It answers as before, or as badly as one that starts can.
             (None, Some(sick)) => {
                 let again = vital.sick(&process, Sign::Failed, now);
@@ -152,7 +152,9 @@ impl Fold {
             let known = self.observed.hosts.get(host);
             let ready = known.filter(|known| known.state == HostState::Ready);
             let Some(inventory) = ready.and_then(|known| known.inventory.as_ref()) else {
-                vitals.values_mut().for_each(|vital| vital.told = now);
+                for vital in vitals.values_mut() {
+                    vital.told = now;
+                }
                 continue;
             };
             for (id, vital) in vitals {

@@ -11,6 +11,7 @@ mod installations;
 mod installed;
 mod kill;
 mod lattices;
+mod leaf;
 mod lease;
 mod metrics;
 mod owned;

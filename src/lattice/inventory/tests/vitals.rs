@@ -1,5 +1,5 @@
 //! Providers that aren't well.
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use serde_json::json;
 
@@ -143,7 +143,7 @@ fn silence_counts_where_there_was_a_word_and_one_could_be_heard() {
     // While nothing can be heard, silence is no sign; nor is what was told before still true.
     lattice.pass(60);
     lattice.world.input(Input::Disconnected { why: "gone".into() });
-    lattice.world.now = lattice.world.now + Duration::from_secs(60);
+    lattice.world.now = lattice.world.now + 60 * SECOND;
     lattice.uptime += 60;
     lattice.world.input(Input::Connected);
     lattice.shows(true);
