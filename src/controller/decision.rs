@@ -227,7 +227,7 @@ fn waits_for(scope: &Scope, plan: &Plan) -> Option<String> {
     let namespace = &*scope.target.namespace;
     let blocked = plan.blocked.iter().find(|b| *b.namespace == *namespace);
     if let Some(blocked) = blocked {
-        return Some(format!("{}: {}", blocked.reason.as_str(), blocked.message));
+        return Some(blocked.to_string());
     }
     if let Some(next) = plan.now.iter().find(|p| scope.covers(&p.namespace, &p.command)) {
         return Some(next.command.to_string());
@@ -237,11 +237,10 @@ fn waits_for(scope: &Scope, plan: &Plan) -> Option<String> {
             && l.waits_for.iter().any(|w| *w != WaitsFor::Rollout)
     });
     if let Some(later) = later {
-        let waits: Vec<_> = later.waits_for.iter().map(ToString::to_string).collect();
-        return Some(format!("{} waits for {}", later.command, waits.join(", ")));
+        return Some(later.to_string());
     }
     plan.progress
         .values()
-        .find(|p| *p.namespace == *namespace && scope.applies(&p.component) && p.ready < p.wanted)
-        .map(|p| format!("{}: {} of {} instances ready", p.component, p.ready, p.wanted))
+        .find(|p| *p.namespace == *namespace && scope.applies(&p.component) && !p.is_complete())
+        .map(|p| format!("{}: {p}", p.component))
 }

@@ -22,6 +22,7 @@ mod plan;
 mod reach;
 mod rollout;
 mod runs;
+mod unhealthy;
 
 pub use annotation::{
     APPLICATION, APPSPEC, AskHash, COMPONENT, CONFIRM_LOSS, FORGET_HOST, HASH, INSTALLATION,
@@ -46,3 +47,4 @@ pub use rollout::{
     Bound, Fill, Layout, REBALANCE_DELAY, Rebalance, Rollout, Strategy, Unsatisfiable,
 };
 pub use runs::Runs;
+pub use unhealthy::{Sign, Unhealthy};

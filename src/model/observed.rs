@@ -8,7 +8,7 @@ use imbl::OrdMap;
 
 use super::{
     ConfigName, Contended, HostId, InFlight, LatticeName, Link, LinkKey, Moment, Runs, Thing,
-    WorkloadId,
+    Unhealthy, WorkloadId,
 };
 
 /// What one lattice showed last. Cheap to clone: clones share what they have in common.
@@ -34,6 +34,8 @@ pub struct Observed {
     pub in_flight: InFlight,
     /// What somebody else changes back, again and again.
     pub contended: BTreeMap<Thing, Contended>,
+    /// Providers that run and aren't well.
+    pub unhealthy: BTreeMap<(HostId, WorkloadId), Unhealthy>,
     /// Until then a start that an earlier process had acknowledged may be under way unseen.
     pub unseen_until: Moment,
 }
@@ -54,6 +56,7 @@ impl Observed {
             configs: OrdMap::new(),
             in_flight: InFlight::default(),
             contended: BTreeMap::new(),
+            unhealthy: BTreeMap::new(),
             unseen_until: Moment::default(),
         }
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{assign::Rank, image};
 use crate::model::{
     Adopt, Annotations, Command, Desired, Failure, HASH, Host, HostId, Inventory, Pending,
-    Workload, WorkloadId, WorkloadKind,
+    Unhealthy, Workload, WorkloadId, WorkloadKind,
 };
 
 /// One workload on one host.
@@ -19,6 +19,8 @@ pub(super) struct Cell<'a> {
     pub(super) pending: Option<&'a Pending>,
     /// A start of what is wanted now that failed last.
     pub(super) failure: Option<&'a Failure>,
+    /// What runs there isn't well.
+    pub(super) sick: Option<&'a Unhealthy>,
 }
 
 /// What the last inventory shows under an id.

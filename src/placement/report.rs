@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{
     FORGET_HOST, HostId, HostProgress, HostState, Lane, LatticeName, MANAGED_BY, Owner, Progress,
-    Reason, Scaling, SpreadEntry, Subject, WorkloadKind,
+    Reason, Scaling, SpreadEntry, Subject, Unhealthy, WorkloadKind,
 };
 
 /// Adds what is blocked, and how far each workload is.
@@ -121,6 +121,10 @@ fn block_by_host(draft: &mut Draft<'_>, placement: &Placement<'_>) {
         {
             draft.report(namespace, &lane(), failure);
         }
+        if let Some(sick) = cell.sick {
+            let subject = Subject::Workload(placement.id.clone());
+            draft.block(namespace, subject, Reason::Unhealthy, unwell(cell.host, sick));
+        }
         if cell.target > 0
             && let Some(message) = unseen(&draft.inputs.observed.lattice, placement, cell)
         {
@@ -128,6 +132,16 @@ fn block_by_host(draft: &mut Draft<'_>, placement: &Placement<'_>) {
             draft.block(namespace, subject, Reason::HostUnreachable, message);
         }
     }
+}
+
+/// What a host tells of a provider, and what is done about it.
+fn unwell(host: &HostId, sick: &Unhealthy) -> String {
+    let restarts = match sick.restarts {
+        0 => "it is restarted if that lasts".to_owned(),
+        1 => "it was restarted once, and is again with a growing delay".to_owned(),
+        times => format!("it was restarted {times} times, and is again with a growing delay"),
+    };
+    format!("its process on host {host} {}; {restarts}", sick.sign)
 }
 
 /// Why nobody can see what a host runs that should run something.

@@ -8,12 +8,12 @@ use std::{
 use super::{
     Inputs,
     assign::{self, Assignment, Candidate, Moves, Rank, Share},
-    cell::{Cell, Lens, Running, Seen, asks_for, standing},
+    cell::{Cell, Fit, Lens, Running, Seen, asks_for, standing},
     image, spread,
 };
 use crate::model::{
-    ApplicationKey, HostId, Lane, Moment, Scaling, Strategy, Unsatisfiable, Workload, WorkloadId,
-    WorkloadKind,
+    ApplicationKey, HostId, Lane, Moment, Scaling, Strategy, Unhealthy, Unsatisfiable, Workload,
+    WorkloadId, WorkloadKind,
 };
 
 /// A host on which an id has failed so often in a row gets no share of it until its delay is over.
@@ -23,7 +23,7 @@ pub(super) const FAILURES_UNTIL_ELSEWHERE: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Survey<'a> {
     pub(super) placed: BTreeMap<&'a WorkloadId, Placement<'a>>,
-    /// Both ways.
+    /// Both ways, each once.
     pub(super) peers: BTreeMap<&'a WorkloadId, Vec<&'a WorkloadId>>,
 }
 
@@ -59,8 +59,12 @@ impl<'a> Survey<'a> {
         let desired = inputs.desired;
         let mut peers: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (key, link) in &desired.links {
-            peers.entry(&key.source).or_default().push(&link.target);
-            peers.entry(&link.target).or_default().push(&key.source);
+            for (one, other) in [(&key.source, &link.target), (&link.target, &key.source)] {
+                let known = peers.entry(one).or_default();
+                if !known.contains(&other) {
+                    known.push(other);
+                }
+            }
         }
         let mut survey = Self { placed: BTreeMap::new(), peers };
         // Builtin providers follow their peers, so they come last.
@@ -194,7 +198,8 @@ impl<'a> Site<'a> {
                 }
             }
             let failure = failure.filter(|failure| asks_for(&failure.command, workload));
-            site.add(inputs, Cell { host, info, target: 0, seen, pending, failure });
+            let sick = sick(inputs, host, id, &seen);
+            site.add(inputs, Cell { host, info, target: 0, seen, pending, failure, sick });
         }
         site
     }
@@ -325,10 +330,31 @@ impl<'a> Site<'a> {
             } else if target > 0 {
                 let (host, info) = (candidate.host, candidate.info);
                 let seen = if info.inventory.is_none() { Seen::Unknown } else { Seen::Absent };
-                cells.push(Cell { host, info, target, seen, pending: None, failure: None });
+                let (pending, failure, sick) = (None, None, None);
+                cells.push(Cell { host, info, target, seen, pending, failure, sick });
             }
         }
         cells
+    }
+}
+
+/// What is the matter with what runs as it is wanted.
+fn sick<'a>(
+    inputs: &Inputs<'a>,
+    host: &HostId,
+    id: &WorkloadId,
+    seen: &Seen<'_>,
+) -> Option<&'a Unhealthy> {
+    let unhealthy = &inputs.observed.unhealthy;
+    match seen {
+        Seen::Running(running)
+            if !unhealthy.is_empty()
+                && running.kind == WorkloadKind::Provider
+                && running.fit == Fit::AsWanted =>
+        {
+            unhealthy.get(&(host.clone(), id.clone()))
+        }
+        Seen::Running(_) | Seen::Absent | Seen::Unknown => None,
     }
 }
 

@@ -260,6 +260,7 @@ impl Fold {
     /// What was known of a host, and was under way there, belongs to a process that is no more.
     pub(super) fn void(&mut self, id: &HostId) {
         self.forget_made_on(id);
+        self.forget_vitals_on(id);
         let observed = Arc::make_mut(&mut self.observed);
         for lane in self.lanes.void_host(&mut observed.in_flight, id) {
             self.outcome.change.lane(lane);

@@ -25,6 +25,7 @@ mod life;
 mod link;
 mod probe;
 mod undone;
+mod vitals;
 
 pub use change::Change;
 pub use gate::Predecessor;
@@ -53,6 +54,7 @@ use held::Policies;
 use life::{Life, Round};
 use link::LinkReads;
 use undone::Undoings;
+use vitals::Vitals;
 
 /// What the fold needs to know of a lattice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,6 +180,7 @@ pub struct Fold {
     duplicates: BTreeSet<HostId>,
     policies: Policies,
     undoings: Undoings,
+    vitals: Vitals,
     /// What this input has changed and asked so far.
     outcome: Outcome,
 }
@@ -199,6 +202,7 @@ impl Fold {
             duplicates: BTreeSet::new(),
             policies: Policies::default(),
             undoings: Undoings::default(),
+            vitals: Vitals::default(),
             outcome: Outcome::default(),
             settings,
         }
@@ -302,6 +306,7 @@ impl Fold {
             observed.links_written.retain(|_, at| now.since(*at) < LINKS_WRITTEN_KEPT);
             observed.links_written.insert(source.clone(), now);
         }
+        self.restarts(&command, now);
         Some(command)
     }
 
@@ -410,6 +415,7 @@ impl Fold {
         self.tick_links(now);
         self.tick_configs(now);
         self.tick_undoings(now);
+        self.tick_vitals(now);
         if self.lanes.is_due(now) {
             let observed = Arc::make_mut(&mut self.observed);
             for lane in self.lanes.tick(&mut observed.in_flight, now) {

@@ -11,7 +11,7 @@ use super::support::{
 use crate::{
     model::{
         Command, Contended, Desired, Gate, InFlight, LinkMap, Links, Moment, Observed, Pending,
-        Reason, Scaling, WorkloadKind,
+        Reason, Scaling, Sign, Unhealthy, WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, claims::Created, plan},
 };
@@ -49,9 +49,9 @@ fn a_host_that_is_held_keeps_its_share_and_gets_no_command() {
             "a(Held) [] web=1\nb [] web=1\nc []",
             &[
                 "scale component web on c to 1",
-                "later: stop component web on a, after the lattice: host a is cut off, and what it \
+                "later: stop component web on a waits for the lattice: host a is cut off, and what it \
                  ran is held",
-                "later: stop component web on b, after what is newly wanted to be in place",
+                "later: stop component web on b waits for what is newly wanted to be in place",
                 &a,
             ],
         ),
@@ -59,8 +59,10 @@ fn a_host_that_is_held_keeps_its_share_and_gets_no_command() {
             "what isn't wanted there any more is stopped when it is back",
             web(1, "zone=eu"),
             "a(Held) [] web=1\nb [zone=eu] web=1",
-            &["later: stop component web on a, after what is newly wanted to be in place and the \
-                 lattice: host a is cut off, and what it ran is held"],
+            &[
+                "later: stop component web on a waits for what is newly wanted to be in place and the \
+                 lattice: host a is cut off, and what it ran is held",
+            ],
         ),
         (
             "another that is missing is made up for",
@@ -169,7 +171,7 @@ fn instances_go_evenly_to_the_hosts_of_each_spread() {
             "a [zone=eu]\nb [zone=us] web=2",
             &[
                 "scale component web on a to 2",
-                "later: stop component web on b, after what is newly wanted to be in place",
+                "later: stop component web on b waits for what is newly wanted to be in place",
             ],
         ),
         (
@@ -183,7 +185,7 @@ fn instances_go_evenly_to_the_hosts_of_each_spread() {
             web(2, "zone=eu"),
             "b [zone=us] web=2",
             &[
-                "later: stop component web on b, after what is newly wanted to be in place",
+                "later: stop component web on b waits for what is newly wanted to be in place",
                 "blocked: web: NoEligibleHosts: spread zone=eu finds no host that takes work and \
                  is labelled zone=eu",
             ],
@@ -236,7 +238,7 @@ fn a_change_of_image_goes_host_by_host() {
             "a [] web=1\nb [] web=1",
             &[
                 "stop component web on a",
-                "later: stop component web on b, after what is newly wanted to be in place",
+                "later: stop component web on b waits for what is newly wanted to be in place",
             ],
         ),
         (
@@ -245,7 +247,7 @@ fn a_change_of_image_goes_host_by_host() {
             "a []\nb [] web=1",
             &[
                 "scale component web on a to 1",
-                "later: stop component web on b, after what is newly wanted to be in place",
+                "later: stop component web on b waits for what is newly wanted to be in place",
             ],
         ),
         (
@@ -260,7 +262,7 @@ fn a_change_of_image_goes_host_by_host() {
             "a [] web=1\nb []",
             &[
                 "scale component web on b to 1",
-                "later: stop component web on a, after what is newly wanted to be in place",
+                "later: stop component web on a waits for what is newly wanted to be in place",
             ],
         ),
         (
@@ -296,7 +298,7 @@ fn another_config_list_is_one_scale_of_a_component_and_a_restart_of_a_provider()
             "stop provider http on a",
             "scale component web on a to 1",
             "scale component web on b to 1",
-            "later: stop provider http on b, after what is newly wanted to be in place",
+            "later: stop provider http on b waits for what is newly wanted to be in place",
         ]
     );
 }
@@ -320,9 +322,9 @@ fn config_then_links_then_providers_then_components() {
             "put config route",
             "put config web-config",
             "scale component alone on a to 1",
-            "later: put link http -(wasi:http, default)-> web, after config route",
-            "later: start provider http on a, after link http -(wasi:http, default)->",
-            "later: scale component web on a to 1, after config web-config and link http -(wasi:http, \
+            "later: put link http -(wasi:http, default)-> web waits for config route",
+            "later: start provider http on a waits for link http -(wasi:http, default)->",
+            "later: scale component web on a to 1 waits for config web-config and link http -(wasi:http, \
          default)-> and http to be running",
         ]
     );
@@ -359,10 +361,10 @@ fn what_is_wanted_no_more_goes_in_reverse() {
         plan(&observed),
         [
             "stop component web on a",
-            "later: stop provider http on a, after web to be gone from a",
-            "later: delete link http -(wasi:http, default)->, after http to be gone from a and web to \
+            "later: stop provider http on a waits for web to be gone from a",
+            "later: delete link http -(wasi:http, default)-> waits for http to be gone from a and web to \
          be gone from a",
-            "later: delete config route, after what is newly wanted to be in place",
+            "later: delete config route waits for what is newly wanted to be in place",
         ]
     );
     observed.set_inventory(&host("a"), Some(crate::model::Inventory::default()), at(1));
@@ -385,7 +387,7 @@ fn nothing_goes_before_the_new_revision_has_succeeded() {
     };
     assert_eq!(
         lines(&plan(&inputs)),
-        ["later: stop component web on a, after what is newly wanted to be in place"]
+        ["later: stop component web on a waits for what is newly wanted to be in place"]
     );
 }
 
@@ -415,9 +417,9 @@ fn links_of_a_source_and_starts_of_it_exclude_each_other() {
     assert_eq!(
         lines(&plan),
         [
-            "later: put link web -(wasi:http, default)-> http, after the outcome of: scale component \
+            "later: put link web -(wasi:http, default)-> http waits for the outcome of: scale component \
          web on b to 1",
-            "later: scale component web on b to 1, after the outcome of: scale component web on b to 1",
+            "later: scale component web on b to 1 waits for the outcome of: scale component web on b to 1",
         ]
     );
     assert_eq!(plan.wake_at, Some(at(1050)));
@@ -468,7 +470,7 @@ fn a_lane_with_an_unresolved_command_gets_only_that_one_again() {
     assert_eq!(
         at_time(&observed, 59).0,
         [
-            "later: scale component web on a to 1, after the outcome of: scale component web on a to 1"
+            "later: scale component web on a to 1 waits for the outcome of: scale component web on a to 1"
         ]
     );
     assert_eq!(at_time(&observed, 60).1, None, "not before its host was looked at since");
@@ -484,7 +486,7 @@ fn a_failure_delays_the_same_and_not_what_mends_it() {
     assert_eq!(
         lines(&plan),
         [
-            "later: scale component web on a to 1, after the delay after 1 failures, the last: no such \
+            "later: scale component web on a to 1 waits for the delay after 1 failures, the last: no such \
          image",
             "blocked: web: Failing: failed once to scale component web on a to 1: no such image. It is tried \
              again with a growing delay; if the image is at fault, correct properties.image of \
@@ -507,7 +509,7 @@ fn the_old_that_came_in_between_goes_though_the_new_failed_there() {
     fail(&mut observed, &wanted(&web2(2, "all"), "b", 1), 1, at(1010));
     assert_eq!(
         lines(&plan_of(&web2(2, "all"), &[], &observed))[0],
-        "later: stop component web on a, after what is newly wanted to be in place",
+        "later: stop component web on a waits for what is newly wanted to be in place",
         "what failed where nothing runs is a fault of the new"
     );
 }
@@ -556,8 +558,8 @@ fn what_was_told_to_run_fewer_is_no_surplus_though_its_inventory_is_old() {
         lines(&plan_of(&web(5, "all"), &[], &observed)),
         [
             "scale component web on a to 2",
-            "later: scale component web on b to 2, after what is newly wanted to be in place",
-            "later: scale component web on c to 1, after the outcome of: scale component web on c to 1",
+            "later: scale component web on b to 2 waits for what is newly wanted to be in place",
+            "later: scale component web on c to 1 waits for the outcome of: scale component web on c to 1",
         ]
     );
 }
@@ -567,7 +569,7 @@ fn after_a_restart_only_what_every_release_would_ask_for_is_started() {
     let mut observed = lattice("a []");
     observed.unseen_until = at(1060);
     let waits = [
-        "later: scale component web on a to 1, after what an earlier process may have sent to show",
+        "later: scale component web on a to 1 waits for what an earlier process may have sent to show",
     ];
     let cases: [(&str, Vec<Desired>, Moment, &[&str]); 4] = [
         ("never released before", vec![], at(0), &["scale component web on a to 1"]),
@@ -628,7 +630,7 @@ fn a_builtin_provider_is_placed_beside_what_it_is_linked_with() {
 fn an_unknown_inventory_is_not_an_empty_one() {
     assert_eq!(
         lines(&plan_of(&web(1, "all"), &[], &lattice("a [] ?"))),
-        ["later: scale component web on a to 1, after a read of the inventory of host a"]
+        ["later: scale component web on a to 1 waits for a read of the inventory of host a"]
     );
 }
 
@@ -800,4 +802,33 @@ fn a_link_stays_ours_to_remove_when_another_application_has_its_source_by_now() 
     for goes in ["delete link web", "delete config c", "delete config route"] {
         assert!(plan.contains(goes), "{plan}");
     }
+}
+
+#[test]
+fn a_provider_that_is_not_well_is_restarted_when_it_is_due_one_host_at_a_time() {
+    let desired = nothing().provider("http", "v1", 2, "all");
+    let mut observed = lattice("a [] ~http=1\nb [] ~http=1");
+    let mut plan = |a: Option<u64>, b: Option<u64>, time: u64| {
+        observed.unhealthy.clear();
+        for (on, due) in [("a", a), ("b", b)] {
+            let sick = |due| Unhealthy { sign: Sign::Failed, restarts: 0, due: at(due) };
+            let process = (host(on), id("http"));
+            observed.unhealthy.extend(due.map(|due| (process, sick(due))));
+        }
+        let plan = plan_at(&desired, &[], &observed, at(time));
+        (lines(&plan), plan.wake_at)
+    };
+    let sick = |on: &str| {
+        format!(
+            "blocked: http: Unhealthy: its process on host {on} says that it is unhealthy; it is \
+             restarted if that lasts"
+        )
+    };
+    assert_eq!(plan(None, None, 100), (Vec::new(), None));
+    assert_eq!(plan(Some(130), None, 100), (vec![sick("a")], Some(at(130))));
+    let stop = "stop provider http on a".to_owned();
+    assert_eq!(plan(Some(130), None, 130), (vec![stop.clone(), sick("a")], None));
+    let later = "later: stop provider http on b waits for what is newly wanted to be in place";
+    let both = vec![stop, later.to_owned(), sick("a"), sick("b")];
+    assert_eq!(plan(Some(100), Some(100), 130), (both, None));
 }
