@@ -106,6 +106,7 @@ pub(super) fn deleting(facts: &Facts, end: Option<&str>) -> ApplicationStatus {
     });
     let (reason, message) = left.unwrap_or_else(|| ("Deleting", "removing what is left".into()));
     let mut conditions = facts.before.conditions.clone();
+    let summary = facts.before.summary.clone().unwrap_or_default();
     for verdict in [
         Verdict::no("Ready", reason, &message),
         Verdict::yes("Reconciling", reason, &message),
@@ -119,7 +120,8 @@ pub(super) fn deleting(facts: &Facts, end: Option<&str>) -> ApplicationStatus {
         conditions,
         services: Vec::new(),
         applied_resources: Vec::new(),
-        summary: Some(Summary { message, ..facts.before.summary.clone().unwrap_or_default() }),
+        // What still runs is wanted no more, so nothing of it counts as ready.
+        summary: Some(Summary { ready: ready(&[]), message, ..summary }),
         ..facts.before.clone()
     }
 }
@@ -371,7 +373,6 @@ fn workflow(facts: &Facts) -> Option<WorkflowStatus> {
 }
 
 fn summary(facts: &Facts, services: &[Service], verdicts: &[Verdict]) -> Summary {
-    let ready = services.iter().filter(|service| service.healthy).count();
     let lattices: Vec<_> = facts
         .world
         .sights
@@ -389,7 +390,13 @@ fn summary(facts: &Facts, services: &[Service], verdicts: &[Verdict]) -> Summary
     } else {
         ready_message
     };
-    Summary { ready: format!("{ready}/{}", services.len()), lattices: lattices.join(","), message }
+    Summary { ready: ready(services), lattices: lattices.join(","), message }
+}
+
+/// As the column READY shows it.
+fn ready(services: &[Service]) -> String {
+    let ready = services.iter().filter(|service| service.healthy).count();
+    format!("{ready}/{}", services.len())
 }
 
 /// Whether a lattice's own trouble is all that keeps a status from being certain.
@@ -417,8 +424,24 @@ pub(super) fn is_true(status: &ApplicationStatus, type_: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_application_that_is_being_deleted_is_not_counted_as_ready() {
+        let ran = Summary { ready: "2/2".into(), lattices: "edge".into(), message: String::new() };
+        let before = ApplicationStatus { summary: Some(ran), ..ApplicationStatus::default() };
+        let after = after(&before, (true, true), |facts| deleting(facts, None)).summary.unwrap();
+        assert_eq!((after.ready.as_str(), after.lattices.as_str()), ("0/0", "edge"));
+    }
+
     /// What `Reconciling` says after a pass that found nothing to do, but for sure or not.
     fn reconciling(before: &ApplicationStatus, idle: bool, settled: bool) -> ApplicationStatus {
+        after(before, (idle, settled), compute)
+    }
+
+    fn after(
+        before: &ApplicationStatus,
+        (idle, settled): (bool, bool),
+        tell: impl Fn(&Facts) -> ApplicationStatus,
+    ) -> ApplicationStatus {
         let decision = Decision {
             plans: BTreeMap::new(),
             steps: Vec::new(),
@@ -432,7 +455,7 @@ mod tests {
             run: crate::controller::decision::Run::Finished,
             sights: BTreeMap::new(),
         };
-        compute(&Facts {
+        tell(&Facts {
             generation: Some(1),
             before,
             refusal: None,

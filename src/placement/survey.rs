@@ -16,9 +16,6 @@ use crate::model::{
     WorkloadId, WorkloadKind,
 };
 
-/// A host on which an id has failed so often in a row gets no share of it until its delay is over.
-pub(super) const FAILURES_UNTIL_ELSEWHERE: u32 = 3;
-
 /// Everything wanted, and who is linked to whom.
 #[derive(Debug)]
 pub(super) struct Survey<'a> {
@@ -206,9 +203,7 @@ impl<'a> Site<'a> {
 
     fn add(&mut self, inputs: &Inputs<'a>, cell: Cell<'a>) {
         let (have, rank) = standing(&cell, self.workload);
-        let failing = cell.failure.is_some_and(|failure| {
-            failure.count >= FAILURES_UNTIL_ELSEWHERE && failure.retry_at > inputs.time
-        });
+        let failing = cell.passed_over_until(inputs.time).is_some();
         let daemon = matches!(self.workload.scaling, Scaling::Daemon { .. });
         let held = !cell.info.state.takes_work() || (failing && !daemon && cell.pending.is_none());
         // What failed there isn't there.

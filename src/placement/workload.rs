@@ -22,7 +22,7 @@ use super::{
     cell::{Cell, Fit, Running, Seen},
     config, links,
     order::{Draft, Effect},
-    survey::{FAILURES_UNTIL_ELSEWHERE, Placement, Survey},
+    survey::{Placement, Survey},
     tally::{counted, has_failed, is_away, is_halted},
 };
 use crate::model::{
@@ -116,11 +116,8 @@ impl<'p, 'a> Settling<'p, 'a> {
 
     fn cell(&mut self, draft: &mut Draft<'a>, cell: &Cell<'a>) {
         let namespace = &self.placement.workload.namespace;
-        if let Some(failure) = cell.failure
-            && failure.count >= FAILURES_UNTIL_ELSEWHERE
-            && failure.retry_at > draft.inputs.time
-        {
-            draft.wake(failure.retry_at);
+        if let Some(retry_at) = cell.passed_over_until(draft.inputs.time) {
+            draft.wake(retry_at);
         }
         if let Some(pending) = cell.pending {
             let lane = Lane::Workload(cell.host.clone(), self.placement.id.clone());

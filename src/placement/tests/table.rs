@@ -532,6 +532,38 @@ fn a_host_that_failed_three_times_gives_its_share_to_others_until_its_delay_is_o
 }
 
 #[test]
+fn where_every_host_fails_the_failures_say_why_and_no_host_is_said_to_lack() {
+    let mut observed = lattice("a []\nb [zone=eu]");
+    fail(&mut observed, &wanted(&web(2, "all"), "a", 1), 3, at(1010));
+    fail(&mut observed, &wanted(&web(2, "all"), "b", 1), 3, at(1010));
+    let failing = |host| {
+        format!(
+            "blocked: web: Failing: failed 3 times to scale component web on {host} to 1: no such \
+             image. It is tried again with a growing delay; if the image is at fault, correct \
+             properties.image of component web"
+        )
+    };
+    let all = lines(&plan_of(&web(2, "all"), &[], &observed));
+    assert_eq!(all, [failing("a"), failing("b")]);
+    let mars = lines(&plan_of(&web(2, "zone=mars"), &[], &observed));
+    assert!(mars[0].starts_with("blocked: web: NoEligibleHosts: spread zone=mars"), "{mars:?}");
+}
+
+#[test]
+fn a_provider_that_fails_on_one_of_enough_hosts_does_not_lack_hosts() {
+    let http = |instances| nothing().provider("http", "v1", instances, "all");
+    let mut observed = lattice("a [] ~http=1\nb []");
+    let start = plan_of(&http(2), &[], &observed).now[0].command.clone();
+    fail(&mut observed, &start, 3, at(1010));
+    let two = lines(&plan_of(&http(2), &[], &observed));
+    assert!(two.len() == 1 && two[0].starts_with("blocked: http: Failing"), "{two:?}");
+    let three = lines(&plan_of(&http(3), &[], &observed));
+    let lack = "blocked: http: TooFewHosts: spread all asks for 3 hosts, one for each provider, and \
+                2 are in the lattice";
+    assert_eq!(three[0], lack, "{three:?}");
+}
+
+#[test]
 fn nothing_of_the_old_stops_after_a_start_of_the_new_failed() {
     let mut observed = lattice("a []\nb [] web=1\nc [] web=1");
     fail(&mut observed, &wanted(&web2(3, "all"), "a", 1), 1, at(1010));
