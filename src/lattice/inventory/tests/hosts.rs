@@ -333,11 +333,14 @@ fn what_an_earlier_process_sent_is_ruled_out_by_looking_again() {
     world.change = Change::default();
     for id in ["a", "b"] {
         assert!(world.fold.observed().hosts[&host(id)].inventory_at < until);
+        assert!(world.fold.may_hide_something());
         world.shows(id, 200, "x=1");
         assert!(world.fold.observed().hosts[&host(id)].inventory_at >= until);
+        assert!(world.changed().hosts.contains(&host(id)), "who waits for that may go on");
     }
     world.pass(SECOND, &["a", "b"]);
-    assert!(world.changed().gate, "everyone may go on");
+    assert!(!world.fold.may_hide_something());
+    assert!(!world.changed().touches_plans(), "nobody else need be looked at");
 }
 
 #[test]
