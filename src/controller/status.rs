@@ -215,8 +215,10 @@ fn service(
 ) -> Service {
     let blocked = plan.blocked.iter().any(|blocked| blocked.subject.concerns(id));
     let complete = progress.is_complete();
+    let out_of_sight = matches!(observed.gate, Gate::Disconnected { .. });
     let message = match plan.obstacle(id) {
         Some(obstacle) if blocked => obstacle,
+        _ if out_of_sight => format!("{progress} when last seen: {}", observed.gate),
         _ if complete && progress.adopted => ADOPTED.into(),
         _ if complete => String::new(),
         Some(obstacle) => format!("{progress}: {obstacle}"),
@@ -236,7 +238,7 @@ fn service(
         namespace: progress.namespace.to_string(),
         cluster: lattice.to_string(),
         type_: facts.types.get(&*progress.component).cloned().unwrap_or_default(),
-        healthy: complete && !blocked,
+        healthy: complete && !blocked && !out_of_sight,
         message,
         instances: Instances { desired: progress.wanted.into(), ready: progress.ready.into() },
         hosts,

@@ -10,7 +10,7 @@ use super::{
     status::{self, Facts, condition, is_true},
 };
 use crate::{
-    api::{ApplicationStatus, Phase, RevisionName},
+    api::{ApplicationStatus, Instances, Phase, RevisionName},
     appfile::{self, Appfile, Manifest, Stamp, Target},
     lattice::wire::Snapshot,
     model::{ApplicationKey, Desired, Gate, LatticeName, Moment, Observed, Owner},
@@ -147,6 +147,22 @@ fn a_status_tells_how_far_an_application_is() {
         assert_eq!(reason(&status, "Ready"), why, "{name}");
         assert_eq!(is_true(&status, "Ready"), phase == Phase::Running, "{name}");
     }
+}
+
+#[test]
+fn regression_what_ran_on_a_lattice_that_went_away_was_said_to_run() {
+    let app = appfile(2);
+    let mut seen = observed(&app, 2);
+    seen.gate = Gate::Disconnected { why: "no route".into() };
+    let world = world(&app, seen, true);
+    let decision = decide(&world, &mut Plans::default());
+    let status = report(&ApplicationStatus::default(), &world, &decision, None);
+    assert_eq!(status.status, Some(Phase::Unhealthy));
+    assert_eq!(reason(&status, "Ready"), "LatticeUnavailable");
+    assert_eq!(status.summary.unwrap().ready, "0/1");
+    let [web] = status.services.as_slice() else { panic!("{:?}", status.services) };
+    assert_eq!(web.instances, Instances { desired: 2, ready: 2 });
+    assert_eq!(web.message, "2 of 2 instances ready when last seen: not connected: no route");
 }
 
 #[test]

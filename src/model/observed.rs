@@ -31,6 +31,8 @@ pub struct Observed {
     pub links_written: BTreeMap<WorkloadId, Moment>,
     /// Three states: no entry, not read yet; `None`, surely absent; `Some`, its values.
     pub configs: OrdMap<ConfigName, Option<Arc<BTreeMap<String, String>>>>,
+    /// Why those that haven't been read can't be.
+    pub unreadable: BTreeMap<ConfigName, Arc<str>>,
     pub in_flight: InFlight,
     /// What somebody else changes back, again and again.
     pub contended: BTreeMap<Thing, Contended>,
@@ -54,6 +56,7 @@ impl Observed {
             links: Links::Unread,
             links_written: BTreeMap::new(),
             configs: OrdMap::new(),
+            unreadable: BTreeMap::new(),
             in_flight: InFlight::default(),
             contended: BTreeMap::new(),
             unhealthy: BTreeMap::new(),

@@ -34,7 +34,7 @@ pub(super) fn put(draft: &mut Draft<'_>) {
                 if foreign::has_config(inputs, inputs.desired, name) {
                     continue; // Whoever runs there is said to be another's.
                 }
-                let unread = shown.is_none().then(|| read(name));
+                let unread = shown.is_none().then(|| read(inputs, name));
                 let command = Command::PutConfig { name: name.clone(), values: values.clone() };
                 draft.offer(namespace, command, Effect::Adds, Vec::from_iter(unread));
             }
@@ -98,7 +98,7 @@ fn delete_one(draft: &mut Draft<'_>, former: &Desired, name: &ConfigName) {
     match inputs.observed.configs.get(name) {
         Some(None) => return,
         Some(Some(_)) => {}
-        None => waits.push(read(name)),
+        None => waits.push(read(inputs, name)),
     }
     let deletes = |command: &Command| matches!(command, Command::DeleteConfig { .. });
     let busy = draft.plan.now.iter().any(|planned| !deletes(&planned.command))
@@ -129,6 +129,8 @@ fn namespace_in<'a>(desired: &'a Desired, name: &ConfigName) -> Option<&'a Arc<s
     own.or_else(linked).map(|workload| &workload.namespace)
 }
 
-fn read(name: &ConfigName) -> WaitsFor {
-    WaitsFor::Read { what: format!("config {name}") }
+fn read(inputs: &Inputs<'_>, name: &ConfigName) -> WaitsFor {
+    let fails = inputs.observed.unreadable.get(name);
+    let why = fails.map(|why| format!(", which no host can do: {why}")).unwrap_or_default();
+    WaitsFor::Read { what: format!("config {name}{why}") }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Effect, Fold, Silence, link::REREAD};
+use super::{Effect, Fold, link::REREAD};
 use crate::{
     lattice::in_flight::backoff,
     model::{ApplicationKey, ConfigName, LatticeName, Moment, Thing},
@@ -129,7 +129,7 @@ impl Fold {
     pub(super) fn config_read(
         &mut self,
         name: &ConfigName,
-        values: Result<Option<Values>, Silence>,
+        values: Result<Option<Values>, Arc<str>>,
         now: Moment,
     ) {
         let Some(reading) = self.configs.names.get_mut(name) else { return };
@@ -141,8 +141,18 @@ impl Fold {
             Err(_) => self.settings.probe_interval,
         };
         self.configs.due_at(name, now + pause);
-        if let Ok(values) = values {
-            self.set_config(name, values.map(Arc::new), now);
+        match values {
+            Ok(values) => self.set_config(name, values.map(Arc::new), now),
+            Err(why) => self.unreadable(name, why),
+        }
+    }
+
+    /// Shows why a config isn't known. One that was read stays what it was then.
+    fn unreadable(&mut self, name: &ConfigName, why: Arc<str>) {
+        let observed = &self.observed;
+        if !observed.configs.contains_key(name) && observed.unreadable.get(name) != Some(&why) {
+            self.outcome.change.configs.insert(name.clone());
+            Arc::make_mut(&mut self.observed).unreadable.insert(name.clone(), why);
         }
     }
 
@@ -157,7 +167,9 @@ impl Fold {
         if self.configs.names.contains_key(name) && self.observed.configs.get(name) != Some(&values)
         {
             self.outcome.change.configs.insert(name.clone());
-            Arc::make_mut(&mut self.observed).configs.insert(name.clone(), values);
+            let observed = Arc::make_mut(&mut self.observed);
+            observed.configs.insert(name.clone(), values);
+            observed.unreadable.remove(name);
         }
     }
 }

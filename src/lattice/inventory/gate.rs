@@ -166,7 +166,9 @@ impl Fold {
         }
         observed.links = Links::Unread;
         let configs = std::mem::take(&mut observed.configs);
-        self.outcome.change.configs.extend(configs.keys().cloned());
+        let unreadable = std::mem::take(&mut observed.unreadable);
+        let names = configs.keys().chain(unreadable.keys());
+        self.outcome.change.configs.extend(names.cloned());
         self.outcome.change.links = true;
     }
 

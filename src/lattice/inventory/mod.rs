@@ -105,10 +105,10 @@ pub enum Input {
     Links(Result<LinkMap, LinksUnread>),
     /// The end of a reading of the bucket that hosts keep links in.
     StoredLinks(Result<StoredLinks, Silence>),
-    /// The end of a `config.get`; `None` if there is none of that name.
+    /// The end of a `config.get`; `None` if there is none of that name, and words if nobody said.
     Config {
         name: ConfigName,
-        values: Result<Option<BTreeMap<String, String>>, Silence>,
+        values: Result<Option<BTreeMap<String, String>>, Arc<str>>,
     },
     /// The end of a command's request.
     Answered {
@@ -272,6 +272,7 @@ impl Fold {
             let observed = Arc::make_mut(&mut self.observed);
             for name in dropped {
                 observed.configs.remove(&name);
+                observed.unreadable.remove(&name);
             }
         }
         self.finish()

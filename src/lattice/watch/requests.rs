@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     lattice::{
+        access::chain,
         client::{Client, Error, LinkList},
         clock,
         in_flight::{Answer, Ticket},
@@ -70,7 +71,8 @@ impl Task {
             Done::Config(name, result) => {
                 self.reading -= 1;
                 self.was_allowed(|| Read::Config(name.clone()), &result);
-                self.fold(Input::Config { name, values: result.map_err(|error| silence(&error)) });
+                let values = result.map_err(|error| chain(&error).into());
+                self.fold(Input::Config { name, values });
             }
             Done::Command { lane, ticket, verb, answer, allowed } => {
                 self.sending -= 1;

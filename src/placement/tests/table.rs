@@ -678,6 +678,17 @@ fn a_required_config_that_is_missing_is_said() {
 }
 
 #[test]
+fn why_a_config_cannot_be_read_is_said() {
+    let wanted = nothing().config("greeting", "hi");
+    let mut observed = lattice("a []");
+    observed.configs.remove(&config("greeting"));
+    observed.unreadable.insert(config("greeting"), "failed getting entry".into());
+    let lines = lines(&plan_of(&wanted, &[], &observed));
+    let read = "waits for a read of config greeting, which no host can do: failed getting entry";
+    assert!(lines.iter().any(|line| line.ends_with(read)), "{lines:?}");
+}
+
+#[test]
 fn a_config_that_another_application_names_stays() {
     let former = nothing().config("shared", "1");
     let mut observed = lattice("a []");

@@ -305,7 +305,7 @@ fn notes_say_what_to_run_next() {
         [
             "rollout status deployment/it --namespace here",
             "apply --filename - <<'END'",
-            "apply --filename application.yaml",
+            "apply --filename config/samples/hello-world.yaml",
         ]
     );
     let lattice = plain.split("<<'END'\n").nth(1).unwrap().split("  END").next().unwrap();

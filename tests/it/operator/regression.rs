@@ -6,7 +6,7 @@ use kube::{
     runtime::watcher,
 };
 use serde_json::{Value, json};
-use trellis::api::{Application, ApplicationRevision, Lattice};
+use trellis::api::{Application, ApplicationRevision, Lattice, Phase};
 
 use super::{
     simulated::{SHOP, heartbeats, lattice},
@@ -152,6 +152,24 @@ async fn an_unreachable_lattice_is_not_reported_as_one_without_hosts() {
     let apps = stage.applications();
     apps.patch("shop", &PatchParams::default(), &Patch::Merge(force)).await.unwrap();
     stage.gone("shop").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ran_on_a_lattice_that_stays_away_is_not_said_to_run() {
+    let mut stage = Stage::start("astray").await;
+    let _sim = lattice(&stage, 2).await;
+    stage.apply(&SHOP.replace("NAME", "shop")).await;
+    stage.settled("shop").await;
+    tokio::task::block_in_place(|| stage.nats.stop().unwrap());
+    stage
+        .until("shop", "the lattice to be missed", |app| {
+            let status = app.status.as_ref().unwrap();
+            reason(Some(status), "Ready") == "LatticeUnavailable"
+                && status.status == Some(Phase::Unhealthy)
+        })
+        .await;
+    tokio::task::block_in_place(|| stage.nats.restart().unwrap());
+    stage.settled("shop").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

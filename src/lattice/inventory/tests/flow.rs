@@ -7,7 +7,7 @@ use super::world::{SECOND, World, event, scale, scaled};
 use crate::{
     lattice::{
         in_flight::Answer,
-        inventory::{Denied, Input, LinksUnread, Silence, StoredLinks},
+        inventory::{Change, Denied, Input, LinksUnread, Silence, StoredLinks},
     },
     model::{ApplicationKey, Command, ConfigName, Link, LinkKey, LinkMap, Links},
 };
@@ -275,6 +275,26 @@ fn links_are_read_again_after_five_minutes() {
     assert!(!world.asked().contains("links"));
     world.pass(70 * SECOND, &["a"]);
     assert!(world.asked().contains("links"));
+}
+
+#[test]
+fn regression_a_config_that_no_host_could_read_was_waited_for_without_a_word() {
+    let mut world = World::whole(&["a"], "");
+    let name: ConfigName = "c".parse().unwrap();
+    let fails = |world: &mut World, why: &str| {
+        world.change = Change::default();
+        world.input(Input::Config { name: name.clone(), values: Err(why.into()) });
+        (world.changed().configs.contains(&name), world.fold.observed().unreadable.len())
+    };
+    let names = BTreeSet::from([name.clone()]);
+    let _ = world.fold.want_configs(&ApplicationKey::new("n", "a"), names);
+    assert_eq!(fails(&mut world, "failed getting entry"), (true, 1));
+    assert_eq!(fails(&mut world, "failed getting entry"), (false, 1), "which is no news");
+    assert_eq!(fails(&mut world, "no answer in time"), (true, 1));
+    world.pass(4 * SECOND, &["a"]);
+    assert_eq!(world.asked(), "config c", "it is tried again");
+    world.input(Input::Config { name: name.clone(), values: Ok(None) });
+    assert_eq!(fails(&mut world, "no answer in time"), (false, 0), "what was read stays known");
 }
 
 #[test]
