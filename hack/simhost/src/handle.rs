@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::dispatch::{round_trip, serve_host, serve_shared};
+use crate::dispatch::{serve_host, serve_shared};
 use crate::host::{ComponentView, Cx, HostOptions, Phase, ProviderHealth, ProviderView};
 use crate::inventory::inventory;
 use crate::sim::{SimError, SimLattice};
@@ -113,7 +113,7 @@ impl HostHandle {
         self.change_phase(Phase::CutOff, Phase::Running);
         serve_host(&self.cx).await?;
         serve_shared(&self.cx.lattice).await?;
-        round_trip(&self.cx.lattice.nats).await;
+        self.cx.lattice.line.round_trip().await;
         Ok(())
     }
 
