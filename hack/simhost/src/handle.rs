@@ -23,6 +23,18 @@ impl HostHandle {
         &self.cx.host.id
     }
 
+    /// Its friendly name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.cx.host.friendly_name
+    }
+
+    /// Whether its process has not ended, be it cut off.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        self.cx.host.lives()
+    }
+
     /// The inventory as it would tell it now, whatever holds its locks.
     #[must_use]
     pub fn inventory(&self) -> Value {
