@@ -195,7 +195,7 @@ impl Line for Way {
         ServerInfo {
             version: "2.10.0".to_owned(),
             max_payload: MAX_PAYLOAD,
-            jetstream: false,
+            jetstream: true,
             ..ServerInfo::default()
         }
     }
