@@ -23,7 +23,9 @@ use clap::Args;
 
 use super::Failure;
 use crate::{
-    model::{ApplicationKey, Blocked, Later, LatticeName, Moment, Plan, Planned},
+    model::{
+        ApplicationKey, Blocked, Later, LatticeName, Moment, Plan, Planned, Progress, WorkloadId,
+    },
     placement::{self, Inputs, Removal},
 };
 use wanted::Wanted;
@@ -70,6 +72,14 @@ struct TargetPlan {
     now: Vec<Planned>,
     later: Vec<Later>,
     blocked: Vec<Blocked>,
+    components: Vec<Component>,
+}
+
+/// How far one component is, in the words of an Application's status.
+struct Component {
+    id: WorkloadId,
+    progress: Progress,
+    obstacle: Option<String>,
 }
 
 /// Plans all Applications of the files.
@@ -110,7 +120,14 @@ impl TargetPlan {
         let now = plan.now.iter().filter(|planned| planned.namespace == *namespace);
         let later = plan.later.iter().filter(|later| later.namespace == *namespace);
         let blocked = plan.blocked.iter().filter(|blocked| blocked.namespace == *namespace);
+        let progress = plan.progress.iter().filter(|(_, it)| it.namespace == *namespace);
+        let components = progress.map(|(id, progress)| Component {
+            id: id.clone(),
+            progress: progress.clone(),
+            obstacle: plan.obstacle(id),
+        });
         Self {
+            components: components.collect(),
             application: wanted.application.clone(),
             lattice: wanted.lattice.clone(),
             namespace: Arc::clone(namespace),

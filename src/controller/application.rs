@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     api::{Application, CLASS},
+    lattice::clock,
     model::{ApplicationKey, Command, Desired, LatticeName, LossPolicy, Owner, WorkloadId},
     placement::Created,
     workflow,
@@ -58,6 +59,9 @@ pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Resul
         return Ok(Action::await_change());
     }
     let _timer = ctx.metrics.timer();
+    if let Some(since) = ctx.touched.begun(&key_of(&app)) {
+        ctx.metrics.event_lag.observe(clock::now().since(since).as_secs_f64());
+    }
     let (app, object) = (memory::newest(Arc::clone(&app), &ctx), app);
     let namespace = app.namespace().unwrap_or_default();
     let api = Api::<Application>::namespaced(ctx.kube.clone(), &namespace);
@@ -87,8 +91,9 @@ pub(super) fn error_policy(app: Arc<Application>, error: &Error, ctx: Arc<Contex
     Action::requeue(ctx.retries.failed(&*app))
 }
 
-/// Takes down what an Application is about, for the day on which this replica acts.
-fn take_note(app: &Application, ctx: &Context) {
+/// Takes down what an Application is about without acting on it: before this replica acts, and
+/// before anything is decided from what all of them are about.
+pub(super) fn take_note(app: &Application, ctx: &Context) {
     let release = match app.metadata.deletion_timestamp {
         None => release::last(app, ctx),
         Some(_) => release::remains(app, ctx),
@@ -102,6 +107,7 @@ async fn apply(app: &Application, ctx: &Context) -> Result<Action, Error> {
     let world = observe(app, ctx, &release, run_of(app, &release));
     let decision = plan(ctx, &key_of(app), &world);
     let sent = !release.unreadable && !paused && act(ctx, &key_of(app), &decision);
+    converge(ctx, &key_of(app), (&world, &decision), sent);
     let written = report::report(app, ctx, &release, &world, &decision).await?;
     ctx.metrics.count(if sent || written.changed {
         ReconcileResult::Acted
@@ -116,7 +122,39 @@ async fn apply(app: &Application, ctx: &Context) -> Result<Action, Error> {
 pub(super) fn plan(ctx: &Context, key: &ApplicationKey, world: &World) -> Decision {
     let memory = ctx.memories.of(key);
     let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    decide(world, &mut memory.plans)
+    let decision = decide(world, &mut memory.plans);
+    drop(memory);
+    reach(ctx, key, world, &decision);
+    decision
+}
+
+/// Measures how long it takes until nothing is left to do.
+pub(super) fn converge(
+    ctx: &Context,
+    key: &ApplicationKey,
+    (world, decision): (&World, &Decision),
+    sent: bool,
+) {
+    let memory = ctx.memories.of(key);
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(converged) = memory.convergence.pass(world, decision, sent, clock::now().0) {
+        ctx.metrics.converged(&converged);
+    }
+}
+
+/// Lets changes of hosts find this Application. One that came since its lattices were looked at
+/// found it by what was known before, so then it is looked at again.
+fn reach(ctx: &Context, key: &ApplicationKey, world: &World, decision: &Decision) {
+    for (lattice, plan) in &decision.plans {
+        if ctx.index().has_reach(lattice, key, &plan.reach) {
+            continue;
+        }
+        ctx.index_mut().set_reach(lattice, key, &plan.reach);
+        let seen = world.sights.get(lattice).map(|sight| sight.observed.hosts_version);
+        if seen != Some(ctx.lattices.look(lattice).0.hosts_version) {
+            ctx.touched.add(key);
+        }
+    }
 }
 
 /// Takes down what this Application is about, and takes a look at its lattices.
@@ -163,13 +201,6 @@ fn run_of(app: &Application, release: &Release) -> Run {
     let seen_whole =
         run.is_some_and(|run| run.finished && run.app_revision == current.revision.name_any());
     if seen_whole && !current.is_moving() { Run::Finished } else { Run::Underway }
-}
-
-/// Takes down what an Application released before this process began.
-pub(super) fn claim_released(app: &Application, ctx: &Context) {
-    if let Some(current) = release::last(app, ctx).current {
-        claim(app, ctx, &current.desired);
-    }
 }
 
 fn claim(app: &Application, ctx: &Context, desired: &BTreeMap<LatticeName, Arc<Desired>>) {

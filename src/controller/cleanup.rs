@@ -6,7 +6,7 @@ use kube::{ResourceExt, runtime::controller::Action};
 use super::{
     Error,
     announce::announce,
-    application::{act, observe, plan},
+    application::{act, converge, observe, plan},
     buried::{self, Burial},
     conditions::shorten,
     context::Context,
@@ -45,7 +45,8 @@ pub(super) async fn cleanup(app: &Application, ctx: &Context) -> Result<Action, 
     }
     let world = observe(app, ctx, &release, Run::Finished);
     let decision = plan(ctx, &key_of(app), &world);
-    act(ctx, &key_of(app), &decision);
+    let sent = act(ctx, &key_of(app), &decision);
+    converge(ctx, &key_of(app), (&world, &decision), sent);
     let left = unsettled(&world, &decision);
     if left.is_empty() {
         return done(app, ctx, &release, &[]).await;

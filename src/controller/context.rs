@@ -19,9 +19,9 @@ use kube::{
 use tokio::sync::{Notify, OnceCell};
 
 use super::{
-    application::claim_released, claims::ClaimTables, index::Index, lattices::Lattices,
-    memory::Memory, metrics::Metrics, retries::Retries, revisions::Revisions, touched::Touched,
-    unseen::Unseen, watches::Scope,
+    application::take_note, claims::ClaimTables, index::Index, lattices::Lattices, memory::Memory,
+    metrics::Metrics, namespaces::Abroad, release::key_of, retries::Retries, revisions::Revisions,
+    touched::Touched, unseen::Unseen, watches::Scope,
 };
 use crate::{
     api::{Application, CLASS, Lattice},
@@ -42,6 +42,7 @@ pub struct Context {
     pub lattices: Arc<Lattices>,
     pub claims: Mutex<ClaimTables>,
     pub index: RwLock<Index>,
+    pub abroad: Mutex<Abroad>,
     pub memories: Memories,
     /// Applications to look at again.
     pub touched: Arc<Touched>,
@@ -73,14 +74,25 @@ impl Context {
         self.facts.load(Relaxed)
     }
 
-    /// Lattices or namespaces have changed: every Application may have other targets.
+    /// Lattices have changed: every Application may have other targets.
     pub fn facts_changed(&self) {
         self.facts.fetch_add(1, Relaxed);
         self.everything.notify_one();
     }
 
-    /// Waits until everything has been listed once and all claims are in their tables, because a
-    /// plan that doesn't know the other Applications could take what is theirs.
+    /// A namespace has changed: those may have other targets who are there, or name it.
+    pub fn namespace_changed(&self, name: &str) {
+        self.facts.fetch_add(1, Relaxed);
+        let there = self.applications.state_filter(|app| app.namespace().as_deref() == Some(name));
+        for app in there {
+            self.touched.add(&key_of(&app));
+        }
+        self.abroad().by(name).for_each(|app| self.touched.add(app));
+    }
+
+    /// Waits until everything has been listed once and is known of every Application what it is
+    /// about: a plan that doesn't know the others could take what is theirs, and a `Lattice` that
+    /// is being deleted could go while they use it.
     pub async fn ready(&self) {
         self.ready
             .get_or_init(|| async {
@@ -91,7 +103,7 @@ impl Context {
                 self.lattices.wait_until_ready().await;
                 for app in self.applications.state() {
                     if app.annotations().get(CLASS) == self.class.as_ref() {
-                        claim_released(&app, self);
+                        take_note(&app, self);
                     }
                 }
             })
@@ -121,6 +133,8 @@ impl Context {
             self.touched.add(&other);
         }
         self.index_mut().remove(application);
+        self.abroad().set(application, []);
+        self.touched.begun(application);
         self.lattices.forget(application);
         self.memories.forget(application);
     }
@@ -171,6 +185,10 @@ impl Context {
 
     pub fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn abroad(&self) -> MutexGuard<'_, Abroad> {
+        self.abroad.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn claims(&self) -> MutexGuard<'_, ClaimTables> {

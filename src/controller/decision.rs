@@ -10,7 +10,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     appfile::Target,
-    model::{Command, Desired, LatticeName, Links, Moment, Observed, Plan, WaitsFor, WorkloadId},
+    model::{
+        Blocked, Command, Desired, LatticeName, LinkKey, Links, Moment, Observed, Plan, Subject,
+        WaitsFor, WorkloadId,
+    },
     placement::{self, Claims, Inputs, Removal, Stamp, Versions},
     workflow::{Step, StepKind},
 };
@@ -201,33 +204,43 @@ impl Scope<'_> {
     }
 
     fn covers(&self, namespace: &str, command: &Command) -> bool {
-        if namespace != &*self.target.namespace {
-            return false;
-        }
-        let id: &WorkloadId = match command {
-            // Whose a config is can't be told from it; it is written before anything else.
-            Command::PutConfig { .. } | Command::DeleteConfig { .. } => return true,
-            // No step applies another Application's component, so each minds the links from it.
-            Command::PutLink { key, .. } | Command::DeleteLink { key }
-                if self.desired.shared.contains_key(&key.source) =>
-            {
-                return true;
+        namespace == &*self.target.namespace
+            && match command {
+                Command::PutConfig { .. } | Command::DeleteConfig { .. } => ANY_CONFIG,
+                Command::PutLink { key, .. } | Command::DeleteLink { key } => self.links(key),
+                Command::StartProvider { id, .. }
+                | Command::StopProvider { id, .. }
+                | Command::ScaleComponent { id, .. } => self.runs(id),
             }
-            Command::PutLink { key, .. } | Command::DeleteLink { key } => &key.source,
-            Command::StartProvider { id, .. }
-            | Command::StopProvider { id, .. }
-            | Command::ScaleComponent { id, .. } => id,
-        };
+    }
+
+    fn suffers(&self, blocked: &Blocked) -> bool {
+        *blocked.namespace == *self.target.namespace
+            && match &blocked.subject {
+                Subject::Config(_) => ANY_CONFIG,
+                Subject::Link(key) => self.links(key),
+                Subject::Workload(id) => self.runs(id),
+            }
+    }
+
+    fn runs(&self, id: &WorkloadId) -> bool {
         self.desired.workloads.get(id).is_some_and(|w| self.applies(&w.component))
     }
+
+    /// No step applies another Application's component, so each minds the links from it.
+    fn links(&self, key: &LinkKey) -> bool {
+        self.desired.shared.contains_key(&key.source) || self.runs(&key.source)
+    }
 }
+
+/// Whose a config is can't be told from it, so each step minds it; it is written before anything else.
+const ANY_CONFIG: bool = true;
 
 /// The first thing in `plan` that the step still waits for.
 fn waits_for(scope: &Scope, plan: &Plan) -> Option<String> {
     let namespace = &*scope.target.namespace;
-    let blocked = plan.blocked.iter().find(|b| *b.namespace == *namespace);
-    if let Some(blocked) = blocked {
-        return Some(format!("{}: {}", blocked.reason.as_str(), blocked.message));
+    if let Some(blocked) = plan.blocked.iter().find(|blocked| scope.suffers(blocked)) {
+        return Some(blocked.to_string());
     }
     if let Some(next) = plan.now.iter().find(|p| scope.covers(&p.namespace, &p.command)) {
         return Some(next.command.to_string());
@@ -237,11 +250,10 @@ fn waits_for(scope: &Scope, plan: &Plan) -> Option<String> {
             && l.waits_for.iter().any(|w| *w != WaitsFor::Rollout)
     });
     if let Some(later) = later {
-        let waits: Vec<_> = later.waits_for.iter().map(ToString::to_string).collect();
-        return Some(format!("{} waits for {}", later.command, waits.join(", ")));
+        return Some(later.to_string());
     }
     plan.progress
         .values()
-        .find(|p| *p.namespace == *namespace && scope.applies(&p.component) && p.ready < p.wanted)
-        .map(|p| format!("{}: {} of {} instances ready", p.component, p.ready, p.wanted))
+        .find(|p| *p.namespace == *namespace && scope.applies(&p.component) && !p.is_complete())
+        .map(|p| format!("{}: {p}", p.component))
 }

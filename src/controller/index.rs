@@ -1,7 +1,8 @@
 //! Which Applications a change on a lattice touches.
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{ApplicationKey, ConfigName, Desired, LatticeName, WorkloadId};
+use super::reached::Reached;
+use crate::model::{ApplicationKey, ConfigName, Desired, Labels, LatticeName, Reach, WorkloadId};
 
 /// From what a lattice can report to the Applications that want it or wanted it.
 #[derive(Debug, Default)]
@@ -9,6 +10,7 @@ pub struct Index {
     workloads: BTreeMap<(LatticeName, WorkloadId), BTreeSet<ApplicationKey>>,
     configs: BTreeMap<(LatticeName, ConfigName), BTreeSet<ApplicationKey>>,
     lattices: BTreeMap<LatticeName, BTreeSet<ApplicationKey>>,
+    hosts: Reached,
     /// What each Application put into the maps above, so that it can be taken out again.
     entries: BTreeMap<ApplicationKey, BTreeMap<LatticeName, Names>>,
 }
@@ -21,10 +23,11 @@ pub struct Names {
 }
 
 impl Names {
-    /// Adds what `desired` names; links count by their source, which is a workload or shared.
+    /// Adds what `desired` names; links count by both ends, of which one may be shared.
     pub fn add(&mut self, desired: &Desired) {
         self.workloads.extend(desired.workloads.keys().cloned());
-        self.workloads.extend(desired.links.keys().map(|key| key.source.clone()));
+        let ends = desired.links.iter().flat_map(|(key, link)| [&key.source, &link.target]);
+        self.workloads.extend(ends.cloned());
         self.configs.extend(desired.configs.keys().cloned());
     }
 }
@@ -35,7 +38,15 @@ impl Index {
         if self.entries.get(application) == Some(&names) {
             return;
         }
+        let reaches = names.keys().map(|lattice| {
+            let known = self.hosts.get(lattice, application).cloned();
+            (lattice.clone(), known.unwrap_or_else(Reach::any))
+        });
+        let reaches: Vec<_> = reaches.collect();
         self.remove(application);
+        for (lattice, reach) in reaches {
+            self.hosts.set(&lattice, application, &reach);
+        }
         for (lattice, names) in &names {
             self.lattices.entry(lattice.clone()).or_default().insert(application.clone());
             for id in &names.workloads {
@@ -58,8 +69,32 @@ impl Index {
             for name in names.configs {
                 take(&mut self.configs, (lattice.clone(), name), application);
             }
+            self.hosts.remove(&lattice, application);
             take(&mut self.lattices, lattice, application);
         }
+    }
+
+    /// Takes down which other hosts could change what was planned for an Application that has, or
+    /// may have, something on a lattice. Until this is said, all could.
+    pub fn set_reach(&mut self, lattice: &LatticeName, app: &ApplicationKey, reach: &Reach) {
+        if self.lattices.get(lattice).is_some_and(|apps| apps.contains(app)) {
+            self.hosts.set(lattice, app, reach);
+        }
+    }
+
+    /// Whether these are the hosts that are known to matter to what was planned.
+    pub fn has_reach(&self, lattice: &LatticeName, app: &ApplicationKey, reach: &Reach) -> bool {
+        self.hosts.get(lattice, app) == Some(reach)
+    }
+
+    /// The Applications whose plan a host with these labels could change although nothing of theirs
+    /// runs there; one can be named several times.
+    pub fn of_host<'a>(
+        &'a self,
+        lattice: &'a LatticeName,
+        labels: &'a Labels,
+    ) -> impl Iterator<Item = &'a ApplicationKey> {
+        self.hosts.by(lattice, labels)
     }
 
     pub fn of_workload(
@@ -84,7 +119,11 @@ impl Index {
     }
 }
 
-fn take<K: Ord>(map: &mut BTreeMap<K, BTreeSet<ApplicationKey>>, key: K, app: &ApplicationKey) {
+pub(super) fn take<K: Ord>(
+    map: &mut BTreeMap<K, BTreeSet<ApplicationKey>>,
+    key: K,
+    app: &ApplicationKey,
+) {
     if let std::collections::btree_map::Entry::Occupied(mut entry) = map.entry(key) {
         entry.get_mut().remove(app);
         if entry.get().is_empty() {
@@ -122,5 +161,30 @@ mod tests {
         assert!(
             index.workloads.is_empty() && index.configs.is_empty() && index.lattices.is_empty()
         );
+        assert!(index.hosts.is_empty());
+    }
+
+    #[test]
+    fn every_host_matters_to_what_nobody_has_planned_yet() {
+        let (edge, cloud): (LatticeName, LatticeName) =
+            ("edge".parse().unwrap(), "cloud".parse().unwrap());
+        let app = ApplicationKey::new("default", "shop");
+        let mut index = Index::default();
+        let found = |index: &Index, lattice| index.of_host(lattice, &Labels::new()).count();
+
+        index.set(&app, BTreeMap::from([(edge.clone(), names(&["web"], &[]))]));
+        assert_eq!(found(&index, &edge), 1);
+        index.set_reach(&edge, &app, &Reach::default());
+        assert_eq!(found(&index, &edge), 0);
+
+        // Another lattice is new to it, and what is known of the first stays.
+        let both = [&edge, &cloud].map(|it| (it.clone(), names(&["web", "api"], &[])));
+        index.set(&app, BTreeMap::from(both));
+        assert_eq!((found(&index, &edge), found(&index, &cloud)), (0, 1));
+
+        // What it has nothing on any more is nothing to it, whatever a late plan says.
+        index.set(&app, BTreeMap::from([(edge.clone(), names(&["web"], &[]))]));
+        index.set_reach(&cloud, &app, &Reach::any());
+        assert_eq!((found(&index, &edge), found(&index, &cloud)), (0, 0));
     }
 }

@@ -35,6 +35,7 @@ impl Collector for LatticeMetrics {
         let handles = lattices.handles();
         counters(&mut encoder, &handles)?;
         commands(&mut encoder, &handles)?;
+        failures(&mut encoder, &handles)?;
         let name = |handle: &Handle| handle.name().to_string();
         let states = handles.iter().flat_map(|handle| {
             by_state(&handle.observed()).map(|(state, count)| {
@@ -63,7 +64,9 @@ fn counters(encoder: &mut DescriptorEncoder<'_>, handles: &[Handle]) -> fmt::Res
     let counters: [(&str, &str, Counter); 4] = [
         ("lattice_events", "Lattice events received", |m| m.events.load(Relaxed)),
         ("lattice_unread", "Messages that could not be read", |m| m.unread.load(Relaxed)),
-        ("lattice_connections", "Connections made", |m| m.connections.load(Relaxed)),
+        ("lattice_reconnects", "Connections made after the first", |m| {
+            m.connections.load(Relaxed).saturating_sub(1)
+        }),
         ("lattice_slow", "Times that messages were dropped", |m| m.slow.load(Relaxed)),
     ];
     for (name, help, read) in counters {
@@ -84,6 +87,19 @@ fn commands(encoder: &mut DescriptorEncoder<'_>, handles: &[Handle]) -> fmt::Res
         for ((verb, outcome), count) in handle.metrics().commands() {
             let labels =
                 [("lattice", handle.name().as_str()), ("verb", verb), ("outcome", outcome)];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn failures(encoder: &mut DescriptorEncoder<'_>, handles: &[Handle]) -> fmt::Result {
+    let help = "Commands that failed, or showed no outcome, after their request had got through";
+    let kind = MetricType::Counter;
+    let mut family = encoder.encode_descriptor("lattice_command_failures", help, None, kind)?;
+    for handle in handles {
+        for (verb, count) in handle.failed_commands() {
+            let labels = [("lattice", handle.name().as_str()), ("verb", verb)];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
     }

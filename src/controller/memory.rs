@@ -10,7 +10,8 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::{
-    context::Context, decision::Plans, release::key_of, revisions::version, sharing, trim::trim,
+    context::Context, convergence::Convergence, decision::Plans, release::key_of,
+    revisions::version, sharing, trim::trim,
 };
 use crate::{
     api::{Application, ApplicationRevision},
@@ -28,6 +29,8 @@ pub struct Memory {
     targets: Option<Resolved>,
     /// What was planned last.
     pub(super) plans: Plans,
+    /// How long it has had work.
+    pub(super) convergence: Convergence,
     /// Earlier revisions, as read; a revision's spec never changes.
     appfiles: BTreeMap<String, Parsed>,
     /// What a revision wants on a lattice, for these namespaces.
@@ -166,6 +169,7 @@ pub(super) fn resolve(
     {
         return known.targets.clone();
     }
+    ctx.abroad().set(key, appfile.namespaces().cloned());
     let targets = appfile.targets(&ctx.lattices.facts(ctx, appfile));
     let known = Resolved { appfile: Arc::clone(parsed), facts, targets: targets.clone() };
     memory.targets = Some(known);

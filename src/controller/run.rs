@@ -20,7 +20,7 @@ use tokio::sync::{Notify, OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    application,
+    application, changes,
     claims::ClaimTables,
     context::{Context, Memories},
     fenced::fenced,
@@ -29,6 +29,7 @@ use super::{
     lattices::Lattices,
     lease::{Campaign, Election},
     metrics::Metrics,
+    namespaces,
     retries::Retries,
     secrets,
     touched::Touched,
@@ -115,11 +116,11 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let ctx = context(&options, stores, lattices_changed, (some_gone, unseen));
     let (ctx_of_passes, lattice_store) = (Arc::clone(&ctx), lattices.store());
 
-    let namespaces = drive_namespaces(&ctx, &options.scope, namespace_writer);
+    let namespaces = namespaces::drive(&ctx, &options.scope, namespace_writer);
     let revisions = drive_revisions(&ctx, &options.scope);
     let (changed_in, changed_lattices) = mpsc::channel(CHANGES);
     let secrets = secrets::drive(&ctx, changed_in.clone());
-    let changes = drive_changes(&ctx, changes, changed_in);
+    let changes = changes::drive(&ctx, changes, changed_in);
     let lattice_passes = drive_lattices(lattices, &ctx, changed_lattices, stop);
     let listed = drive_start(&ctx, &lattice_store, &options.ready);
     let passes = drive_applications(applications, ctx_of_passes, stop);
@@ -255,6 +256,7 @@ fn context(
         lattices: Arc::clone(&options.lattices),
         claims: Mutex::new(ClaimTables::default()),
         index: RwLock::new(Index::default()),
+        abroad: Mutex::default(),
         memories: Memories::default(),
         touched: Arc::new(Touched::default()),
         everything: Arc::new(Notify::new()),
@@ -270,29 +272,6 @@ fn context(
         retries: Retries::default(),
         ready: OnceCell::new(),
     })
-}
-
-async fn drive_namespaces(
-    ctx: &Context,
-    scope: &Scope,
-    writer: reflector::store::Writer<Namespace>,
-) {
-    let events = watches::namespaces(&ctx.kube, scope).map(watcher::Result::Ok).reflect(writer);
-    let mut events = std::pin::pin!(events);
-    let mut listed = false;
-    while let Some(Ok(event)) = events.next().await {
-        match event {
-            // What was there has gone with it.
-            watcher::Event::Delete(_) => {
-                ctx.some_gone.notify_one();
-                ctx.facts_changed();
-            }
-            // The first listing is what passes wait for; later changes may choose other lattices.
-            watcher::Event::InitDone if !listed => listed = true,
-            watcher::Event::InitDone | watcher::Event::Apply(_) if listed => ctx.facts_changed(),
-            _ => {}
-        }
-    }
 }
 
 async fn drive_revisions(ctx: &Context, scope: &Scope) {
@@ -330,39 +309,6 @@ async fn drive_forgetting(ctx: &Context) {
         ctx.some_gone.notified().await;
         ctx.forget_gone().await;
         tokio::time::sleep(FORGET).await;
-    }
-}
-
-/// Tells each change of a lattice to the Applications that it touches, and to the `Lattice`.
-async fn drive_changes(
-    ctx: &Context,
-    mut changes: mpsc::Receiver<(LatticeName, Change)>,
-    lattices: mpsc::Sender<ObjectRef<Lattice>>,
-) {
-    while let Some((lattice, change)) = changes.recv().await {
-        let mut strange = false;
-        {
-            let index = ctx.index();
-            if change.gate || change.links || !change.hosts.is_empty() {
-                index.of_lattice(&lattice).for_each(|app| ctx.touched.add(app));
-            } else {
-                let ids = change.workloads.iter().chain(&change.link_sources);
-                for id in ids {
-                    let mut apps = index.of_workload(&lattice, id).peekable();
-                    strange |= apps.peek().is_none();
-                    apps.for_each(|app| ctx.touched.add(app));
-                }
-                for name in &change.configs {
-                    index.of_config(&lattice, name).for_each(|app| ctx.touched.add(app));
-                }
-            }
-        }
-        let graves = ctx.lattices.has_graves(&lattice);
-        if (strange || graves || change.gate || change.health || !change.hosts.is_empty())
-            && lattices.send(ObjectRef::new(lattice.as_str())).await.is_err()
-        {
-            return;
-        }
     }
 }
 

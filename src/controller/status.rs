@@ -7,9 +7,7 @@ use crate::{
         Summary, WorkflowStatus,
     },
     appfile::Problem,
-    model::{
-        Blocked, Command, Gate, Lane, LatticeName, Observed, Plan, Progress, Subject, WorkloadId,
-    },
+    model::{Blocked, Command, Gate, Lane, LatticeName, Observed, Plan, Progress, WorkloadId},
 };
 
 use super::{
@@ -108,6 +106,7 @@ pub(super) fn deleting(facts: &Facts, end: Option<&str>) -> ApplicationStatus {
     });
     let (reason, message) = left.unwrap_or_else(|| ("Deleting", "removing what is left".into()));
     let mut conditions = facts.before.conditions.clone();
+    let summary = facts.before.summary.clone().unwrap_or_default();
     for verdict in [
         Verdict::no("Ready", reason, &message),
         Verdict::yes("Reconciling", reason, &message),
@@ -121,7 +120,8 @@ pub(super) fn deleting(facts: &Facts, end: Option<&str>) -> ApplicationStatus {
         conditions,
         services: Vec::new(),
         applied_resources: Vec::new(),
-        summary: Some(Summary { message, ..facts.before.summary.clone().unwrap_or_default() }),
+        // What still runs is wanted no more, so nothing of it counts as ready.
+        summary: Some(Summary { ready: ready(&[]), message, ..summary }),
         ..facts.before.clone()
     }
 }
@@ -147,14 +147,13 @@ fn leftover(
         };
         (reason, observed.gate.to_string())
     } else if let Some(waits) = plan.later.iter().find(|later| lost(&later.command)) {
-        let why: Vec<_> = waits.waits_for.iter().map(ToString::to_string).collect();
-        ("HostUnreachable", format!("{} waits for {}", waits.command, why.join(", ")))
+        ("HostUnreachable", waits.to_string())
     } else if observed.hosts.is_empty() {
         let what = blocked().unwrap_or_else(|| "something is left".into());
         ("Deleting", format!("{what}; it has no host to remove it: start one"))
     } else {
         let next = plan.now.first().map(|planned| planned.command.to_string());
-        let later = plan.later.first().map(|later| later.command.to_string());
+        let later = plan.later.first().map(ToString::to_string);
         let what = blocked().or(next).or(later);
         let what = what.unwrap_or_else(|| "what is there is being read".into());
         return ("Deleting", format!("lattice {lattice}: {what}"));
@@ -211,13 +210,14 @@ fn service(
     plan: &Plan,
     (id, progress): (&WorkloadId, &Progress),
 ) -> Service {
-    let blocked = plan.blocked.iter().find(|b| concerns(&b.subject, id));
-    let complete = progress.ready >= progress.wanted;
-    let message = match blocked {
-        Some(blocked) => format!("{}: {}", blocked.reason.as_str(), blocked.message),
-        None if complete && progress.adopted => ADOPTED.into(),
-        None if complete => String::new(),
-        None => format!("{} of {} instances ready", progress.ready, progress.wanted),
+    let blocked = plan.blocked.iter().any(|blocked| blocked.subject.concerns(id));
+    let complete = progress.is_complete();
+    let message = match plan.obstacle(id) {
+        Some(obstacle) if blocked => obstacle,
+        _ if complete && progress.adopted => ADOPTED.into(),
+        _ if complete => String::new(),
+        Some(obstacle) => format!("{progress}: {obstacle}"),
+        None => progress.to_string(),
     };
     let running = progress.hosts.iter().filter(|(_, host)| host.running > 0);
     let mut hosts: Vec<_> = running
@@ -233,19 +233,11 @@ fn service(
         namespace: progress.namespace.to_string(),
         cluster: lattice.to_string(),
         type_: facts.types.get(&*progress.component).cloned().unwrap_or_default(),
-        healthy: complete && blocked.is_none(),
+        healthy: complete && !blocked,
         message,
         instances: Instances { desired: progress.wanted.into(), ready: progress.ready.into() },
         hosts,
         traits: Vec::new(),
-    }
-}
-
-fn concerns(subject: &Subject, id: &WorkloadId) -> bool {
-    match subject {
-        Subject::Workload(blocked) => blocked == id,
-        Subject::Link(key) => key.source == *id,
-        Subject::Config(_) => false,
     }
 }
 
@@ -359,14 +351,11 @@ fn waiting(facts: &Facts) -> String {
     let step = facts.decision.steps.iter().find(|step| !step.succeeded);
     step.map_or_else(
         || {
-            let plans = facts.decision.plans.values();
-            plans
-                .flat_map(|plan| plan.now.iter().map(|p| &p.command))
-                .chain(
-                    facts.decision.plans.values().flat_map(|p| p.later.iter().map(|l| &l.command)),
-                )
-                .next()
-                .map(ToString::to_string)
+            let plans = || facts.decision.plans.values();
+            let now = plans().flat_map(|plan| &plan.now).next();
+            let later = || plans().flat_map(|plan| &plan.later).next();
+            now.map(|planned| planned.command.to_string())
+                .or_else(|| later().map(ToString::to_string))
                 .unwrap_or_default()
         },
         |step: &StepProgress| format!("step {}: {}", step.name, step.message),
@@ -384,7 +373,6 @@ fn workflow(facts: &Facts) -> Option<WorkflowStatus> {
 }
 
 fn summary(facts: &Facts, services: &[Service], verdicts: &[Verdict]) -> Summary {
-    let ready = services.iter().filter(|service| service.healthy).count();
     let lattices: Vec<_> = facts
         .world
         .sights
@@ -402,7 +390,13 @@ fn summary(facts: &Facts, services: &[Service], verdicts: &[Verdict]) -> Summary
     } else {
         ready_message
     };
-    Summary { ready: format!("{ready}/{}", services.len()), lattices: lattices.join(","), message }
+    Summary { ready: ready(services), lattices: lattices.join(","), message }
+}
+
+/// As the column READY shows it.
+fn ready(services: &[Service]) -> String {
+    let ready = services.iter().filter(|service| service.healthy).count();
+    format!("{ready}/{}", services.len())
 }
 
 /// Whether a lattice's own trouble is all that keeps a status from being certain.
@@ -430,8 +424,24 @@ pub(super) fn is_true(status: &ApplicationStatus, type_: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_application_that_is_being_deleted_is_not_counted_as_ready() {
+        let ran = Summary { ready: "2/2".into(), lattices: "edge".into(), message: String::new() };
+        let before = ApplicationStatus { summary: Some(ran), ..ApplicationStatus::default() };
+        let after = after(&before, (true, true), |facts| deleting(facts, None)).summary.unwrap();
+        assert_eq!((after.ready.as_str(), after.lattices.as_str()), ("0/0", "edge"));
+    }
+
     /// What `Reconciling` says after a pass that found nothing to do, but for sure or not.
     fn reconciling(before: &ApplicationStatus, idle: bool, settled: bool) -> ApplicationStatus {
+        after(before, (idle, settled), compute)
+    }
+
+    fn after(
+        before: &ApplicationStatus,
+        (idle, settled): (bool, bool),
+        tell: impl Fn(&Facts) -> ApplicationStatus,
+    ) -> ApplicationStatus {
         let decision = Decision {
             plans: BTreeMap::new(),
             steps: Vec::new(),
@@ -445,7 +455,7 @@ mod tests {
             run: crate::controller::decision::Run::Finished,
             sights: BTreeMap::new(),
         };
-        compute(&Facts {
+        tell(&Facts {
             generation: Some(1),
             before,
             refusal: None,

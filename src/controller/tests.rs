@@ -21,12 +21,20 @@ use crate::{
 const NOON: &str = "2026-01-01T12:00:00Z";
 
 fn appfile(instances: u32) -> Appfile {
-    let spec = json!({ "components": [{
-        "name": "web",
+    appfile_of(&[component("web", &json!({ "instances": instances }))])
+}
+
+fn component(name: &str, spread: &Value) -> Value {
+    json!({
+        "name": name,
         "type": "component",
         "properties": { "image": "registry.example/web:1" },
-        "traits": [{ "type": "spreadscaler", "properties": { "instances": instances } }],
-    }] });
+        "traits": [{ "type": "spreadscaler", "properties": spread }],
+    })
+}
+
+fn appfile_of(components: &[Value]) -> Appfile {
+    let spec = json!({ "components": components });
     let none = BTreeMap::new();
     let manifest = Manifest {
         namespace: "default",
@@ -139,6 +147,16 @@ fn a_status_tells_how_far_an_application_is() {
         assert_eq!(reason(&status, "Ready"), why, "{name}");
         assert_eq!(is_true(&status, "Ready"), phase == Phase::Running, "{name}");
     }
+}
+
+#[test]
+fn a_step_waits_for_what_blocks_its_own_components_only() {
+    let mars = json!({ "instances": 1, "spread": [{ "name": "mars", "requirements": { "planet": "mars" } }] });
+    let app = appfile_of(&[component("web", &json!({ "instances": 2 })), component("x", &mars)]);
+    let decision = decide(&world(&app, observed(&app, 2), false), &mut Plans::default());
+    let [web, x] = decision.steps.as_slice() else { panic!("{:?}", decision.steps) };
+    assert!(web.succeeded, "{web:?}");
+    assert!(x.message.starts_with("NoEligibleHosts"), "{x:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Applications to look at again: a set, so that it can't outgrow their number and a storm of
 //! changes on one costs one pass.
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -9,11 +9,16 @@ use futures::Stream;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
 
-use crate::{api::Application, model::ApplicationKey};
+use crate::{
+    api::Application,
+    model::{ApplicationKey, Moment},
+};
 
 #[derive(Debug, Default)]
 pub struct Touched {
     waiting: Mutex<BTreeSet<ApplicationKey>>,
+    /// When what they are to be looked at for was known, until the pass over them begins.
+    since: Mutex<BTreeMap<ApplicationKey, Moment>>,
     some: Notify,
 }
 
@@ -24,6 +29,20 @@ impl Touched {
         if waiting.insert(application.clone()) {
             self.some.notify_one();
         }
+    }
+
+    /// Has an Application looked at for a change of a lattice that was known at `since`.
+    pub fn tell(&self, application: &ApplicationKey, since: Option<Moment>) {
+        if let Some(since) = since {
+            let mut known = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+            known.entry(application.clone()).or_insert(since);
+        }
+        self.add(application);
+    }
+
+    /// A pass over an Application begins: when what it looks at first was known.
+    pub fn begun(&self, application: &ApplicationKey) -> Option<Moment> {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner).remove(application)
     }
 
     fn take(&self) -> Option<ApplicationKey> {

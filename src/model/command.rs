@@ -158,6 +158,22 @@ impl Command {
     }
 }
 
+impl Command {
+    /// What a host is asked to do, in the words of its control interface.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::PutConfig { .. } => "config.put",
+            Self::DeleteConfig { .. } => "config.del",
+            Self::PutLink { .. } => "link.put",
+            Self::DeleteLink { .. } => "link.del",
+            Self::StartProvider { .. } => "provider.start",
+            Self::StopProvider { .. } => "provider.stop",
+            Self::ScaleComponent { .. } => "component.scale",
+        }
+    }
+}
+
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

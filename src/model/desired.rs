@@ -177,6 +177,14 @@ pub struct Link {
     pub target_config: Vec<ConfigName>,
 }
 
+impl Link {
+    /// Whether either end reads this config.
+    #[must_use]
+    pub fn names(&self, config: &ConfigName) -> bool {
+        self.source_config.contains(config) || self.target_config.contains(config)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigWanted {
     /// We write and delete it.

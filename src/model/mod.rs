@@ -19,8 +19,10 @@ mod moment;
 mod name;
 mod observed;
 mod plan;
+mod reach;
 mod rollout;
 mod runs;
+mod unhealthy;
 
 pub use annotation::{
     APPLICATION, APPSPEC, AskHash, COMPONENT, CONFIRM_LOSS, FORGET_HOST, HASH, INSTALLATION,
@@ -40,7 +42,9 @@ pub use observed::{
     RunningProvider,
 };
 pub use plan::{Blocked, HostProgress, Later, Plan, Planned, Progress, Reason, Subject, WaitsFor};
+pub use reach::{Labels, Reach, has_all};
 pub use rollout::{
     Bound, Fill, Layout, REBALANCE_DELAY, Rebalance, Rollout, Strategy, Unsatisfiable,
 };
 pub use runs::Runs;
+pub use unhealthy::{Sign, Unhealthy};

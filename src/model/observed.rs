@@ -8,7 +8,7 @@ use imbl::OrdMap;
 
 use super::{
     ConfigName, Contended, HostId, InFlight, LatticeName, Link, LinkKey, Moment, Runs, Thing,
-    WorkloadId,
+    Unhealthy, WorkloadId,
 };
 
 /// What one lattice showed last. Cheap to clone: clones share what they have in common.
@@ -17,6 +17,8 @@ pub struct Observed {
     pub lattice: LatticeName,
     /// Grows with each change that a plan could depend on.
     pub version: u64,
+    /// [`Observed::version`] when a host last came, went, or took other work than before.
+    pub hosts_version: u64,
     pub gate: Gate,
     /// Read it freely; change it through [`Observed::put_host`], [`Observed::set_inventory`],
     /// [`Observed::remove_host`] and, for all that is no inventory, [`Observed::host_mut`], which
@@ -32,6 +34,8 @@ pub struct Observed {
     pub in_flight: InFlight,
     /// What somebody else changes back, again and again.
     pub contended: BTreeMap<Thing, Contended>,
+    /// Providers that run and aren't well.
+    pub unhealthy: BTreeMap<(HostId, WorkloadId), Unhealthy>,
     /// Until then a start that an earlier process had acknowledged may be under way unseen.
     pub unseen_until: Moment,
 }
@@ -43,6 +47,7 @@ impl Observed {
         Self {
             lattice,
             version: 0,
+            hosts_version: 0,
             gate: Gate::Disconnected { why: "not connected yet".into() },
             hosts: BTreeMap::new(),
             runs: Runs::default(),
@@ -51,6 +56,7 @@ impl Observed {
             configs: OrdMap::new(),
             in_flight: InFlight::default(),
             contended: BTreeMap::new(),
+            unhealthy: BTreeMap::new(),
             unseen_until: Moment::default(),
         }
     }

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use super::{Command, ConfigName, HostId, LinkKey, Moment, WorkloadId, WorkloadKind};
+use super::{Command, ConfigName, HostId, LinkKey, Moment, Reach, WorkloadId, WorkloadKind};
 
 /// What to do, what follows, and what can't be done: one value for the executor, the status and
 /// `trellis plan`.
@@ -20,9 +20,31 @@ pub struct Plan {
     /// Whether something that an earlier process asked for, and nobody wants any more, may still
     /// show up; then nothing may be taken for gone yet.
     pub unseen: bool,
+    /// Which hosts that it says nothing of could change it.
+    pub reach: Reach,
 }
 
 impl Plan {
+    /// What keeps a workload from being as wanted: why it can't be, else what comes next, else what
+    /// that waits for.
+    #[must_use]
+    pub fn obstacle(&self, id: &WorkloadId) -> Option<String> {
+        let about = |command: &Command| match command {
+            Command::PutLink { key, .. } | Command::DeleteLink { key } => key.source == *id,
+            Command::StartProvider { id: of, .. }
+            | Command::StopProvider { id: of, .. }
+            | Command::ScaleComponent { id: of, .. } => of == id,
+            Command::PutConfig { .. } | Command::DeleteConfig { .. } => false,
+        };
+        let blocked = self.blocked.iter().find(|blocked| blocked.subject.concerns(id));
+        let now = || self.now.iter().find(|planned| about(&planned.command));
+        let later = || self.later.iter().find(|later| about(&later.command));
+        blocked
+            .map(ToString::to_string)
+            .or_else(|| now().map(|planned| planned.command.to_string()))
+            .or_else(|| later().map(ToString::to_string))
+    }
+
     /// Whether the lattice shows exactly what is wanted.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -36,9 +58,8 @@ impl fmt::Display for Plan {
         for planned in &self.now {
             writeln!(f, "{}", planned.command)?;
         }
-        for Later { command, waits_for, .. } in &self.later {
-            let waits: Vec<String> = waits_for.iter().map(ToString::to_string).collect();
-            writeln!(f, "later: {command}, after {}", waits.join(" and "))?;
+        for later in &self.later {
+            writeln!(f, "later: {later}")?;
         }
         for Blocked { subject, reason, message, .. } in &self.blocked {
             writeln!(f, "blocked: {subject}: {}: {message}", reason.as_str())?;
@@ -60,6 +81,14 @@ pub struct Later {
     pub command: Command,
     /// Never empty.
     pub waits_for: Vec<WaitsFor>,
+}
+
+/// What follows, and after what: in a status as in `trellis plan`.
+impl fmt::Display for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let waits: Vec<String> = self.waits_for.iter().map(ToString::to_string).collect();
+        write!(f, "{} waits for {}", self.command, waits.join(" and "))
+    }
 }
 
 /// What has to be observed before a command may be sent.
@@ -126,11 +155,30 @@ pub struct Blocked {
     pub message: String,
 }
 
+/// Why it can't be done: in a status as in `trellis plan`.
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason.as_str(), self.message)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     Workload(WorkloadId),
     Link(LinkKey),
     Config(ConfigName),
+}
+
+impl Subject {
+    /// Whether it is this workload, or a link from it.
+    #[must_use]
+    pub fn concerns(&self, id: &WorkloadId) -> bool {
+        match self {
+            Self::Workload(blocked) => blocked == id,
+            Self::Link(key) => key.source == *id,
+            Self::Config(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for Subject {
@@ -166,6 +214,8 @@ pub enum Reason {
     Failing,
     /// A host that should run it doesn't answer.
     HostUnreachable,
+    /// A provider runs and isn't well.
+    Unhealthy,
 }
 
 impl Reason {
@@ -183,6 +233,7 @@ impl Reason {
             Self::ConfigMissing => "ConfigMissing",
             Self::Failing => "Failing",
             Self::HostUnreachable => "HostUnreachable",
+            Self::Unhealthy => "Unhealthy",
         }
     }
 
@@ -197,7 +248,8 @@ impl Reason {
             | Self::UnavoidableGap
             | Self::ConfigMissing
             | Self::Failing
-            | Self::HostUnreachable => false,
+            | Self::HostUnreachable
+            | Self::Unhealthy => false,
         }
     }
 }
@@ -216,6 +268,21 @@ pub struct Progress {
     pub adopted: bool,
     /// Where it runs or should run, by host id.
     pub hosts: Vec<(HostId, HostProgress)>,
+}
+
+impl Progress {
+    /// Whether as many run as are wanted, and as they are wanted.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.ready >= self.wanted
+    }
+}
+
+/// How many of those that are wanted are there.
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} instances ready", self.ready, self.wanted)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

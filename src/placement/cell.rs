@@ -4,9 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{assign::Rank, image};
 use crate::model::{
-    Adopt, Annotations, Command, Desired, Failure, HASH, Host, HostId, Inventory, Pending,
-    Workload, WorkloadId, WorkloadKind,
+    Adopt, Annotations, Command, Desired, Failure, HASH, Host, HostId, Inventory, Moment, Pending,
+    Unhealthy, Workload, WorkloadId, WorkloadKind,
 };
+
+/// A host on which an id has failed so often in a row gets no share of it until its delay is over.
+pub(super) const FAILURES_UNTIL_ELSEWHERE: u32 = 3;
 
 /// One workload on one host.
 #[derive(Debug, Clone)]
@@ -19,6 +22,8 @@ pub(super) struct Cell<'a> {
     pub(super) pending: Option<&'a Pending>,
     /// A start of what is wanted now that failed last.
     pub(super) failure: Option<&'a Failure>,
+    /// What runs there isn't well.
+    pub(super) sick: Option<&'a Unhealthy>,
 }
 
 /// What the last inventory shows under an id.
@@ -106,6 +111,12 @@ impl Cell<'_> {
             Fit::OtherConfig => kind == WorkloadKind::Provider,
             Fit::AsWanted | Fit::Unstamped => false,
         })
+    }
+
+    /// When it may be tried here again, if it failed so often that others get its share till then.
+    pub(super) fn passed_over_until(&self, now: Moment) -> Option<Moment> {
+        let failure = self.failure.filter(|it| it.count >= FAILURES_UNTIL_ELSEWHERE)?;
+        (failure.retry_at > now).then_some(failure.retry_at)
     }
 
     /// Whether callers are answered there, as far as anyone can see.

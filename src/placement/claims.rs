@@ -104,6 +104,13 @@ impl Claims {
         first(claimants, shown)
     }
 
+    /// Whether `application` is one of those that want `id`.
+    #[must_use]
+    pub fn has(&self, application: &ApplicationKey, id: &WorkloadId) -> bool {
+        let wants = self.applications.get(application);
+        wants.is_some_and(|(_, desired)| desired.workloads.contains_key(id))
+    }
+
     /// Who has a config name, of those that manage it.
     #[must_use]
     pub fn config_holder(&self, name: &ConfigName, observed: &Observed) -> Option<&ApplicationKey> {

@@ -3,10 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Inputs,
+    Inputs, foreign,
     order::{Draft, Effect},
 };
-use crate::model::{Command, ConfigName, ConfigWanted, Desired, Link, Reason, Subject, WaitsFor};
+use crate::model::{Command, ConfigName, ConfigWanted, Desired, Reason, Subject, WaitsFor};
 
 /// Puts what is managed and differs, and says what is required and missing.
 pub(super) fn put(draft: &mut Draft<'_>) {
@@ -30,6 +30,9 @@ pub(super) fn put(draft: &mut Draft<'_>) {
                         message,
                     );
                     continue;
+                }
+                if foreign::has_config(inputs, inputs.desired, name) {
+                    continue; // Whoever runs there is said to be another's.
                 }
                 let unread = shown.is_none().then(|| read(name));
                 let command = Command::PutConfig { name: name.clone(), values: values.clone() };
@@ -78,7 +81,11 @@ pub(super) fn delete(draft: &mut Draft<'_>) {
                 ConfigWanted::Managed(_) => !inputs.desired.configs.contains_key(name),
                 ConfigWanted::Required => false,
             };
-            if ours && seen.insert(name) && !inputs.claims.names_config(name) {
+            if ours
+                && seen.insert(name)
+                && !inputs.claims.names_config(name)
+                && !foreign::has_config(inputs, former, name)
+            {
                 delete_one(draft, former, name);
             }
         }
@@ -116,9 +123,7 @@ fn namespace<'a>(inputs: &Inputs<'a>, name: &ConfigName) -> &'a Arc<str> {
 fn namespace_in<'a>(desired: &'a Desired, name: &ConfigName) -> Option<&'a Arc<str>> {
     let own = desired.workloads.values().find(|workload| workload.config.contains(name));
     let linked = || {
-        let names =
-            |link: &Link| link.source_config.contains(name) || link.target_config.contains(name);
-        let (key, link) = desired.links.iter().find(|(_, link)| names(link))?;
+        let (key, link) = desired.links.iter().find(|(_, link)| link.names(name))?;
         desired.workloads.get(&key.source).or_else(|| desired.workloads.get(&link.target))
     };
     own.or_else(linked).map(|workload| &workload.namespace)

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Inputs, config,
+    Inputs, config, foreign,
     order::{Draft, Effect},
     removal,
     survey::Survey,
@@ -103,7 +103,8 @@ pub(super) fn delete(draft: &mut Draft<'_>) {
                 continue;
             }
             let held = inputs.claims.link_holder(key, inputs.observed).is_some();
-            if !held && is_there(inputs, key) {
+            let theirs = foreign::has_link(inputs, former, key, link);
+            if !held && !theirs && is_there(inputs, key) {
                 delete_one(draft, former, key, link);
             }
         }

@@ -16,7 +16,7 @@
 //!                    ◀─────  removing                           one a lane, gate, failures
 //!                        │                                             │
 //!                        ▼                                             ▼
-//!                     report ──────────────────────────▶ Plan { now, later, blocked, progress }
+//!                 report, reach ───────────────────────▶ Plan { now, later, blocked, progress, reach }
 //! ```
 //!
 //! 1. *Settles*: obeying `now` again and again ends in a plan whose `now` is empty, after at most
@@ -24,7 +24,8 @@
 //!    change; `later` is empty then too, but for what waits for something that is blocked.
 //! 2. *Exact*: then each entry of a spread has its share, or is in `blocked`.
 //! 3. *Only its own*: no command for what carries other annotations than ours, for what another
-//!    Application has, or for links and configs that no revision of ours wanted.
+//!    Application has, for links and configs that no revision of ours wanted, or for those of what
+//!    runs under our ids and isn't ours.
 //! 4. *Never below*: a change takes no more hosts away at a time than it may, and never the last that
 //!    serves while another could take over; what moves starts first.
 //! 5. *Crash-safe*: forgetting what is in flight leads to the same end.
@@ -39,9 +40,11 @@ mod cell;
 pub mod claims;
 mod config;
 mod contended;
+mod foreign;
 mod image;
 mod links;
 mod order;
+mod reach;
 mod removal;
 mod report;
 mod spread;
@@ -124,5 +127,6 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         draft.plan.unseen = true;
         draft.wake(inputs.observed.unseen_until);
     }
+    draft.plan.reach = reach::of(&draft, &survey);
     draft.plan
 }

@@ -1,14 +1,15 @@
 //! What a plan says beside its commands: who waits for what in vain, and how far everything is.
 
 use super::{
-    cell::{Cell, Fit},
+    cell::{Cell, FAILURES_UNTIL_ELSEWHERE, Fit},
     image,
     order::Draft,
-    survey::{Barred, FAILURES_UNTIL_ELSEWHERE, Placement, Survey},
+    spread,
+    survey::{Barred, Placement, Survey},
 };
 use crate::model::{
-    FORGET_HOST, HostId, HostProgress, HostState, Lane, LatticeName, MANAGED_BY, Owner, Progress,
-    Reason, Scaling, SpreadEntry, Subject, WorkloadKind,
+    FORGET_HOST, HostId, HostProgress, HostState, Lane, LatticeName, MANAGED_BY, Moment, Owner,
+    Progress, Reason, Scaling, SpreadEntry, Subject, Unhealthy, WorkloadKind,
 };
 
 /// Adds what is blocked, and how far each workload is.
@@ -83,11 +84,18 @@ fn block_unplaced(draft: &mut Draft<'_>, placement: &Placement<'_>) {
     }
     for (entry, &(hosts, unplaced)) in workload.scaling.spread().iter().zip(&placement.entries) {
         let daemon = matches!(workload.scaling, Scaling::Daemon { .. });
+        let failing = failing(placement, entry, draft.inputs.time);
+        let hosts = hosts + failing;
         if unplaced == 0 && !(daemon && hosts == 0) {
             continue;
         }
+        let each_runs_one = workload.kind == WorkloadKind::Provider;
+        if failing > 0 && (!each_runs_one || u32::try_from(failing).is_ok_and(|it| it >= unplaced))
+        {
+            continue; // It isn't hosts that lack: those that fail say so themselves.
+        }
         let labels = labels(entry);
-        let (reason, message) = if hosts > 0 && workload.kind == WorkloadKind::Provider {
+        let (reason, message) = if hosts > 0 && each_runs_one {
             let message = format!(
                 "spread {} asks for {} hosts, one for each provider, and {hosts} are {labels}",
                 entry.name, placement.wanted
@@ -101,6 +109,13 @@ fn block_unplaced(draft: &mut Draft<'_>, placement: &Placement<'_>) {
         let subject = Subject::Workload(placement.id.clone());
         draft.block(&workload.namespace, subject, reason, message);
     }
+}
+
+/// How many hosts meet `entry` and are passed over because nothing starts there.
+fn failing(placement: &Placement<'_>, entry: &SpreadEntry, now: Moment) -> usize {
+    let met = placement.cells.iter().filter(|cell| spread::meets(cell.info, entry));
+    let empty = met.filter(|cell| cell.running().is_none() && cell.pending.is_none());
+    empty.filter(|cell| cell.passed_over_until(now).is_some()).count()
 }
 
 fn labels(entry: &SpreadEntry) -> String {
@@ -121,6 +136,10 @@ fn block_by_host(draft: &mut Draft<'_>, placement: &Placement<'_>) {
         {
             draft.report(namespace, &lane(), failure);
         }
+        if let Some(sick) = cell.sick {
+            let subject = Subject::Workload(placement.id.clone());
+            draft.block(namespace, subject, Reason::Unhealthy, unwell(cell.host, sick));
+        }
         if cell.target > 0
             && let Some(message) = unseen(&draft.inputs.observed.lattice, placement, cell)
         {
@@ -128,6 +147,16 @@ fn block_by_host(draft: &mut Draft<'_>, placement: &Placement<'_>) {
             draft.block(namespace, subject, Reason::HostUnreachable, message);
         }
     }
+}
+
+/// What a host tells of a provider, and what is done about it.
+fn unwell(host: &HostId, sick: &Unhealthy) -> String {
+    let restarts = match sick.restarts {
+        0 => "it is restarted if that lasts".to_owned(),
+        1 => "it was restarted once, and is again with a growing delay".to_owned(),
+        times => format!("it was restarted {times} times, and is again with a growing delay"),
+    };
+    format!("its process on host {host} {}; {restarts}", sick.sign)
 }
 
 /// Why nobody can see what a host runs that should run something.

@@ -1,6 +1,6 @@
 //! How many instances each entry of a spread gets, and which hosts meet it.
 
-use crate::model::{Host, SpreadEntry};
+use crate::model::{Host, SpreadEntry, has_all};
 
 /// Shares `instances` out by weight, one share an entry in the order of `spread`.
 ///
@@ -64,9 +64,7 @@ pub(super) fn redistribute(
 
 /// Whether `host` has every label that the entry asks for, with exactly its value.
 pub(super) fn meets(host: &Host, entry: &SpreadEntry) -> bool {
-    // This is asked of every host for every plan. Hosts have few labels, and texts of different
-    // length differ at once, so going through them all is quicker than a look-up.
-    entry.requirements.iter().all(|wanted| host.labels.iter().any(|label| label == wanted))
+    has_all(&host.labels, &entry.requirements)
 }
 
 #[cfg(test)]

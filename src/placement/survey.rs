@@ -8,22 +8,19 @@ use std::{
 use super::{
     Inputs,
     assign::{self, Assignment, Candidate, Moves, Rank, Share},
-    cell::{Cell, Lens, Running, Seen, asks_for, standing},
+    cell::{Cell, Fit, Lens, Running, Seen, asks_for, standing},
     image, spread,
 };
 use crate::model::{
-    ApplicationKey, HostId, Lane, Moment, Scaling, Strategy, Unsatisfiable, Workload, WorkloadId,
-    WorkloadKind,
+    ApplicationKey, HostId, Lane, Moment, Scaling, Strategy, Unhealthy, Unsatisfiable, Workload,
+    WorkloadId, WorkloadKind,
 };
-
-/// A host on which an id has failed so often in a row gets no share of it until its delay is over.
-pub(super) const FAILURES_UNTIL_ELSEWHERE: u32 = 3;
 
 /// Everything wanted, and who is linked to whom.
 #[derive(Debug)]
 pub(super) struct Survey<'a> {
     pub(super) placed: BTreeMap<&'a WorkloadId, Placement<'a>>,
-    /// Both ways.
+    /// Both ways, each once.
     pub(super) peers: BTreeMap<&'a WorkloadId, Vec<&'a WorkloadId>>,
 }
 
@@ -38,6 +35,8 @@ pub(super) struct Placement<'a> {
     pub(super) wanted: u32,
     /// By entry of the spread: hosts that meet it, and instances that found no host.
     pub(super) entries: Vec<(usize, u32)>,
+    /// Whether a host meets several entries.
+    pub(super) overlapping: bool,
     /// A move that isn't due yet will be then.
     pub(super) wake_at: Option<Moment>,
     pub(super) barred: Option<Barred<'a>>,
@@ -57,8 +56,12 @@ impl<'a> Survey<'a> {
         let desired = inputs.desired;
         let mut peers: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (key, link) in &desired.links {
-            peers.entry(&key.source).or_default().push(&link.target);
-            peers.entry(&link.target).or_default().push(&key.source);
+            for (one, other) in [(&key.source, &link.target), (&link.target, &key.source)] {
+                let known = peers.entry(one).or_default();
+                if !known.contains(&other) {
+                    known.push(other);
+                }
+            }
         }
         let mut survey = Self { placed: BTreeMap::new(), peers };
         // Builtin providers follow their peers, so they come last.
@@ -113,6 +116,7 @@ impl<'a> Survey<'a> {
             workload,
             wanted,
             entries: hosts.zip(assignment.unplaced).collect(),
+            overlapping: site.overlapping,
             wake_at: assignment.wake_at,
             barred: conflict(inputs, id).or(site.foreign),
             cells: site.into_cells(&assignment.counts),
@@ -147,6 +151,8 @@ struct Site<'a> {
     cells: Vec<(usize, Cell<'a>)>,
     /// By entry of the spread: indexes of the candidates that meet it.
     eligible: Vec<Vec<usize>>,
+    /// Whether one of them meets several.
+    overlapping: bool,
     foreign: Option<Barred<'a>>,
 }
 
@@ -159,6 +165,7 @@ impl<'a> Site<'a> {
             candidates: Vec::with_capacity(observed.hosts.len()),
             cells: Vec::new(),
             eligible: vec![Vec::with_capacity(observed.hosts.len()); entries.len()],
+            overlapping: false,
             foreign: None,
         };
         let mut lens = Lens::on(inputs.desired, id, workload);
@@ -188,30 +195,30 @@ impl<'a> Site<'a> {
                 }
             }
             let failure = failure.filter(|failure| asks_for(&failure.command, workload));
-            site.add(inputs, Cell { host, info, target: 0, seen, pending, failure });
+            let sick = sick(inputs, host, id, &seen);
+            site.add(inputs, Cell { host, info, target: 0, seen, pending, failure, sick });
         }
         site
     }
 
     fn add(&mut self, inputs: &Inputs<'a>, cell: Cell<'a>) {
         let (have, rank) = standing(&cell, self.workload);
-        let failing = cell.failure.is_some_and(|failure| {
-            failure.count >= FAILURES_UNTIL_ELSEWHERE && failure.retry_at > inputs.time
-        });
+        let failing = cell.passed_over_until(inputs.time).is_some();
         let daemon = matches!(self.workload.scaling, Scaling::Daemon { .. });
         let held = !cell.info.state.takes_work() || (failing && !daemon && cell.pending.is_none());
         // What failed there isn't there.
         let have = if failing && cell.running().is_none() { 0 } else { have };
         let index = self.candidates.len();
         let occupied = cell.pending.is_some() || cell.failure.is_some() || cell.running().is_some();
-        let mut matters = occupied;
+        let mut met = 0;
         for (entry, eligible) in self.workload.scaling.spread().iter().zip(&mut self.eligible) {
             if (!held || have > 0) && spread::meets(cell.info, entry) {
                 eligible.push(index);
-                matters = true;
+                met += 1;
             }
         }
-        if matters {
+        self.overlapping |= met > 1;
+        if occupied || met > 0 {
             let (host, info) = (cell.host, cell.info);
             self.candidates.push(Candidate { host, info, have, rank, held });
         }
@@ -318,10 +325,31 @@ impl<'a> Site<'a> {
             } else if target > 0 {
                 let (host, info) = (candidate.host, candidate.info);
                 let seen = if info.inventory.is_none() { Seen::Unknown } else { Seen::Absent };
-                cells.push(Cell { host, info, target, seen, pending: None, failure: None });
+                let (pending, failure, sick) = (None, None, None);
+                cells.push(Cell { host, info, target, seen, pending, failure, sick });
             }
         }
         cells
+    }
+}
+
+/// What is the matter with what runs as it is wanted.
+fn sick<'a>(
+    inputs: &Inputs<'a>,
+    host: &HostId,
+    id: &WorkloadId,
+    seen: &Seen<'_>,
+) -> Option<&'a Unhealthy> {
+    let unhealthy = &inputs.observed.unhealthy;
+    match seen {
+        Seen::Running(running)
+            if !unhealthy.is_empty()
+                && running.kind == WorkloadKind::Provider
+                && running.fit == Fit::AsWanted =>
+        {
+            unhealthy.get(&(host.clone(), id.clone()))
+        }
+        Seen::Running(_) | Seen::Absent | Seen::Unknown => None,
     }
 }
 

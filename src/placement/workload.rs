@@ -22,12 +22,12 @@ use super::{
     cell::{Cell, Fit, Running, Seen},
     config, links,
     order::{Draft, Effect},
-    survey::{FAILURES_UNTIL_ELSEWHERE, Placement, Survey},
+    survey::{Placement, Survey},
     tally::{counted, has_failed, is_away, is_halted},
 };
 use crate::model::{
-    Command, HostId, Lane, Reason, Scaling, Strategy, Subject, WaitsFor, Workload, WorkloadId,
-    WorkloadKind,
+    Command, HostId, Lane, Reason, Scaling, Strategy, Subject, Unhealthy, WaitsFor, Workload,
+    WorkloadId, WorkloadKind,
 };
 
 /// How long links must be quiet before a provider starts: it gets those that its host knows then,
@@ -116,11 +116,8 @@ impl<'p, 'a> Settling<'p, 'a> {
 
     fn cell(&mut self, draft: &mut Draft<'a>, cell: &Cell<'a>) {
         let namespace = &self.placement.workload.namespace;
-        if let Some(failure) = cell.failure
-            && failure.count >= FAILURES_UNTIL_ELSEWHERE
-            && failure.retry_at > draft.inputs.time
-        {
-            draft.wake(failure.retry_at);
+        if let Some(retry_at) = cell.passed_over_until(draft.inputs.time) {
+            draft.wake(retry_at);
         }
         if let Some(pending) = cell.pending {
             let lane = Lane::Workload(cell.host.clone(), self.placement.id.clone());
@@ -148,6 +145,9 @@ impl<'p, 'a> Settling<'p, 'a> {
                 self.scale(draft, cell, running);
             }
             Seen::Running(running) if running.fit == Fit::Unstamped => self.restamp(draft, cell),
+            Seen::Running(running) if let Some(sick) = cell.sick => {
+                self.revive(draft, cell, running, sick);
+            }
             Seen::Absent | Seen::Unknown | Seen::Running(_) => {}
         }
     }
@@ -252,6 +252,29 @@ impl<'p, 'a> Settling<'p, 'a> {
             self.serving -= 1;
         }
         draft.offer(namespace, stop(id, cell.host, running), Effect::Takes, waits);
+    }
+
+    /// A provider that isn't well stops, one host at a time as in a change, and is started by a later
+    /// plan. The last that serves too: it doesn't serve well.
+    fn revive(
+        &mut self,
+        draft: &mut Draft<'a>,
+        cell: &Cell<'a>,
+        running: &Running<'a>,
+        sick: &Unhealthy,
+    ) {
+        if draft.inputs.time < sick.due {
+            return draft.wake(sick.due);
+        }
+        let mut waits = Vec::new();
+        if self.away >= self.most_away {
+            waits.push(WaitsFor::Rollout);
+        } else if cell.serves() {
+            self.away += 1;
+            self.serving -= 1;
+        }
+        let command = stop(self.placement.id, cell.host, running);
+        draft.offer(&self.placement.workload.namespace, command, Effect::Takes, waits);
     }
 
     /// Says that nobody serves while this host changes, unless that is what was asked for.

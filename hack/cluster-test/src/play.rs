@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use parts::Stopwatch;
+use parts::{Stopwatch, chain};
 
 use crate::{
     failure::Failure,
@@ -98,7 +98,10 @@ impl Play {
         self.site.rolled_out(NAMESPACE, "nats")?;
         self.site.apply(&hosts)?;
         self.site.rolled_out(NAMESPACE, "wasmcloud-host")?;
-        self.lattice = Some(Lattice::connect(&self.site.reach("nats", 4222)?)?);
+        // A Service leads to its Pods a little later than they are ready.
+        let address = self.site.reach("nats", 4222)?;
+        let connect = || Lattice::connect(&address).map_err(|error| chain(&error));
+        self.lattice = Some(eventually("the lattice's NATS server was reached", connect)?);
         let hosts = format!("--for=jsonpath={{.status.hostCounts.ready}}={}", crate::HOSTS);
         self.site.wait(&["lattice/default", &hosts])
     }

@@ -177,7 +177,7 @@ async fn join(
 ) -> Result<(), Failure> {
     let more = f64::from(u32::try_from(size.hosts).unwrap_or(u32::MAX));
     let wanted = trellis.metric("trellis_lattice_hosts")? + more;
-    let before = trellis.usage()?;
+    let (before, passes) = (trellis.usage()?, trellis.metric("trellis_reconciles_total")?);
     for (number, lattice) in lattices.all.iter().enumerate() {
         lattice.add_hosts(size.hosts_of(number), |_| HostOptions::default()).await?;
     }
@@ -186,6 +186,10 @@ async fn join(
     figures.bar("as many hosts again joined → all known", seconds(clock.elapsed()), "≤ 2 s");
     let used = trellis.usage()?.cpu - before.cpu;
     figures.note("processor for that", format!("{used:.2} s of a core"));
+    // Their inventories follow.
+    sleep(Duration::from_secs(5)).await;
+    let looked = trellis.metric("trellis_reconciles_total")? - passes;
+    figures.bar("Applications looked at for them", looked.to_string(), "0");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! A plan for programs. Its keys are stable.
 use serde_json::{Map, Value, json};
 
-use super::TargetPlan;
+use super::{Component, TargetPlan};
 use crate::model::Command;
 
 pub(super) fn render(targets: &[TargetPlan]) -> String {
@@ -31,6 +31,18 @@ fn target(target: &TargetPlan) -> Value {
         "commands": commands,
         "waiting": waiting.collect::<Vec<_>>(),
         "blocked": blocked.collect::<Vec<_>>(),
+        "components": target.components.iter().map(component).collect::<Vec<_>>(),
+    })
+}
+
+fn component(component: &Component) -> Value {
+    let Component { id, progress, obstacle } = component;
+    json!({
+        "name": &*progress.component,
+        "id": id,
+        "desired": progress.wanted,
+        "ready": progress.ready,
+        "message": obstacle,
     })
 }
 

@@ -33,8 +33,7 @@ fn target(target: &TargetPlan) -> String {
         }
     }
     for blocked in &target.blocked {
-        let (reason, subject) = (blocked.reason.as_str(), &blocked.subject);
-        lines.push(format!("      blocked: {reason} {subject}: {}", blocked.message));
+        lines.push(format!("      {} is blocked: {blocked}", blocked.subject));
     }
     if lines.len() == 1 {
         lines.push("      nothing to do".into());

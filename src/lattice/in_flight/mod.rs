@@ -104,6 +104,8 @@ pub struct Lanes {
     hosts: BTreeMap<HostId, BTreeSet<WorkloadId>>,
     /// When something about a lane changes by time alone.
     alarms: BTreeSet<(Moment, Lane)>,
+    /// How many commands failed that a host had accepted, or may have, by verb; it only grows.
+    failed: BTreeMap<&'static str, u64>,
 }
 
 impl Lanes {
@@ -116,6 +118,7 @@ impl Lanes {
             next: 0,
             hosts: BTreeMap::new(),
             alarms: BTreeSet::new(),
+            failed: BTreeMap::new(),
         }
     }
 
@@ -240,7 +243,7 @@ impl Lanes {
                 done
             }
             Answer::Refused(error) | Answer::NotDelivered(error) => {
-                self.fail(in_flight, lane, error.clone(), now);
+                self.reject(in_flight, lane, error.clone(), now);
                 true
             }
             Answer::Unknown => false,
@@ -290,6 +293,20 @@ impl Lanes {
 
     /// Resolves the lane as failed, in the host's words.
     pub fn fail(&mut self, in_flight: &mut InFlight, lane: &Lane, error: Arc<str>, now: Moment) {
+        if let Some(pending) = in_flight.pending.get(lane) {
+            *self.failed.entry(pending.command.verb()).or_default() += 1;
+        }
+        self.reject(in_flight, lane, error, now);
+    }
+
+    /// How many commands failed after their request had got through, by verb.
+    #[must_use]
+    pub fn failed(&self) -> &BTreeMap<&'static str, u64> {
+        &self.failed
+    }
+
+    /// Resolves the lane as failed; the command wasn't even taken.
+    fn reject(&mut self, in_flight: &mut InFlight, lane: &Lane, error: Arc<str>, now: Moment) {
         let Some(pending) = in_flight.pending.remove(lane) else { return };
         self.forget_note(lane);
         let before = failure_of(in_flight, lane, &pending.command).map_or(0, |f| f.count);
@@ -332,7 +349,8 @@ impl Lanes {
     /// Everything in flight, and every failure, is of another time. Late answers find no lane: their
     /// tickets aren't given again.
     pub fn forget_all(&mut self, in_flight: &mut InFlight) -> BTreeSet<Lane> {
-        *self = Self { next: self.next, ..Self::new(self.deadlines) };
+        let failed = std::mem::take(&mut self.failed);
+        *self = Self { next: self.next, failed, ..Self::new(self.deadlines) };
         let InFlight { pending, failures } = std::mem::take(in_flight);
         pending.keys().chain(failures.keys()).cloned().collect()
     }

@@ -58,9 +58,9 @@ impl Fold {
                 self.start_failed(&host, &id, error, ours, now);
             }
             Hint::ProviderStopped { id } => self.provider_stopped(&host, &id, now),
-            // Nothing that a plan depends on yet; and a refusal of ours comes as an answer, while
-            // somebody else's changes nothing.
-            Hint::ProviderHealth { .. } | Hint::LinkSetFailed { .. } => {}
+            Hint::ProviderHealth { id, passed } => self.provider_health(&host, &id, passed, now),
+            // A refusal of ours comes as an answer, and somebody else's changes nothing.
+            Hint::LinkSetFailed { .. } => {}
             Hint::LinkSet { key, link } => {
                 self.link_hint(&Command::PutLink { key, link }, now);
             }
@@ -77,7 +77,8 @@ impl Fold {
             return;
         }
         self.outcome.change.health = true;
-        self.outcome.change.hosts.insert(id.clone());
+        self.outcome.change.host(id, &host.labels);
+        self.outcome.change.host(id, &labels);
         let running = host.inventory.iter();
         let workloads = running.flat_map(|i| i.components.keys().chain(i.providers.keys()));
         self.outcome.change.workloads.extend(workloads.cloned());

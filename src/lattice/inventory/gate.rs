@@ -84,6 +84,7 @@ impl Mass {
 impl Fold {
     pub(super) fn connected(&mut self, now: Moment) {
         self.loss.connected = now;
+        self.heard_no_health_until(now);
         self.round.sent = None;
         for life in self.lives.values_mut() {
             life.unanswered = 0;
@@ -125,6 +126,7 @@ impl Fold {
         if !self.is_connected() {
             return;
         }
+        self.heard_no_health_until(now);
         self.links.reset(now);
         self.configs.all_due(now);
         self.sync(now, now);

@@ -17,7 +17,7 @@ use std::{
 
 use super::{Fold, Outcome};
 use crate::model::{
-    Annotations, ApplicationKey, HostId, HostState, Inventory, LossPolicy, Moment, Owner,
+    Annotations, ApplicationKey, HostId, HostState, Inventory, Labels, LossPolicy, Moment, Owner,
     WorkloadId,
 };
 
@@ -169,10 +169,11 @@ impl Fold {
     }
 
     fn keep(&mut self, id: &HostId, held: Inventory, now: Moment) {
-        let known = self.observed.hosts.get(id).and_then(|host| host.inventory.as_ref());
-        let workloads: Vec<_> = known.into_iter().flat_map(super::host::ids).cloned().collect();
+        let known = self.observed.hosts.get(id);
+        let inventory = known.and_then(|host| host.inventory.as_ref());
+        let workloads = inventory.into_iter().flat_map(super::host::ids).cloned();
         self.outcome.change.workloads.extend(workloads);
-        self.outcome.change.hosts.insert(id.clone());
+        self.outcome.change.host(id, known.map_or(&Labels::new(), |host| &host.labels));
         self.outcome.change.health = true;
         Arc::make_mut(&mut self.observed).set_inventory(id, Some(held), now);
     }

@@ -11,7 +11,7 @@ use crate::{
         in_flight::shows,
         wire::{HostBrief, HostInventory},
     },
-    model::{Host, HostId, HostState, Inventory, Lane, Moment, WorkloadId},
+    model::{Host, HostId, HostState, Inventory, Labels, Lane, Moment, WorkloadId},
 };
 
 /// A hint is confirmed by an inventory this much later, so that a hundred hints cost one question.
@@ -40,7 +40,7 @@ impl Fold {
         let HostBrief { id, friendly_name, version, labels, uptime: _ } = host;
         let life = self.lives.get(&id);
         let state = life.map_or(HostState::Suspect, |life| life.state(&self.settings, false, now));
-        self.outcome.change.hosts.insert(id.clone());
+        self.outcome.change.host(&id, &labels);
         self.outcome.change.health = true;
         let workloads = inventory.iter().flat_map(ids).cloned();
         self.outcome.change.workloads.extend(workloads);
@@ -156,7 +156,8 @@ impl Fold {
         let HostBrief { id, friendly_name, version, labels, uptime: _ } = brief;
         let Some(known) = self.observed.hosts.get(&id) else { return };
         if known.labels != labels {
-            self.outcome.change.hosts.insert(id.clone());
+            self.outcome.change.host(&id, &known.labels);
+            self.outcome.change.host(&id, &labels);
         }
         let named = known.labels == labels
             && known.friendly_name == friendly_name
@@ -166,7 +167,7 @@ impl Fold {
             let differing = differences(known.inventory.as_ref(), &inventory);
             self.outcome.change.workloads.extend(differing);
             if known.inventory.is_none() {
-                self.outcome.change.hosts.insert(id.clone());
+                self.outcome.change.host(&id, &labels);
             }
         }
         if named && same {
@@ -200,7 +201,7 @@ impl Fold {
             return;
         }
         if unseen {
-            self.outcome.change.hosts.insert(id.clone());
+            self.outcome.change.host(id, &host.labels);
         }
         for lane in lanes {
             self.outcome.change.lane(lane);
@@ -259,6 +260,7 @@ impl Fold {
     /// What was known of a host, and was under way there, belongs to a process that is no more.
     pub(super) fn void(&mut self, id: &HostId) {
         self.forget_made_on(id);
+        self.forget_vitals_on(id);
         let observed = Arc::make_mut(&mut self.observed);
         for lane in self.lanes.void_host(&mut observed.in_flight, id) {
             self.outcome.change.lane(lane);
@@ -283,7 +285,7 @@ impl Fold {
         }
         self.outcome.change.health = true;
         if Self::matters(before, state) {
-            self.outcome.change.hosts.insert(id.clone());
+            self.outcome.change.host(id, &host.labels);
             let workloads = host.inventory.iter().flat_map(ids).cloned();
             self.outcome.change.workloads.extend(workloads);
         }
@@ -298,7 +300,7 @@ impl Fold {
         let known = self.observed.hosts.get(id);
         let workloads = known.and_then(|host| host.inventory.as_ref()).into_iter().flat_map(ids);
         self.outcome.change.workloads.extend(workloads.cloned());
-        self.outcome.change.hosts.insert(id.clone());
+        self.outcome.change.host(id, known.map_or(&Labels::new(), |host| &host.labels));
         self.outcome.change.health = true;
         self.void(id);
         Arc::make_mut(&mut self.observed).remove_host(id);

@@ -25,6 +25,7 @@ mod life;
 mod link;
 mod probe;
 mod undone;
+mod vitals;
 
 pub use change::Change;
 pub use gate::Predecessor;
@@ -53,6 +54,7 @@ use held::Policies;
 use life::{Life, Round};
 use link::LinkReads;
 use undone::Undoings;
+use vitals::Vitals;
 
 /// What the fold needs to know of a lattice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,6 +180,7 @@ pub struct Fold {
     duplicates: BTreeSet<HostId>,
     policies: Policies,
     undoings: Undoings,
+    vitals: Vitals,
     /// What this input has changed and asked so far.
     outcome: Outcome,
 }
@@ -199,6 +202,7 @@ impl Fold {
             duplicates: BTreeSet::new(),
             policies: Policies::default(),
             undoings: Undoings::default(),
+            vitals: Vitals::default(),
             outcome: Outcome::default(),
             settings,
         }
@@ -244,7 +248,11 @@ impl Fold {
     fn finish(&mut self) -> Outcome {
         let outcome = std::mem::take(&mut self.outcome);
         if outcome.change.touches_plans() {
-            Arc::make_mut(&mut self.observed).version += 1;
+            let observed = Arc::make_mut(&mut self.observed);
+            observed.version += 1;
+            if !outcome.change.hosts.is_empty() {
+                observed.hosts_version = observed.version;
+            }
         }
         outcome
     }
@@ -298,6 +306,7 @@ impl Fold {
             observed.links_written.retain(|_, at| now.since(*at) < LINKS_WRITTEN_KEPT);
             observed.links_written.insert(source.clone(), now);
         }
+        self.restarts(&command, now);
         Some(command)
     }
 
@@ -325,6 +334,12 @@ impl Fold {
     #[must_use]
     pub fn sent(&self) -> usize {
         self.lanes.sent()
+    }
+
+    /// How many commands failed after their request had got through, by verb.
+    #[must_use]
+    pub fn failed(&self) -> &BTreeMap<&'static str, u64> {
+        self.lanes.failed()
     }
 
     /// Whether something that an earlier process sent may be under way without our knowing.
@@ -400,6 +415,7 @@ impl Fold {
         self.tick_links(now);
         self.tick_configs(now);
         self.tick_undoings(now);
+        self.tick_vitals(now);
         if self.lanes.is_due(now) {
             let observed = Arc::make_mut(&mut self.observed);
             for lane in self.lanes.tick(&mut observed.in_flight, now) {

@@ -3,4 +3,5 @@ mod held;
 mod hosts;
 mod order;
 mod take_over;
+mod vitals;
 mod world;

@@ -6,7 +6,7 @@ use std::{
     },
 };
 
-use crate::{lattice::in_flight::Answer, model::Command};
+use crate::lattice::in_flight::Answer;
 
 /// Counters of one lattice; they only grow.
 #[derive(Debug, Default)]
@@ -42,18 +42,5 @@ impl Metrics {
         };
         let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
         *commands.entry((verb, outcome)).or_default() += 1;
-    }
-}
-
-/// What a command is called in metrics.
-pub(super) fn verb(command: &Command) -> &'static str {
-    match command {
-        Command::PutConfig { .. } => "config.put",
-        Command::DeleteConfig { .. } => "config.del",
-        Command::PutLink { .. } => "link.put",
-        Command::DeleteLink { .. } => "link.del",
-        Command::StartProvider { .. } => "provider.start",
-        Command::StopProvider { .. } => "provider.stop",
-        Command::ScaleComponent { .. } => "component.scale",
     }
 }

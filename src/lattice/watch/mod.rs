@@ -188,6 +188,12 @@ impl Handle {
         self.shared.lock().fold.observed().clone()
     }
 
+    /// How many commands failed after their request had got through, by verb.
+    #[must_use]
+    pub fn failed_commands(&self) -> BTreeMap<&'static str, u64> {
+        self.shared.lock().fold.failed().clone()
+    }
+
     /// Takes the lanes of `commands`, and sends them in the background. A command whose lane is
     /// taken, or that the lattice's state forbids by now, is skipped: the plan that asked for it
     /// is older than what is known. How many were taken.

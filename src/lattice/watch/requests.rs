@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures::future::BoxFuture;
 
 use super::{
-    metrics::verb,
     queue::Item,
     state::Shared,
     task::{Link, Task},
@@ -281,7 +280,7 @@ async fn send(client: Client, shared: Arc<Shared>, command: Command, item: Item)
         let state = shared.lock();
         state.fence.allows(clock::now()) && state.fold.awaits(&lane, ticket)
     };
-    let verb = verb(&command);
+    let verb = command.verb();
     if !may_go {
         let answer = Answer::NotDelivered("this process may not send any more".into());
         return Done::Command { lane, ticket, verb, answer, allowed: None };

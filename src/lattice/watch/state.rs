@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     lattice::{
+        clock,
         fault::Fault,
         fence::Fence,
         inventory::{Change, Effect, Fold, Health, Input, Outcome, Predecessor},
@@ -96,7 +97,9 @@ impl State {
     }
 
     fn take(&mut self, outcome: Outcome) {
-        self.change.merge(outcome.change);
+        if !outcome.change.is_empty() {
+            self.change.merge(Change { since: Some(clock::now()), ..outcome.change });
+        }
         self.effects.extend(outcome.effects);
     }
 

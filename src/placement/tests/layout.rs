@@ -34,7 +34,7 @@ fn packed_instances_fill_one_host_of_each_spread() {
             "a [] web=1\nb [] web=4\nc []",
             &[
                 "scale component web on b to 5",
-                "later: stop component web on a, after what is newly wanted to be in place",
+                "later: stop component web on a waits for what is newly wanted to be in place",
             ],
         ),
         (
@@ -86,7 +86,7 @@ fn a_share_without_a_host_goes_to_the_others_if_that_is_wanted() {
             "a [zone=eu] web=4\nb [zone=us]",
             &[
                 "scale component web on b to 2",
-                "later: scale component web on a to 2, after what is newly wanted to be in place",
+                "later: scale component web on a to 2 waits for what is newly wanted to be in place",
             ],
         ),
         (

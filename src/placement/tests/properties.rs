@@ -13,9 +13,9 @@ use super::{
 };
 use crate::{
     model::{
-        Adopt, Bound, ConfigWanted, Desired, Fill, HostId, Layout, REBALANCE_DELAY, Rebalance,
-        Rollout, Scaling, Strategy as Change, Subject, Unsatisfiable, Workload, WorkloadId,
-        WorkloadKind,
+        Adopt, Bound, ConfigWanted, Desired, Fill, HostId, HostState, Layout, Plan,
+        REBALANCE_DELAY, Reach, Rebalance, Rollout, Scaling, Strategy as Change, Subject,
+        Unsatisfiable, Workload, WorkloadId, WorkloadKind,
     },
     placement::spread::shares,
 };
@@ -377,6 +377,49 @@ proptest! {
         prop_assert!(plan.now.is_empty(), "{plan}");
         if plan.blocked.is_empty() {
             prop_assert!(plan.is_settled(), "{plan}");
+        }
+    }
+
+    /// A host that runs nothing of a plan's, and was asked for nothing, changes it only if it is
+    /// within the plan's reach, whether it comes, goes, takes no more work, or is labelled otherwise.
+    #[test]
+    fn a_host_out_of_reach_changes_no_plan(
+        wants in vec(desired(), 4),
+        events in vec(event(), 0..40),
+        settled in prop::bool::weighted(0.7),
+        zones in vec(select(vec!["eu", "us", "ap", "mars"]), 2),
+        goes in any::<bool>(),
+    ) {
+        let mut world = World::new(wants[3].clone(), &HOSTS[..4]);
+        for event in &events {
+            happen(&mut world, event, &wants);
+        }
+        if settled {
+            world.settle();
+        }
+        let plan = |world: &World| Plan { reach: Reach::default(), ..world.plan() };
+        let reach = world.plan().reach;
+        let zone = |name: &str| BTreeMap::from([("zone".to_owned(), name.to_owned())]);
+        let other = host("other");
+        let without = plan(&world);
+
+        world.join("other", zones[0]);
+        let with = plan(&world);
+        prop_assert!(with == without || reach.has(&zone(zones[0])), "{without}\n{with}");
+
+        // From where it is known.
+        let reach = world.plan().reach;
+        if goes {
+            world.observed.host_mut(&other, |host| host.state = HostState::Mute);
+            let muted = plan(&world);
+            prop_assert!(with == muted || reach.has(&zone(zones[0])), "{with}\n{muted}");
+            world.lose(&other);
+            prop_assert_eq!(plan(&world), without);
+        } else {
+            world.observed.host_mut(&other, |host| host.labels = zone(zones[1]));
+            let moved = plan(&world);
+            let reached = zones.iter().any(|name| reach.has(&zone(name)));
+            prop_assert!(with == moved || reached, "{with}\n{moved}");
         }
     }
 

@@ -56,7 +56,7 @@ fn a_single_host_is_relieved_first_only_where_that_may_be() {
             "a [] web=1\nb []",
             &[
                 "scale component web on b to 1",
-                "later: stop component web on a, after what is newly wanted to be in place",
+                "later: stop component web on a waits for what is newly wanted to be in place",
             ],
         ),
         (
@@ -65,7 +65,7 @@ fn a_single_host_is_relieved_first_only_where_that_may_be() {
             "a [] web=6\nb []\nc []",
             &[
                 "scale component web on b to 2",
-                "later: stop component web on a, after what is newly wanted to be in place",
+                "later: stop component web on a waits for what is newly wanted to be in place",
             ],
         ),
         (
@@ -75,7 +75,7 @@ fn a_single_host_is_relieved_first_only_where_that_may_be() {
             &[
                 "scale component web on b to 1",
                 "scale component web on c to 1",
-                "later: stop component web on a, after what is newly wanted to be in place",
+                "later: stop component web on a waits for what is newly wanted to be in place",
             ],
         ),
         (
@@ -84,7 +84,7 @@ fn a_single_host_is_relieved_first_only_where_that_may_be() {
             "a [] web=1\nb []\nc []",
             &[
                 "scale component web on b to 1",
-                "later: stop component web on a, after what is newly wanted to be in place",
+                "later: stop component web on a waits for what is newly wanted to be in place",
             ],
         ),
         (
@@ -131,8 +131,8 @@ fn recreating_stops_all_of_the_old_before_anything_of_the_new_starts() {
             web("v2", 2, RECREATE),
             "a []\nb(Mute) [] web=1",
             &[
-                "later: scale component web on a to 1, after web to be gone from b",
-                "later: stop component web on b, after the lattice: host b is busy and shows no \
+                "later: scale component web on a to 1 waits for web to be gone from b",
+                "later: stop component web on b waits for the lattice: host b is busy and shows no \
                  inventory",
             ],
         ),
@@ -147,7 +147,7 @@ fn recreating_stops_all_of_the_old_before_anything_of_the_new_starts() {
             with(nothing().component("web", "v2", 1, "zone=mars"), Layout::default(), RECREATE),
             "a [] web=1",
             &[
-                "later: stop component web on a, after what is newly wanted to be in place",
+                "later: stop component web on a waits for what is newly wanted to be in place",
                 "blocked: web: NoEligibleHosts: spread zone=mars finds no host that takes work and \
                  is labelled zone=mars",
             ],
@@ -232,7 +232,7 @@ fn providers_change_host_by_host_too() {
         [
             "stop provider http on a",
             "stop provider http on b",
-            "later: stop provider http on c, after what is newly wanted to be in place",
+            "later: stop provider http on c waits for what is newly wanted to be in place",
         ]
     );
 }

@@ -11,7 +11,7 @@ use super::support::{
 use crate::{
     model::{
         Command, Contended, Desired, Gate, InFlight, LinkMap, Links, Moment, Observed, Pending,
-        Reason, Scaling, WorkloadKind,
+        Reason, Scaling, Sign, Unhealthy, WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, claims::Created, plan},
 };
@@ -49,9 +49,9 @@ fn a_host_that_is_held_keeps_its_share_and_gets_no_command() {
             "a(Held) [] web=1\nb [] web=1\nc []",
             &[
                 "scale component web on c to 1",
-                "later: stop component web on a, after the lattice: host a is cut off, and what it \
+                "later: stop component web on a waits for the lattice: host a is cut off, and what it \
                  ran is held",
-                "later: stop component web on b, after what is newly wanted to be in place",
+                "later: stop component web on b waits for what is newly wanted to be in place",
                 &a,
             ],
         ),
@@ -59,8 +59,10 @@ fn a_host_that_is_held_keeps_its_share_and_gets_no_command() {
             "what isn't wanted there any more is stopped when it is back",
             web(1, "zone=eu"),
             "a(Held) [] web=1\nb [zone=eu] web=1",
-            &["later: stop component web on a, after what is newly wanted to be in place and the \
-                 lattice: host a is cut off, and what it ran is held"],
+            &[
+                "later: stop component web on a waits for what is newly wanted to be in place and the \
+                 lattice: host a is cut off, and what it ran is held",
+            ],
         ),
         (
             "another that is missing is made up for",
@@ -169,7 +171,7 @@ fn instances_go_evenly_to_the_hosts_of_each_spread() {
             "a [zone=eu]\nb [zone=us] web=2",
             &[
                 "scale component web on a to 2",
-                "later: stop component web on b, after what is newly wanted to be in place",
+                "later: stop component web on b waits for what is newly wanted to be in place",
             ],
         ),
         (
@@ -183,7 +185,7 @@ fn instances_go_evenly_to_the_hosts_of_each_spread() {
             web(2, "zone=eu"),
             "b [zone=us] web=2",
             &[
-                "later: stop component web on b, after what is newly wanted to be in place",
+                "later: stop component web on b waits for what is newly wanted to be in place",
                 "blocked: web: NoEligibleHosts: spread zone=eu finds no host that takes work and \
                  is labelled zone=eu",
             ],
@@ -236,7 +238,7 @@ fn a_change_of_image_goes_host_by_host() {
             "a [] web=1\nb [] web=1",
             &[
                 "stop component web on a",
-                "later: stop component web on b, after what is newly wanted to be in place",
+                "later: stop component web on b waits for what is newly wanted to be in place",
             ],
         ),
         (
@@ -245,7 +247,7 @@ fn a_change_of_image_goes_host_by_host() {
             "a []\nb [] web=1",
             &[
                 "scale component web on a to 1",
-                "later: stop component web on b, after what is newly wanted to be in place",
+                "later: stop component web on b waits for what is newly wanted to be in place",
             ],
         ),
         (
@@ -260,7 +262,7 @@ fn a_change_of_image_goes_host_by_host() {
             "a [] web=1\nb []",
             &[
                 "scale component web on b to 1",
-                "later: stop component web on a, after what is newly wanted to be in place",
+                "later: stop component web on a waits for what is newly wanted to be in place",
             ],
         ),
         (
@@ -296,7 +298,7 @@ fn another_config_list_is_one_scale_of_a_component_and_a_restart_of_a_provider()
             "stop provider http on a",
             "scale component web on a to 1",
             "scale component web on b to 1",
-            "later: stop provider http on b, after what is newly wanted to be in place",
+            "later: stop provider http on b waits for what is newly wanted to be in place",
         ]
     );
 }
@@ -320,9 +322,9 @@ fn config_then_links_then_providers_then_components() {
             "put config route",
             "put config web-config",
             "scale component alone on a to 1",
-            "later: put link http -(wasi:http, default)-> web, after config route",
-            "later: start provider http on a, after link http -(wasi:http, default)->",
-            "later: scale component web on a to 1, after config web-config and link http -(wasi:http, \
+            "later: put link http -(wasi:http, default)-> web waits for config route",
+            "later: start provider http on a waits for link http -(wasi:http, default)->",
+            "later: scale component web on a to 1 waits for config web-config and link http -(wasi:http, \
          default)-> and http to be running",
         ]
     );
@@ -359,10 +361,10 @@ fn what_is_wanted_no_more_goes_in_reverse() {
         plan(&observed),
         [
             "stop component web on a",
-            "later: stop provider http on a, after web to be gone from a",
-            "later: delete link http -(wasi:http, default)->, after http to be gone from a and web to \
+            "later: stop provider http on a waits for web to be gone from a",
+            "later: delete link http -(wasi:http, default)-> waits for http to be gone from a and web to \
          be gone from a",
-            "later: delete config route, after what is newly wanted to be in place",
+            "later: delete config route waits for what is newly wanted to be in place",
         ]
     );
     observed.set_inventory(&host("a"), Some(crate::model::Inventory::default()), at(1));
@@ -385,7 +387,7 @@ fn nothing_goes_before_the_new_revision_has_succeeded() {
     };
     assert_eq!(
         lines(&plan(&inputs)),
-        ["later: stop component web on a, after what is newly wanted to be in place"]
+        ["later: stop component web on a waits for what is newly wanted to be in place"]
     );
 }
 
@@ -415,9 +417,9 @@ fn links_of_a_source_and_starts_of_it_exclude_each_other() {
     assert_eq!(
         lines(&plan),
         [
-            "later: put link web -(wasi:http, default)-> http, after the outcome of: scale component \
+            "later: put link web -(wasi:http, default)-> http waits for the outcome of: scale component \
          web on b to 1",
-            "later: scale component web on b to 1, after the outcome of: scale component web on b to 1",
+            "later: scale component web on b to 1 waits for the outcome of: scale component web on b to 1",
         ]
     );
     assert_eq!(plan.wake_at, Some(at(1050)));
@@ -468,7 +470,7 @@ fn a_lane_with_an_unresolved_command_gets_only_that_one_again() {
     assert_eq!(
         at_time(&observed, 59).0,
         [
-            "later: scale component web on a to 1, after the outcome of: scale component web on a to 1"
+            "later: scale component web on a to 1 waits for the outcome of: scale component web on a to 1"
         ]
     );
     assert_eq!(at_time(&observed, 60).1, None, "not before its host was looked at since");
@@ -484,7 +486,7 @@ fn a_failure_delays_the_same_and_not_what_mends_it() {
     assert_eq!(
         lines(&plan),
         [
-            "later: scale component web on a to 1, after the delay after 1 failures, the last: no such \
+            "later: scale component web on a to 1 waits for the delay after 1 failures, the last: no such \
          image",
             "blocked: web: Failing: failed once to scale component web on a to 1: no such image. It is tried \
              again with a growing delay; if the image is at fault, correct properties.image of \
@@ -507,7 +509,7 @@ fn the_old_that_came_in_between_goes_though_the_new_failed_there() {
     fail(&mut observed, &wanted(&web2(2, "all"), "b", 1), 1, at(1010));
     assert_eq!(
         lines(&plan_of(&web2(2, "all"), &[], &observed))[0],
-        "later: stop component web on a, after what is newly wanted to be in place",
+        "later: stop component web on a waits for what is newly wanted to be in place",
         "what failed where nothing runs is a fault of the new"
     );
 }
@@ -527,6 +529,38 @@ fn a_host_that_failed_three_times_gives_its_share_to_others_until_its_delay_is_o
         ]
     );
     assert_eq!(plan.wake_at, Some(at(1010)));
+}
+
+#[test]
+fn where_every_host_fails_the_failures_say_why_and_no_host_is_said_to_lack() {
+    let mut observed = lattice("a []\nb [zone=eu]");
+    fail(&mut observed, &wanted(&web(2, "all"), "a", 1), 3, at(1010));
+    fail(&mut observed, &wanted(&web(2, "all"), "b", 1), 3, at(1010));
+    let failing = |host| {
+        format!(
+            "blocked: web: Failing: failed 3 times to scale component web on {host} to 1: no such \
+             image. It is tried again with a growing delay; if the image is at fault, correct \
+             properties.image of component web"
+        )
+    };
+    let all = lines(&plan_of(&web(2, "all"), &[], &observed));
+    assert_eq!(all, [failing("a"), failing("b")]);
+    let mars = lines(&plan_of(&web(2, "zone=mars"), &[], &observed));
+    assert!(mars[0].starts_with("blocked: web: NoEligibleHosts: spread zone=mars"), "{mars:?}");
+}
+
+#[test]
+fn a_provider_that_fails_on_one_of_enough_hosts_does_not_lack_hosts() {
+    let http = |instances| nothing().provider("http", "v1", instances, "all");
+    let mut observed = lattice("a [] ~http=1\nb []");
+    let start = plan_of(&http(2), &[], &observed).now[0].command.clone();
+    fail(&mut observed, &start, 3, at(1010));
+    let two = lines(&plan_of(&http(2), &[], &observed));
+    assert!(two.len() == 1 && two[0].starts_with("blocked: http: Failing"), "{two:?}");
+    let three = lines(&plan_of(&http(3), &[], &observed));
+    let lack = "blocked: http: TooFewHosts: spread all asks for 3 hosts, one for each provider, and \
+                2 are in the lattice";
+    assert_eq!(three[0], lack, "{three:?}");
 }
 
 #[test]
@@ -556,8 +590,8 @@ fn what_was_told_to_run_fewer_is_no_surplus_though_its_inventory_is_old() {
         lines(&plan_of(&web(5, "all"), &[], &observed)),
         [
             "scale component web on a to 2",
-            "later: scale component web on b to 2, after what is newly wanted to be in place",
-            "later: scale component web on c to 1, after the outcome of: scale component web on c to 1",
+            "later: scale component web on b to 2 waits for what is newly wanted to be in place",
+            "later: scale component web on c to 1 waits for the outcome of: scale component web on c to 1",
         ]
     );
 }
@@ -567,7 +601,7 @@ fn after_a_restart_only_what_every_release_would_ask_for_is_started() {
     let mut observed = lattice("a []");
     observed.unseen_until = at(1060);
     let waits = [
-        "later: scale component web on a to 1, after what an earlier process may have sent to show",
+        "later: scale component web on a to 1 waits for what an earlier process may have sent to show",
     ];
     let cases: [(&str, Vec<Desired>, Moment, &[&str]); 4] = [
         ("never released before", vec![], at(0), &["scale component web on a to 1"]),
@@ -628,7 +662,7 @@ fn a_builtin_provider_is_placed_beside_what_it_is_linked_with() {
 fn an_unknown_inventory_is_not_an_empty_one() {
     assert_eq!(
         lines(&plan_of(&web(1, "all"), &[], &lattice("a [] ?"))),
-        ["later: scale component web on a to 1, after a read of the inventory of host a"]
+        ["later: scale component web on a to 1 waits for a read of the inventory of host a"]
     );
 }
 
@@ -729,4 +763,104 @@ fn what_was_taken_up_goes_with_its_application_and_what_was_not_stays() {
         let plan = plan_of(&nothing(), &[former], &observed);
         assert_eq!(plan.now.len(), usize::from(goes), "{plan}");
     }
+}
+
+/// A workload with a config and a link to another that is shared, and the same on the lattice.
+fn with_link_and_config() -> (Desired, Observed) {
+    let scaling = Scaling::Spread { instances: 1, spread: super::support::spread("all") };
+    let desired = nothing()
+        .workload(WorkloadKind::Component, "web", "v1", scaling, &["c"])
+        .link("web", "store", &["route"])
+        .config("c", "1")
+        .config("route", "1");
+    let mut observed = lattice("a [] web=1@v1!");
+    observed.links = Links::Read([link("web", "store", &["route"])].into_iter().collect());
+    for name in ["c", "route"] {
+        observed.configs.insert(config(name), Some(Arc::default()));
+    }
+    (desired, observed)
+}
+
+#[test]
+fn links_and_configs_of_what_is_not_ours_are_neither_changed_nor_removed() {
+    use crate::model::{Adopt, Owner};
+    let (desired, observed) = with_link_and_config();
+    let other = Owner { installation: "other".into(), ..super::support::owner(APP) };
+    let mut elsewhere = observed.clone();
+    let mut inventory = elsewhere.hosts[&host("a")].inventory.clone().unwrap();
+    for running in inventory.components.values_mut() {
+        let mut annotations = (*running.annotations).clone();
+        annotations.insert(crate::model::INSTALLATION.into(), other.installation.to_string());
+        annotations.insert(crate::model::APPLICATION.into(), APP.into());
+        running.annotations = annotations.into();
+    }
+    elsewhere.set_inventory(&host("a"), Some(inventory), at(999));
+    let mut wadm = observed.clone();
+    by_wadm(&mut wadm, "a", "front");
+
+    let whose =
+        [("an orphan's", observed), ("another installation's", elsewhere), ("wadm's", wadm)];
+    for (name, observed) in whose {
+        let plan = plan_of(&desired, &[], &observed);
+        let reasons: Vec<_> = plan.blocked.iter().map(|it| it.reason).collect();
+        assert_eq!((plan.now.len(), &reasons[..]), (0, &[Reason::NotOwned][..]), "{name}: {plan}");
+        let plan = plan_of(&nothing(), std::slice::from_ref(&desired), &observed);
+        assert!(plan.is_settled(), "{name}: {plan}");
+
+        let adopt = Adopt::Any;
+        let plan = plan_of(&nothing(), &[Desired { adopt, ..desired.clone() }], &observed);
+        assert!(plan.to_string().contains("delete link"), "{name}: taken up, it goes: {plan}");
+    }
+}
+
+#[test]
+fn a_link_stays_ours_to_remove_when_another_application_has_its_source_by_now() {
+    let (former, observed) = with_link_and_config();
+    let (desired, former) = (nothing(), [Arc::new(former)]);
+    let mut claims = claims(&desired);
+    let mut other = web(1, "all");
+    other.owner = super::support::owner("other/app");
+    claims.set(&app("other/app"), Created { at: 1, uid: "u".into() }, Arc::new(other));
+    let (removal, time) = (Removal::Allowed, at(1000));
+    let inputs = Inputs {
+        desired: &desired,
+        former: &former,
+        observed: &observed,
+        claims: &claims,
+        removal,
+        time,
+    };
+    let plan = plan(&inputs).to_string();
+    for goes in ["delete link web", "delete config c", "delete config route"] {
+        assert!(plan.contains(goes), "{plan}");
+    }
+}
+
+#[test]
+fn a_provider_that_is_not_well_is_restarted_when_it_is_due_one_host_at_a_time() {
+    let desired = nothing().provider("http", "v1", 2, "all");
+    let mut observed = lattice("a [] ~http=1\nb [] ~http=1");
+    let mut plan = |a: Option<u64>, b: Option<u64>, time: u64| {
+        observed.unhealthy.clear();
+        for (on, due) in [("a", a), ("b", b)] {
+            let sick = |due| Unhealthy { sign: Sign::Failed, restarts: 0, due: at(due) };
+            let process = (host(on), id("http"));
+            observed.unhealthy.extend(due.map(|due| (process, sick(due))));
+        }
+        let plan = plan_at(&desired, &[], &observed, at(time));
+        (lines(&plan), plan.wake_at)
+    };
+    let sick = |on: &str| {
+        format!(
+            "blocked: http: Unhealthy: its process on host {on} says that it is unhealthy; it is \
+             restarted if that lasts"
+        )
+    };
+    assert_eq!(plan(None, None, 100), (Vec::new(), None));
+    assert_eq!(plan(Some(130), None, 100), (vec![sick("a")], Some(at(130))));
+    let stop = "stop provider http on a".to_owned();
+    assert_eq!(plan(Some(130), None, 130), (vec![stop.clone(), sick("a")], None));
+    let later = "later: stop provider http on b waits for what is newly wanted to be in place";
+    let both = vec![stop, later.to_owned(), sick("a"), sick("b")];
+    assert_eq!(plan(Some(100), Some(100), 130), (both, None));
 }

@@ -94,6 +94,7 @@ impl World {
         let labels = BTreeMap::from([("zone".to_owned(), zone.to_owned())]);
         let mut shown = new_host(labels, HostState::Ready, Some(Inventory::default()));
         shown.joined = self.time;
+        shown.inventory_at = self.time;
         self.observed.put_host(host.clone(), shown);
         self.hosts.insert(host, BTreeMap::new());
     }

@@ -19,7 +19,10 @@ spec:
   components:
     - name: web
       type: component
-      properties: { id: NAME-web, image: registry.example/NAME/web:1 }
+      properties:
+        id: NAME-web
+        image: registry.example/NAME/web:1
+        config: [{ name: greeting, properties: { text: hi } }]
       traits:
         - { type: spreadscaler, properties: { instances: 2 } }
         - type: link
@@ -66,6 +69,19 @@ impl Other<'_> {
         }
     }
 
+    /// Puts other values in the place of those that the operator puts, without end.
+    async fn replaces_the_config(&self, name: &str) {
+        loop {
+            let ours = |sim: &SimLattice| {
+                let config = sim.config();
+                config.get(name).is_some_and(|values| values["text"] == "hi")
+            };
+            if self.sim.wait_until(PATIENCE, ours).await.is_ok() {
+                self.asks(&format!("config.put.{name}"), &json!({ "text": "bye" })).await;
+            }
+        }
+    }
+
     /// Scales a component to seven whenever the operator has scaled it to two, without end.
     async fn scales_up(&self, id: &str) {
         loop {
@@ -92,7 +108,7 @@ fn is_contended(app: &Application, by: &str) -> bool {
 async fn what_somebody_else_keeps_changing_back_is_left_to_them_until_the_spec_changes() {
     let stage = Stage::start("contended").await;
     let sim = lattice(&stage, 1).await;
-    for name in ["linked", "scaled", "beside"] {
+    for name in ["linked", "scaled", "told", "beside"] {
         stage.apply(&SHOP.replace("NAME", name)).await;
         stage.settled(name).await;
     }
@@ -101,11 +117,14 @@ async fn what_somebody_else_keeps_changing_back_is_left_to_them_until_the_spec_c
     let since = tokio::select! {
         () = other.replaces_the_link_of("linked-web") => unreachable!("they never give in"),
         () = other.scales_up("scaled-web") => unreachable!("they never give in"),
+        () = other.replaces_the_config("contended-told-greeting") => unreachable!("they never give in"),
         since = async {
             let linked = "(it leads to linked-api, through other)";
             stage.until("linked", "the fight over the link", |app| is_contended(app, linked)).await;
             let scaled = "7 instances of registry.example/scaled/web:1 run there";
             stage.until("scaled", "the fight over the number", |app| is_contended(app, scaled)).await;
+            let told = "it has other values";
+            stage.until("told", "the fight over the config", |app| is_contended(app, told)).await;
             let since = sim.elapsed();
             heartbeats(&stage, &sim, 5).await;
             since
@@ -118,7 +137,11 @@ async fn what_somebody_else_keeps_changing_back_is_left_to_them_until_the_spec_c
     stage.settled("beside").await;
 
     // Something else is asked for: there may be no quarrel over that.
-    let cases = [("linked", "[call]", "[call, more]"), ("scaled", "instances: 2", "instances: 3")];
+    let cases = [
+        ("linked", "[call]", "[call, more]"),
+        ("scaled", "instances: 2", "instances: 3"),
+        ("told", "text: hi", "text: hey"),
+    ];
     for (name, before, after) in cases {
         stage.apply(&SHOP.replace("NAME", name).replace(before, after)).await;
         stage.settled(name).await;

@@ -5,6 +5,7 @@ use trellis::api::{Application, Lattice};
 
 use super::{
     owned::{because, message, with_id},
+    rebuilt::lose_the_cluster,
     simulated::{SHOP, heartbeats, lattice},
     stage::Stage,
     tombstones::mentions,
@@ -92,5 +93,45 @@ async fn two_installations_on_one_lattice_leave_each_other_alone() {
     two.delete("shop").await;
     two.delete("second").await;
     assert_eq!(written_for(&sim, since, of_one).0, []);
+    assert_eq!((sim.links().len(), sim.config().len(), sim.all_instances()), (0, 0, 0));
+}
+
+/// As a second cluster does whose Application has the same namespace and name: ids, links and configs
+/// are the same too, and the latter two don't say whose they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_an_application_of_the_same_name_took_the_links_and_configs_of_another_installation()
+ {
+    let stage = Stage::set("same-name").await;
+    stage.put_lattice(&json!({ "installation": "first" })).await;
+    stage.start_operator().await;
+    let sim = lattice(&stage, 2).await;
+    let manifest = SHOP.replace("NAME", "shop");
+    stage.apply(&manifest).await;
+    stage.settled("shop").await;
+    let (links, config, since) = (sim.links(), sim.config(), sim.elapsed());
+    assert_eq!((links.len(), config.len()), (2, 2));
+
+    stage.kill_operator();
+    lose_the_cluster(&stage).await;
+    stage.put_lattice(&json!({ "installation": "other" })).await;
+    stage.start_operator().await;
+    stage.apply(&manifest.replace("text: hi", "text: ho").replace(":8000", ":9000")).await;
+    let refused = |app: &Application| because(app, "Stalled", "NotOwned");
+    let app = stage.until("shop", "the refusal", refused).await;
+    let said = message(&app);
+    assert!(said.contains("belongs to same-name/shop (installation first)"), "{said}");
+    heartbeats(&stage, &sim, 2).await;
+    stage.delete("shop").await;
+    heartbeats(&stage, &sim, 2).await;
+    assert_eq!(sim.commands().writes().since(since).0, []);
+    assert_eq!((sim.links(), sim.config()), (links, config));
+
+    // Whoever is asked to takes it up as it is, and then it is theirs to remove.
+    let since = sim.elapsed();
+    let adopt = "name: shop, annotations: { lattice.oam.dev/adopt: 'true' }";
+    stage.apply(&manifest.replace("name: shop", adopt)).await;
+    stage.settled("shop").await;
+    assert_eq!(sim.commands().writes().since(since).0, []);
+    stage.delete("shop").await;
     assert_eq!((sim.links().len(), sim.config().len(), sim.all_instances()), (0, 0, 0));
 }

@@ -70,7 +70,7 @@ where
 }
 
 /// The Applications, their revisions and the Lattice of `stage`, while no operator runs.
-async fn lose_the_cluster(stage: &Stage) {
+pub(super) async fn lose_the_cluster(stage: &Stage) {
     lose(stage.applications()).await;
     lose(Api::<ApplicationRevision>::namespaced(stage.kube.clone(), &stage.name)).await;
     let lattices = Api::<Lattice>::all(stage.kube.clone());

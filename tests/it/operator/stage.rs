@@ -62,12 +62,18 @@ pub(crate) struct Stage {
 impl Stage {
     /// Everything but the operator.
     pub(crate) async fn set(name: &str) -> Self {
+        Self::set_with(name, "").await
+    }
+
+    /// As [`Stage::set`], with further lines of the NATS server's configuration.
+    pub(crate) async fn set_with(name: &str, config: &str) -> Self {
         let name = name.to_owned();
-        let of = name.clone();
+        let (of, config) = (name.clone(), config.to_owned());
         let (nats, scratch) = tokio::task::spawn_blocking(move || {
             LazyLock::force(&CLUSTER);
             CLUSTER.kubectl(&["create", "namespace", &of], None).unwrap();
-            let options = NatsOptions { users: vec![documented()], ..NatsOptions::default() };
+            let users = vec![documented()];
+            let options = NatsOptions { users, config, ..NatsOptions::default() };
             (Nats::start(options).unwrap(), Scratch::new("operator").unwrap())
         })
         .await

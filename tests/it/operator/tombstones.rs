@@ -113,6 +113,35 @@ spec:
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_goes_when_its_deadline_is_over_and_at_once_where_nothing_is_to_be_removed() {
+    let mut stage = Stage::set("deadline").await;
+    stage.put_lattice(&json!({ "deletionDeadline": "5s" })).await;
+    stage.start_operator().await;
+    let sim = lattice(&stage, 2).await;
+    let orphan = "name: kept, annotations: { lattice.oam.dev/deletion-policy: Orphan }";
+    stage.apply(&SHOP.replace("name: NAME", orphan).replace("NAME", "kept")).await;
+    stage.apply(&SHOP.replace("NAME", "waits")).await;
+    for name in ["kept", "waits"] {
+        stage.settled(name).await;
+    }
+    tokio::task::block_in_place(|| stage.nats.stop().unwrap());
+    stage.delete("kept").await;
+    stage.delete("waits").await;
+    let api = Api::<Lattice>::all(stage.kube.clone());
+    let left = api.get(&stage.name).await.unwrap();
+    let whose: Vec<_> = tombstones(&left).iter().map(|it| it.application.as_str()).collect();
+    assert_eq!(whose, ["deadline/waits"]);
+
+    tokio::task::block_in_place(|| stage.nats.restart().unwrap());
+    stage.lattice_until("nothing to be left", |it| tombstones(it).is_empty()).await;
+    assert_eq!(
+        (running(&sim, "deadline-kept"), running(&sim, "deadline-waits")),
+        ([2, 1, 1], [0; 3])
+    );
+    assert_eq!((sim.links().len(), sim.config().len()), (2, 2), "those of the one that is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lattice_with_something_left_waits_for_it_and_says_how_not_to() {
     let mut stage = Stage::start("last-rites").await;
     let sim = lattice(&stage, 1).await;

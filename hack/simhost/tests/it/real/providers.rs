@@ -17,8 +17,12 @@ use crate::support::{SOON, nats};
 const FIRST_CHECK: Duration = Duration::from_secs(30);
 
 async fn start(client: &Client, host: &parts::Host, image: &str) {
+    start_as(client, host, image, "p").await;
+}
+
+async fn start_as(client: &Client, host: &parts::Host, image: &str, id: &str) {
     let mut events = client.subscribe("wasmbus.evt.default.provider_started").await.unwrap();
-    let body = json!({"host_id": host.id(), "provider_id": "p", "provider_ref": image});
+    let body = json!({"host_id": host.id(), "provider_id": id, "provider_ref": image});
     let done = ask(client, &format!("provider.start.{}", host.id()), body).await;
     assert_eq!(done["success"], true);
     timeout(SOON, events.next()).await.expect("it starts").unwrap();
@@ -113,4 +117,56 @@ async fn t14_a_real_host_takes_the_health_of_another_hosts_provider_for_its_own(
     };
     timeout(FIRST_CHECK, told).await.expect("a host speaks for a process that is gone");
     spawn_blocking(move || drop((dead, other))).await.unwrap();
+}
+
+/// Answers for the health of the process `id`, in its place.
+async fn answers(client: &Client, id: &str, healthy: impl Fn(usize) -> bool + Send + 'static) {
+    let subject = format!("wasmbus.rpc.default.{id}.health");
+    let mut asked = client.subscribe(subject).await.unwrap();
+    let client = client.clone();
+    tokio::spawn(async move {
+        let mut times = 0;
+        while let Some(question) = asked.next().await {
+            let answer = json!({ "healthy": healthy(times) }).to_string();
+            times += 1;
+            client.publish(question.reply.unwrap(), answer.into()).await.unwrap();
+        }
+    });
+}
+
+/// Seen: the first bad answer of a process that was well is `failed`, and further ones are `status`, as
+/// good ones are that follow a good one. What was never well is told of as `status` alone.
+#[tokio::test]
+async fn a_real_host_tells_of_health_by_change_and_begins_with_unhealthy() {
+    let provider = spawn_blocking(|| parts::programs::http_provider().unwrap()).await.unwrap();
+    let image = format!("file://{}", provider.display());
+    let server = nats(None).await;
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let (well, never) = (
+        real_host(&server, parts::HostOptions::default()).await,
+        real_host(&server, parts::HostOptions::default()).await,
+    );
+    let mut health = client.subscribe("wasmbus.evt.default.*").await.unwrap();
+    for (host, id) in [(&well, "p"), (&never, "q")] {
+        start_as(&client, host, &image, id).await;
+        end_for_good(host).await;
+    }
+    answers(&client, "p", |times| times == 0).await;
+    answers(&client, "q", |_| false).await;
+    let mut told = Vec::new();
+    let all = async {
+        while told.len() < 4 {
+            let event = health.next().await.unwrap();
+            let name = event.subject.rsplit('.').next().unwrap().to_owned();
+            let body: Value = serde_json::from_slice(&event.payload).unwrap();
+            if let Some(kind) = name.strip_prefix("health_check_") {
+                assert_eq!(body["data"].as_object().unwrap().len(), 2, "{body}");
+                told.push(format!("{} {kind}", body["data"]["provider_id"].as_str().unwrap()));
+            }
+        }
+    };
+    timeout(2 * FIRST_CHECK, all).await.expect("two checks each");
+    told.sort();
+    assert_eq!(told, ["p failed", "p passed", "q status", "q status"]);
+    spawn_blocking(move || drop((well, never))).await.unwrap();
 }
