@@ -142,12 +142,12 @@ impl App {
         let first = self.components.first().map(|component| component.name.clone());
         let mut components: Vec<_> =
             self.components.iter().map(|component| self.component(component)).collect();
-        let http = |address: u64| {
+        let http = |config: &str, address: u64| {
             json!({ "type": "link", "properties": {
                 "target": first, "namespace": "wasi", "package": "http",
                 "interfaces": ["incoming-handler"],
                 "source": { "config": [
-                    { "name": "address", "properties": { "address": address.to_string() } }
+                    { "name": config, "properties": { "address": address.to_string() } }
                 ] },
             } })
         };
@@ -160,14 +160,14 @@ impl App {
             components.push(json!({
                 "name": "http", "type": "capability",
                 "properties": { "image": self.image("http", provider.image) },
-                "traits": [scale, http(provider.address)],
+                "traits": [scale, http("address", provider.address)],
             }));
         }
         if self.shares {
             components.push(json!({
                 "name": "shared", "type": "capability",
                 "properties": { "application": { "name": SHARER, "component": "http" } },
-                "traits": [http(0)],
+                "traits": [http("shared-address", 0)],
             }));
         }
         let annotations = if self.name == SHARER {

@@ -105,6 +105,7 @@ async fn until(
         if tokio::time::Instant::now() >= end {
             return Err(said(what, wrong, stage));
         }
+        stage.apply_gone();
         Stage::pass(STEP).await;
     }
 }
@@ -129,6 +130,7 @@ fn said(what: &str, wrong: Vec<String>, stage: &Stage) -> Vec<String> {
 }
 
 async fn trouble(stage: &mut Stage, chance: &mut Chance) -> Result<(), SimError> {
+    stage.apply_gone();
     if stage.weather.take_ended() {
         stage.kill_operator();
     }

@@ -286,6 +286,16 @@ impl Stage {
         self.wanted.remove(name);
     }
 
+    /// Applies once more what went because it had been deleted before it was asked for again.
+    pub fn apply_gone(&self) {
+        for (name, app) in &self.wanted {
+            if self.application(name).is_none() {
+                self.log.say(format_args!("user: {name} is to be there again"));
+                self.cluster.apply("applications", &app.manifest());
+            }
+        }
+    }
+
     #[must_use]
     pub fn application(&self, name: &str) -> Option<Value> {
         self.cluster.get("applications", NAMESPACE, name)
