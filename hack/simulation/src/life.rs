@@ -261,6 +261,7 @@ fn weather(stage: &Stage, chance: &mut Chance) {
 /// Everything that is broken is mended but for hosts that are dead; one lives.
 async fn heal(stage: &mut Stage) -> Result<(), SimError> {
     stage.weather.set(0, 0, 0);
+    stage.weather.end_never();
     stage.lattice.heal();
     stage.network.open();
     for host in stage.hosts.clone() {

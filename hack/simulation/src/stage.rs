@@ -78,6 +78,11 @@ impl Weather {
         self.lock().ends_after = Some(done);
     }
 
+    /// What hasn't come of that comes no more.
+    pub fn end_never(&self) {
+        self.lock().ends_after = None;
+    }
+
     /// Whether that has come.
     #[must_use]
     pub fn take_ended(&self) -> bool {
