@@ -234,6 +234,12 @@ impl SimLattice {
         lock(&self.inner.works).clashes().to_vec()
     }
 
+    /// Whoever sends from now on knows nothing of what was sent before `at`, by the lattice's clock, so
+    /// what is sent beside that is no clash.
+    pub fn unknown_before(&self, at: Duration) {
+        lock(&self.inner.works).unknown_before(at);
+    }
+
     /// The links in the store.
     #[must_use]
     pub fn links(&self) -> Vec<Link> {

@@ -1,6 +1,7 @@
 //! What hosts are at work on, to tell when commands are sent that may overtake each other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::host::Host;
 use crate::lock;
@@ -14,6 +15,8 @@ pub(crate) struct Works {
     next: u64,
     /// In words.
     clashes: Vec<String>,
+    /// Of what was sent before, who sends now knows nothing.
+    unknown_before: Duration,
 }
 
 #[derive(Debug)]
@@ -40,7 +43,10 @@ pub(crate) fn begin(cx: &crate::host::Cx, command: &Command) -> Begun {
     works.next += 1;
     let number = works.next;
     let work = Work { number, host: cx.host.clone(), command: command.clone() };
-    let clash = works.begun.iter().find(|other| other.host.lives() && work.clashes_with(other));
+    let unknown_before = works.unknown_before;
+    let clash = works.begun.iter().find(|other| {
+        other.command.at >= unknown_before && other.host.lives() && work.clashes_with(other)
+    });
     if let Some(other) = clash {
         let said = format!("{} beside {}", told(&work), told(other));
         works.clashes.push(said);
@@ -57,6 +63,10 @@ fn told(work: &Work) -> String {
 impl Works {
     pub(crate) fn clashes(&self) -> &[String] {
         &self.clashes
+    }
+
+    pub(crate) fn unknown_before(&mut self, at: Duration) {
+        self.unknown_before = at;
     }
 }
 

@@ -148,6 +148,23 @@ impl Cluster {
         self.0.grown.send_replace(());
     }
 
+    /// What has changed after a version, in words.
+    #[must_use]
+    pub fn changes_since(&self, version: u64) -> Vec<String> {
+        let state = self.lock();
+        let at = state.history.partition_point(|(of, ..)| *of <= version);
+        let (earlier, since) = state.history.split_at(at);
+        let mut known: BTreeMap<&Key, &Value> =
+            earlier.iter().map(|(_, _, key, object)| (key, object)).collect();
+        let mut said = Vec::new();
+        for (_, kind, key, object) in since {
+            let old = known.insert(key, object).unwrap_or(&Value::Null);
+            let diff = serde_json::to_string(&json_patch::diff(old, object)).unwrap_or_default();
+            said.push(format!("{kind} {} {}: {diff}", key.0, key.2));
+        }
+        said
+    }
+
     /// Asks for an object to go.
     pub fn delete(&self, plural: &str, namespace: &str, name: &str) {
         self.lock().delete(&key(plural, namespace, name));

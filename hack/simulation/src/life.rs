@@ -117,9 +117,9 @@ async fn quiet(stage: &Stage) -> Result<(), Vec<String>> {
     if stage.done() == before {
         return Ok(());
     }
-    let (commands, versions) = (stage.done().0 - before.0, stage.done().1 - before.1);
-    let wrong = format!("{commands} commands and {versions} changes of objects for nothing");
-    Err(said("not quiet", vec![wrong], stage))
+    let mut wrong = vec![format!("{} commands for nothing", stage.done().0 - before.0)];
+    wrong.extend(stage.cluster.changes_since(before.1));
+    Err(said("not quiet", wrong, stage))
 }
 
 fn said(what: &str, wrong: Vec<String>, stage: &Stage) -> Vec<String> {
@@ -162,7 +162,8 @@ async fn host(stage: &mut Stage, chance: &mut Chance) -> Result<(), SimError> {
     let at = usize::try_from(chance.between(0, stage.hosts.len() as u64)).unwrap_or_default();
     let Some(host) = stage.hosts.get(at).cloned() else { return Ok(()) };
     let name = host.name().to_owned();
-    let say = |what: &str| stage.log.say(format_args!("{name} {what}"));
+    let log = stage.log.clone();
+    let say = |what: &str| log.say(format_args!("{name} {what}"));
     match chance.between(0, 12) {
         0 => {
             say("dies");
@@ -181,6 +182,7 @@ async fn host(stage: &mut Stage, chance: &mut Chance) -> Result<(), SimError> {
         4 | 5 => {
             say("hears and says nothing");
             host.silence();
+            stage.lose(&host);
         }
         6 => {
             say("hears and speaks again");
@@ -189,6 +191,7 @@ async fn host(stage: &mut Stage, chance: &mut Chance) -> Result<(), SimError> {
         7 => {
             say("is cut off");
             host.cut_off().await;
+            stage.lose(&host);
         }
         8 if host.lives() => {
             say("is back");
@@ -197,6 +200,7 @@ async fn host(stage: &mut Stage, chance: &mut Chance) -> Result<(), SimError> {
         9 => {
             say("loses its machine");
             host.lose_machine();
+            stage.lose(&host);
         }
         10 => {
             say("is told to stop");
@@ -277,5 +281,6 @@ async fn heal(stage: &mut Stage) -> Result<(), SimError> {
         stage.kill_operator();
         stage.start_operator();
     }
+    stage.end_sharing_of_what_goes();
     Ok(())
 }

@@ -16,6 +16,12 @@ pub fn differences(stage: &Stage) -> Vec<String> {
     let mut ids = BTreeSet::from(["theirs".to_owned()]);
     let mut links = BTreeSet::new();
     let hosts = stage.living();
+    for object in stage.cluster.all("applications") {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        if !stage.wanted.contains_key(name) {
+            wrong.push(format!("{name} is still there"));
+        }
+    }
     for app in stage.wanted.values() {
         let Some(object) = stage.application(&app.name) else {
             wrong.push(format!("{} isn't there", app.name));
@@ -26,7 +32,7 @@ pub fn differences(stage: &Stage) -> Vec<String> {
             if is_true(&object, "Ready") {
                 wrong.push(format!("{} is Ready, and {SHARER} isn't there", app.name));
             }
-            ids.extend(running(&hosts).into_iter().filter(|id| belongs(id, app)));
+            ids.extend(running(stage, &hosts).into_iter().filter(|id| belongs(id, app)));
             continue;
         }
         let mut expected_ready = true;
@@ -45,7 +51,7 @@ pub fn differences(stage: &Stage) -> Vec<String> {
         links.extend(http_links(app));
         check_status(app, &object, expected_ready, &mut wrong);
     }
-    for id in running(&hosts).difference(&ids) {
+    for id in running(stage, &hosts).difference(&ids) {
         wrong.push(format!("{id} runs, and nobody wants it"));
     }
     check_links(stage, links, &mut wrong);
@@ -77,15 +83,29 @@ fn check_status(app: &App, object: &Value, expected: bool, wrong: &mut Vec<Strin
     }
 }
 
-/// Everything that hosts run.
-fn running(hosts: &[&HostHandle]) -> BTreeSet<String> {
+/// Everything that hosts run. Of an Application that is gone, what a host was out of reach with isn't
+/// stopped when the host is back, but reported.
+fn running(stage: &Stage, hosts: &[&HostHandle]) -> BTreeSet<String> {
+    let orphans = orphans(stage);
     let of = |host: &&HostHandle| -> Vec<String> {
         let inventory = host.inventory();
         let lists = ["components", "providers"].map(|list| inventory[list].clone());
         let ids = lists.iter().filter_map(Value::as_array).flatten();
-        ids.filter_map(|thing| thing["id"].as_str().map(str::to_owned)).collect()
+        let ids = ids.filter_map(|thing| thing["id"].as_str().map(str::to_owned));
+        let reported = |id: &String| {
+            stage.was_lost(host) && orphans.contains(&(host.id().to_owned(), id.clone()))
+        };
+        ids.filter(|id| !reported(id)).collect()
     };
     hosts.iter().flat_map(of).collect()
+}
+
+/// What the Lattice reports as nobody's: host and id.
+fn orphans(stage: &Stage) -> BTreeSet<(String, String)> {
+    let lattices = stage.cluster.all("lattices");
+    let reported = lattices.iter().filter_map(|lattice| lattice["status"]["orphans"].as_array());
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    reported.flatten().map(|orphan| (text(&orphan["host"]), text(&orphan["id"]))).collect()
 }
 
 /// Checks that a component runs where and as it should; whether all of it can.
@@ -246,13 +266,13 @@ fn check_configs(stage: &Stage, wrong: &mut Vec<String>) {
         }
     }
     let waits = stage.wanted.values().any(|app| app.shares) && !offers(stage);
-    let blocked = stage.wanted.values().any(|app| {
-        app.components.iter().any(|component| {
-            component.config.is_some() && !placeable(stage, component)
+    let blocked = |name: &str| {
+        stage.wanted.values().any(|app| {
+            belongs(name, app) && !app.components.iter().all(|it| placeable(stage, it))
         })
-    });
+    };
     for name in stage.lattice.config().keys() {
-        if !named.contains(name) && !waits && !blocked {
+        if !named.contains(name) && !waits && !blocked(name) {
             wrong.push(format!("config {name} is named by nothing"));
         }
     }

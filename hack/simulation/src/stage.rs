@@ -1,6 +1,6 @@
 //! Everything that there is: a cluster, hosts, the operator, and what is somebody else's.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -12,7 +12,7 @@ use simhost::{
 use tokio::time::sleep;
 
 use crate::{
-    asks::{App, NAMESPACE},
+    asks::{App, NAMESPACE, SHARER},
     chance::Chance,
     cluster::{Cluster, Verdict, told_of},
     log::Log,
@@ -30,6 +30,8 @@ pub struct Stage {
     pub wanted: BTreeMap<String, App>,
     pub hosts: Vec<HostHandle>,
     zones: BTreeMap<String, String>,
+    /// Hosts that were out of reach and live.
+    lost: BTreeSet<String>,
     foreign: Foreign,
     names: Names,
     bus: Bus,
@@ -65,6 +67,8 @@ struct Foreign {
     link: Link,
 }
 
+/// The least that a request may take, which who starts waits out.
+const SILENT: Duration = Duration::from_secs(2);
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
 impl Weather {
@@ -147,6 +151,7 @@ impl Stage {
             wanted: BTreeMap::new(),
             hosts: Vec::new(),
             zones: BTreeMap::new(),
+            lost: BTreeSet::new(),
             foreign,
             names: Names::default(),
             bus,
@@ -261,6 +266,16 @@ impl Stage {
         self.hosts.iter().filter(|host| host.lives()).collect()
     }
 
+    /// A host is out of reach from now on.
+    pub fn lose(&mut self, host: &HostHandle) {
+        self.lost.insert(host.id().to_owned());
+    }
+
+    #[must_use]
+    pub fn was_lost(&self, host: &HostHandle) -> bool {
+        self.lost.contains(host.id())
+    }
+
     #[must_use]
     pub fn zone(&self, host: &HostHandle) -> &str {
         self.zones.get(host.id()).map_or("", String::as_str)
@@ -268,6 +283,8 @@ impl Stage {
 
     pub fn start_operator(&mut self) {
         self.log.say("operator starts");
+        // For so long it sends nothing, and what its predecessor has sent may still arrive.
+        self.lattice.unknown_before(self.lattice.elapsed() + SILENT);
         self.operator = Some(Operator::start(&self.cluster, &self.network));
     }
 
@@ -298,6 +315,18 @@ impl Stage {
                 self.log.say(format_args!("user: {name} is to be there again"));
                 self.cluster.apply("applications", &app.manifest());
             }
+        }
+    }
+
+    /// What is shared can't go before its users let go of it, so they do.
+    pub fn end_sharing_of_what_goes(&mut self) {
+        let sharer = self.application(SHARER).unwrap_or_default();
+        if sharer["metadata"]["deletionTimestamp"].is_null() {
+            return;
+        }
+        let users: Vec<_> = self.wanted.values().filter(|app| app.shares).cloned().collect();
+        for user in users {
+            self.apply(App { shares: false, ..user });
         }
     }
 
