@@ -272,6 +272,9 @@ async fn heal(stage: &mut Stage) -> Result<(), SimError> {
         host.unsilence();
         if host.lives() {
             host.reconnect().await?;
+        } else {
+            // The server has found out by now that a machine is dead, and sends nothing there.
+            host.kill().await;
         }
     }
     if stage.living().is_empty() {

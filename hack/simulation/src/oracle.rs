@@ -22,6 +22,11 @@ pub fn differences(stage: &Stage) -> Vec<String> {
             wrong.push(format!("{name} is still there"));
         }
     }
+    for lattice in stage.cluster.all("lattices") {
+        if is_true(&lattice, "MassHostLoss") || !is_true(&lattice, "Ready") && !hosts.is_empty() {
+            wrong.push("the lattice isn't as it should be".to_owned());
+        }
+    }
     for app in stage.wanted.values() {
         let Some(object) = stage.application(&app.name) else {
             wrong.push(format!("{} isn't there", app.name));
@@ -51,7 +56,8 @@ pub fn differences(stage: &Stage) -> Vec<String> {
         links.extend(http_links(app));
         check_status(app, &object, expected_ready, &mut wrong);
     }
-    for id in running(stage, &hosts).difference(&ids) {
+    let running = running(stage, &hosts);
+    for id in running.difference(&ids).filter(|id| !is_of_blocked(stage, id)) {
         wrong.push(format!("{id} runs, and nobody wants it"));
     }
     check_links(stage, links, &mut wrong);
@@ -77,6 +83,9 @@ fn check_status(app: &App, object: &Value, expected: bool, wrong: &mut Vec<Strin
     let name = &app.name;
     if object["status"]["observedGeneration"] != object["metadata"]["generation"] {
         wrong.push(format!("{name}'s status is of another generation"));
+    }
+    if expected && is_true(object, "Reconciling") {
+        wrong.push(format!("{name} is still at work"));
     }
     if is_true(object, "Ready") != expected {
         wrong.push(format!("{name} should {}be Ready", if expected { "" } else { "not " }));
@@ -246,7 +255,8 @@ fn check_links(stage: &Stage, wanted: BTreeSet<Wanted>, wrong: &mut Vec<String>)
         // What the last release of who waits wants isn't known here.
         return;
     }
-    for (source, target, value) in there.difference(&wanted) {
+    let unwanted = there.difference(&wanted);
+    for (source, target, value) in unwanted.filter(|(_, target, _)| !is_of_blocked(stage, target)) {
         wrong.push(format!("{source} is linked to {target} with {value:?}, unwanted"));
     }
 }
@@ -266,16 +276,18 @@ fn check_configs(stage: &Stage, wrong: &mut Vec<String>) {
         }
     }
     let waits = stage.wanted.values().any(|app| app.shares) && !offers(stage);
-    let blocked = |name: &str| {
-        stage.wanted.values().any(|app| {
-            belongs(name, app) && !app.components.iter().all(|it| placeable(stage, it))
-        })
-    };
     for name in stage.lattice.config().keys() {
-        if !named.contains(name) && !waits && !blocked(name) {
+        if !named.contains(name) && !waits && !is_of_blocked(stage, name) {
             wrong.push(format!("config {name} is named by nothing"));
         }
     }
+}
+
+/// Whether this is an Application's that hasn't become what it is to be, so that nothing of what it was
+/// goes.
+fn is_of_blocked(stage: &Stage, name: &str) -> bool {
+    let blocked = |app: &App| !app.components.iter().all(|it| placeable(stage, it));
+    stage.wanted.values().any(|app| belongs(name, app) && blocked(app))
 }
 
 fn placeable(stage: &Stage, component: &Component) -> bool {
