@@ -122,9 +122,14 @@ fn placed(stage: &Stage, app: &App, wanted: &Component, wrong: &mut Vec<String>)
     let id = app.id(&wanted.name);
     let image = app.image(&wanted.name, wanted.image);
     let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    // While a share has no host, as much stays elsewhere, and as it is, as it lacks.
+    let mut whole = placeable(stage, wanted);
     for host in stage.living() {
         let Some(view) = host.component(&id) else { continue };
         counts.insert(host.id().to_owned(), view.max_instances);
+        if !whole {
+            continue;
+        }
         let code = host.code_running(&id);
         if code != [image.clone()] || view.image_ref != image {
             wrong.push(format!("{id} on {}: {} runs as {code:?}", host.name(), view.image_ref));
@@ -135,7 +140,11 @@ fn placed(stage: &Stage, app: &App, wanted: &Component, wrong: &mut Vec<String>)
             wrong.push(format!("{id} on {}: config {seen:?}, not {values:?}", host.name()));
         }
     }
-    let mut whole = true;
+    let lacking: u32 = shares(&wanted.scale)
+        .into_iter()
+        .filter(|(zone, _)| !has_host(stage, zone.as_deref()))
+        .map(|(_, share)| share)
+        .sum();
     for (zone, share) in shares(&wanted.scale) {
         let hosts: Vec<_> = stage
             .living()
@@ -151,7 +160,8 @@ fn placed(stage: &Stage, app: &App, wanted: &Component, wrong: &mut Vec<String>)
             Scale::Spread(..) => {
                 let (least, most) = (here.iter().min(), here.iter().max());
                 let apart = most.unwrap_or(&0) - least.unwrap_or(&0);
-                here.iter().sum::<u32>() == share && apart <= 1
+                let sum: u32 = here.iter().sum();
+                sum == share && apart <= 1 || sum > share && sum <= share + lacking
             }
         };
         if !right {
@@ -159,7 +169,6 @@ fn placed(stage: &Stage, app: &App, wanted: &Component, wrong: &mut Vec<String>)
             wrong.push(format!("{id}: {here:?} in {zone}, of {share}"));
         }
     }
-    // While a share has no host, as much stays elsewhere as it lacks.
     let elsewhere: u32 = counts.values().sum();
     if whole && elsewhere > 0 {
         wrong.push(format!("{id}: {elsewhere} where no spread wants any"));
@@ -291,9 +300,11 @@ fn is_of_blocked(stage: &Stage, name: &str) -> bool {
 }
 
 fn placeable(stage: &Stage, component: &Component) -> bool {
-    shares(&component.scale).into_iter().all(|(zone, _)| {
-        stage.living().iter().any(|host| zone.as_ref().is_none_or(|it| stage.zone(host) == it))
-    })
+    shares(&component.scale).iter().all(|(zone, _)| has_host(stage, zone.as_deref()))
+}
+
+fn has_host(stage: &Stage, zone: Option<&str>) -> bool {
+    stage.living().iter().any(|host| zone.is_none_or(|zone| stage.zone(host) == zone))
 }
 
 /// What is left after everything was deleted.
