@@ -123,7 +123,7 @@ fn placed(stage: &Stage, app: &App, wanted: &Component, wrong: &mut Vec<String>)
     let image = app.image(&wanted.name, wanted.image);
     let mut counts: BTreeMap<String, u32> = BTreeMap::new();
     // While a share has no host, as much stays elsewhere, and as it is, as it lacks.
-    let mut whole = placeable(stage, wanted);
+    let whole = placeable(stage, wanted);
     for host in stage.living() {
         let Some(view) = host.component(&id) else { continue };
         counts.insert(host.id().to_owned(), view.max_instances);
@@ -153,7 +153,6 @@ fn placed(stage: &Stage, app: &App, wanted: &Component, wrong: &mut Vec<String>)
             .collect();
         let here: Vec<u32> =
             hosts.iter().map(|host| counts.remove(host.id()).unwrap_or_default()).collect();
-        whole &= !hosts.is_empty() || share == 0;
         let right = match &wanted.scale {
             Scale::Daemon(_) => here.iter().all(|count| *count == share),
             Scale::Spread(..) if hosts.is_empty() => true,
@@ -300,7 +299,10 @@ fn is_of_blocked(stage: &Stage, name: &str) -> bool {
 }
 
 fn placeable(stage: &Stage, component: &Component) -> bool {
-    shares(&component.scale).iter().all(|(zone, _)| has_host(stage, zone.as_deref()))
+    let placeable = |(zone, share): &(Option<String>, u32)| {
+        *share == 0 || has_host(stage, zone.as_deref())
+    };
+    shares(&component.scale).iter().all(placeable)
 }
 
 fn has_host(stage: &Stage, zone: Option<&str>) -> bool {
