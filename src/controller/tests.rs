@@ -189,7 +189,8 @@ fn a_step_waits_for_no_link_that_goes_with_its_target() {
     world.sights.get_mut(&lattice()).unwrap().former = vec![former];
     let decision = decide(&world, &mut Plans::default());
     assert!(decision.finished, "{:?}", decision.steps);
-    let now: Vec<_> = decision.plans[&lattice()].now.iter().map(|p| p.command.to_string()).collect();
+    let now: Vec<_> =
+        decision.plans[&lattice()].now.iter().map(|p| p.command.to_string()).collect();
     assert_eq!(now, ["stop component default-shop-api on NA"]);
 }
 

@@ -32,10 +32,7 @@ pub trait Line: Debug + Send + Sync {
     fn publish(&self, subject: String, reply: String, payload: Bytes) -> BoxFuture<'_, ()>;
 
     /// Everything that comes on `subject`, until the stream is dropped.
-    fn subscribe(
-        &self,
-        subject: String,
-    ) -> BoxFuture<'_, Result<Messages, SubscribeError>>;
+    fn subscribe(&self, subject: String) -> BoxFuture<'_, Result<Messages, SubscribeError>>;
 
     /// A subject that nobody else uses.
     fn inbox(&self) -> String;
@@ -85,10 +82,8 @@ impl Lines for Nats {
         Box::pin(async move {
             let (tell, said) = mpsc::channel(CONNECTION_EVENTS);
             let overflow = Arc::new(AtomicBool::new(false));
-            let options = access
-                .options(request)?
-                .subscription_capacity(SUBSCRIPTION)
-                .event_callback({
+            let options =
+                access.options(request)?.subscription_capacity(SUBSCRIPTION).event_callback({
                     let overflow = overflow.clone();
                     move |event| {
                         let (tell, overflow) = (tell.clone(), overflow.clone());
@@ -125,10 +120,7 @@ impl Line for async_nats::Client {
         })
     }
 
-    fn subscribe(
-        &self,
-        subject: String,
-    ) -> BoxFuture<'_, Result<Messages, SubscribeError>> {
+    fn subscribe(&self, subject: String) -> BoxFuture<'_, Result<Messages, SubscribeError>> {
         Box::pin(async move {
             let subscriber = async_nats::Client::subscribe(self, subject).await?;
             Ok(Box::pin(subscriber) as Messages)

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::census::Moment;
 use crate::bus::Port;
+use crate::census::Moment;
 use crate::dispatch::{serve_host, serve_shared};
 use crate::event::Event;
 use crate::fault::Fault;

@@ -71,13 +71,13 @@ impl App {
         let at = chance.between(0, app.components.len() as u64);
         let component = usize::try_from(at).ok().and_then(|at| app.components.get_mut(at));
         let Some(component) = component else { return app };
-        let change = chance.between(0, 10);
-        if change == 9 && self.components.len() > 1 {
+        let kind = chance.between(0, 10);
+        if kind == 9 && self.components.len() > 1 {
             app.components.pop();
             app.mend_calls();
             return app;
         }
-        match (change, &mut app.provider) {
+        match (kind, &mut app.provider) {
             (0..=2, _) => component.image += 1,
             (3 | 4, _) => component.scale = Scale::any(chance),
             (5, _) => component.config = Some(chance.between(0, 100)),
@@ -253,10 +253,6 @@ impl Scale {
 
 impl Provider {
     fn any(chance: &mut Chance) -> Self {
-        Self {
-            image: 1,
-            address: chance.between(8000, 8100),
-            everywhere: chance.percent(50),
-        }
+        Self { image: 1, address: chance.between(8000, 8100), everywhere: chance.percent(50) }
     }
 }

@@ -29,6 +29,7 @@ struct Shared {
     grown: watch::Sender<()>,
 }
 
+type Teller = Box<dyn FnMut(&str) + Send>;
 type Judge = Box<dyn FnMut(&Method, &str) -> Verdict + Send>;
 
 #[derive(Default)]
@@ -39,7 +40,7 @@ struct State {
     version: u64,
     uids: u64,
     judge: Option<Judge>,
-    told: Option<Box<dyn FnMut(&str) + Send>>,
+    told: Option<Teller>,
 }
 
 /// Plural, namespace, name.
@@ -235,28 +236,29 @@ impl Cluster {
     fn watch(&self, path: &Path, from: u64) -> Response<Body> {
         let at = self.lock().history.partition_point(|(version, ..)| *version <= from);
         let place = (self.clone(), path.clone(), at, self.0.grown.subscribe());
-        let events = futures::stream::unfold(place, |(cluster, path, mut at, mut grown)| async move {
-            loop {
-                grown.mark_unchanged();
-                let next = {
-                    let state = cluster.lock();
-                    let news = state.history.iter().enumerate().skip(at);
-                    let mut ours = news.filter(|(_, (_, _, key, _))| path.covers(key));
-                    ours.next().map(|(index, (_, kind, _, object))| {
-                        (index, json!({ "type": kind, "object": object }))
-                    })
-                };
-                if let Some((index, event)) = next {
-                    at = index + 1;
-                    sleep(TAKES).await;
-                    let line = Bytes::from(format!("{event}\n"));
-                    return Some((Ok::<_, Infallible>(line), (cluster, path, at, grown)));
+        let events =
+            futures::stream::unfold(place, |(cluster, path, mut at, mut grown)| async move {
+                loop {
+                    grown.mark_unchanged();
+                    let next = {
+                        let state = cluster.lock();
+                        let news = state.history.iter().enumerate().skip(at);
+                        let mut ours = news.filter(|(_, (_, _, key, _))| path.covers(key));
+                        ours.next().map(|(index, (_, kind, _, object))| {
+                            (index, json!({ "type": kind, "object": object }))
+                        })
+                    };
+                    if let Some((index, event)) = next {
+                        at = index + 1;
+                        sleep(TAKES).await;
+                        let line = Bytes::from(format!("{event}\n"));
+                        return Some((Ok::<_, Infallible>(line), (cluster, path, at, grown)));
+                    }
+                    at = at.max(cluster.lock().history.len());
+                    // The sender lives as long as the cluster.
+                    grown.changed().await.ok()?;
                 }
-                at = at.max(cluster.lock().history.len());
-                // The sender lives as long as the cluster.
-                grown.changed().await.ok()?;
-            }
-        });
+            });
         Response::new(Body::from_stream(events))
     }
 
@@ -270,17 +272,15 @@ impl Cluster {
         let place = key(&path.plural, &path.namespace, name);
         let old = state.objects.get(&place).cloned();
         if *method == Method::POST {
-            return match old {
-                Some(_) => refused(StatusCode::CONFLICT, "AlreadyExists", "there is one"),
-                None => {
-                    let mut object = asked;
-                    object["metadata"]["namespace"] = path.namespace.as_str().into();
-                    if let Some(object) = object.as_object_mut() {
-                        object.remove("status");
-                    }
-                    found(&state.create(&place, object))
-                }
-            };
+            if old.is_some() {
+                return refused(StatusCode::CONFLICT, "AlreadyExists", "there is one");
+            }
+            let mut object = asked;
+            object["metadata"]["namespace"] = path.namespace.as_str().into();
+            if let Some(object) = object.as_object_mut() {
+                object.remove("status");
+            }
+            return found(&state.create(&place, object));
         }
         let Some(old) = old else {
             return refused(StatusCode::NOT_FOUND, "NotFound", "not found");
@@ -296,14 +296,12 @@ impl Cluster {
                 json_patch::merge(&mut new, &asked);
                 new
             }
-            ("PATCH", "application/json-patch+json") => {
-                match patched(&old, asked) {
-                    Some(new) => new,
-                    None => {
-                        return refused(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", "no such value");
-                    }
+            ("PATCH", "application/json-patch+json") => match patched(&old, asked) {
+                Some(new) => new,
+                None => {
+                    return refused(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", "no such value");
                 }
-            }
+            },
             (method, kind) => {
                 let message = format!("{method} of {kind} isn't known here");
                 return refused(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", &message);
@@ -326,13 +324,13 @@ impl Cluster {
 }
 
 /// What a JSON patch makes of an object. As in a real API server, what isn't there is null to a test.
-fn patched(old: &Value, mut patch: Value) -> Option<Value> {
+fn patched(old: &Value, mut operations: Value) -> Option<Value> {
     let absent = |operation: &Value| {
         let path = operation["path"].as_str().unwrap_or_default();
         operation["op"] == "test" && operation["value"].is_null() && old.pointer(path).is_none()
     };
-    patch.as_array_mut()?.retain(|operation| !absent(operation));
-    let patch: json_patch::Patch = serde_json::from_value(patch).ok()?;
+    operations.as_array_mut()?.retain(|operation| !absent(operation));
+    let patch: json_patch::Patch = serde_json::from_value(operations).ok()?;
     let mut new = old.clone();
     json_patch::patch(&mut new, &patch).ok().map(|()| new)
 }

@@ -23,7 +23,7 @@ pub struct Run {
 }
 
 /// How long faults go on.
-const FAULTS: Duration = Duration::from_secs(120);
+const FAULTS: Duration = Duration::from_mins(2);
 /// By then all is as it was asked for: the longest pause after failures is 5 min, and may have begun
 /// with the last fault.
 const SETTLED: Duration = Duration::from_mins(12);

@@ -97,11 +97,7 @@ struct Connection {
 impl Network {
     #[must_use]
     pub fn new(bus: &Bus) -> Self {
-        Self {
-            bus: bus.clone(),
-            open: Arc::new(AtomicBool::new(true)),
-            connection: Arc::default(),
-        }
+        Self { bus: bus.clone(), open: Arc::new(AtomicBool::new(true)), connection: Arc::default() }
     }
 
     /// The server can't be reached until it is opened again.

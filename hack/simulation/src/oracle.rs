@@ -60,7 +60,7 @@ pub fn differences(stage: &Stage) -> Vec<String> {
     for id in running.difference(&ids).filter(|id| !is_of_blocked(stage, id)) {
         wrong.push(format!("{id} runs, and nobody wants it"));
     }
-    check_links(stage, links, &mut wrong);
+    check_links(stage, &links, &mut wrong);
     check_configs(stage, &mut wrong);
     wrong
 }
@@ -233,9 +233,10 @@ type Wanted = (String, String, Option<String>);
 fn http_links(app: &App) -> Vec<Wanted> {
     let Some(first) = app.components.first() else { return Vec::new() };
     let target = app.id(&first.name);
-    let own = app.provider.as_ref().map(|provider| {
-        (app.id("http"), target.clone(), Some(provider.address.to_string()))
-    });
+    let own = app
+        .provider
+        .as_ref()
+        .map(|provider| (app.id("http"), target.clone(), Some(provider.address.to_string())));
     let shared = app.shares.then(|| {
         let sharer = format!("{}-{SHARER}-http", crate::asks::NAMESPACE);
         (sharer, target.clone(), Some("0".to_owned()))
@@ -243,7 +244,7 @@ fn http_links(app: &App) -> Vec<Wanted> {
     own.into_iter().chain(shared).collect()
 }
 
-fn check_links(stage: &Stage, wanted: BTreeSet<Wanted>, wrong: &mut Vec<String>) {
+fn check_links(stage: &Stage, wanted: &BTreeSet<Wanted>, wrong: &mut Vec<String>) {
     let configs = stage.lattice.config();
     let waits = stage.wanted.values().any(|app| app.shares) && !offers(stage);
     let links = stage.lattice.links();
@@ -263,7 +264,7 @@ fn check_links(stage: &Stage, wanted: BTreeSet<Wanted>, wrong: &mut Vec<String>)
         // What the last release of who waits wants isn't known here.
         return;
     }
-    let unwanted = there.difference(&wanted);
+    let unwanted = there.difference(wanted);
     for (source, target, value) in unwanted.filter(|(_, target, _)| !is_of_blocked(stage, target)) {
         wrong.push(format!("{source} is linked to {target} with {value:?}, unwanted"));
     }
@@ -299,9 +300,8 @@ fn is_of_blocked(stage: &Stage, name: &str) -> bool {
 }
 
 fn placeable(stage: &Stage, component: &Component) -> bool {
-    let placeable = |(zone, share): &(Option<String>, u32)| {
-        *share == 0 || has_host(stage, zone.as_deref())
-    };
+    let placeable =
+        |(zone, share): &(Option<String>, u32)| *share == 0 || has_host(stage, zone.as_deref());
     shares(&component.scale).iter().all(placeable)
 }
 

@@ -71,6 +71,22 @@ struct Foreign {
 const SILENT: Duration = Duration::from_secs(2);
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
+impl Foreign {
+    fn any() -> Self {
+        let link = Link {
+            source_id: "theirs".into(),
+            target: "theirs-too".into(),
+            name: "default".into(),
+            wit_namespace: "their".into(),
+            wit_package: "own".into(),
+            interfaces: vec!["call".into()],
+            source_config: vec!["theirs-config".into()],
+            target_config: Vec::new(),
+        };
+        Self { component: "theirs", config: "theirs-config", link }
+    }
+}
+
 impl Weather {
     pub fn set(&self, loss: u64, late: u64, api: u64) {
         let mut ways = self.lock();
@@ -130,17 +146,6 @@ impl Stage {
             ..LatticeOptions::default()
         };
         let lattice = SimLattice::on_bus(bus.connect(), options);
-        let link = Link {
-            source_id: "theirs".into(),
-            target: "theirs-too".into(),
-            name: "default".into(),
-            wit_namespace: "their".into(),
-            wit_package: "own".into(),
-            interfaces: vec!["call".into()],
-            source_config: vec!["theirs-config".into()],
-            target_config: Vec::new(),
-        };
-        let foreign = Foreign { component: "theirs", config: "theirs-config", link };
         let mut stage = Self {
             log,
             cluster,
@@ -152,7 +157,7 @@ impl Stage {
             hosts: Vec::new(),
             zones: BTreeMap::new(),
             lost: BTreeSet::new(),
-            foreign,
+            foreign: Foreign::any(),
             names: Names::default(),
             bus,
         };
@@ -161,18 +166,24 @@ impl Stage {
         }
         stage.seed_foreign();
         stage.listen(seed);
-        stage.cluster.apply("namespaces", &json!({
-            "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE },
-        }));
-        stage.cluster.apply("lattices", &json!({
-            "apiVersion": "lattice.oam.dev/v1alpha1", "kind": "Lattice",
-            "metadata": { "name": "edge" },
-            "spec": {
-                "nats": { "urls": ["nats://simulated:4222"] },
-                "heartbeatInterval": "10s", "probeInterval": "2s", "lossGrace": "10s",
-                "massLossTimeout": "1m", "default": true,
-            },
-        }));
+        stage.cluster.apply(
+            "namespaces",
+            &json!({
+                "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE },
+            }),
+        );
+        stage.cluster.apply(
+            "lattices",
+            &json!({
+                "apiVersion": "lattice.oam.dev/v1alpha1", "kind": "Lattice",
+                "metadata": { "name": "edge" },
+                "spec": {
+                    "nats": { "urls": ["nats://simulated:4222"] },
+                    "heartbeatInterval": "10s", "probeInterval": "2s", "lossGrace": "10s",
+                    "massLossTimeout": "1m", "default": true,
+                },
+            }),
+        );
         Ok(stage)
     }
 
@@ -188,7 +199,8 @@ impl Stage {
 
     /// Writes down what goes by, and lets go wrong what is to.
     fn listen(&self, seed: u64) {
-        let (log, network, weather) = (self.log.clone(), self.network.clone(), self.weather.clone());
+        let (log, network, weather) =
+            (self.log.clone(), self.network.clone(), self.weather.clone());
         let (names, mut chance) = (self.names.clone(), Chance::of(seed, "ways"));
         self.bus.watch(move |passing| {
             if !network.is_from(passing.from) {
@@ -201,7 +213,10 @@ impl Stage {
             if !weather.act() {
                 return Fate::Lose;
             }
-            let (loss, late) = { let ways = weather.lock(); (ways.loss, ways.late) };
+            let (loss, late) = {
+                let ways = weather.lock();
+                (ways.loss, ways.late)
+            };
             let fate = if chance.percent(loss) {
                 Fate::Lose
             } else if chance.percent(late) {
@@ -342,7 +357,10 @@ impl Stage {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             let conditions = object["status"]["conditions"].as_array();
             let messages = conditions.into_iter().flatten().map(|condition| {
-                format!("\n    {} {}: {}", condition["type"], condition["status"], condition["message"])
+                format!(
+                    "\n    {} {}: {}",
+                    condition["type"], condition["status"], condition["message"]
+                )
             });
             format!("  {name}: {}{}\n", told_of(object), messages.collect::<String>())
         };

@@ -12,7 +12,7 @@ fn simulation(args: &[&str]) -> (bool, String) {
 /// As many as take less than a minute on two cores; `make simulation` runs thousands.
 #[test]
 fn whatever_goes_wrong_all_becomes_as_it_was_asked_for() {
-    let (succeeded, said) = simulation(&["0", "40"]);
+    let (succeeded, said) = simulation(&["0", "30"]);
     assert!(succeeded, "{said}");
 }
 
