@@ -9,9 +9,9 @@ use trellis::{
     lattice::{
         in_flight::Deadlines,
         inventory::{Fold, Input, Settings},
-        wire::decode_event,
+        wire::{decode_event, decode_news},
     },
-    model::Moment,
+    model::{HostId, Moment},
 };
 
 const HOSTS: usize = 1_000;
@@ -72,7 +72,8 @@ fn heartbeat(number: usize, instances: u32) -> Vec<u8> {
 }
 
 fn take(fold: &mut Fold, subject: &str, payload: &[u8], now: Moment) {
-    let event = decode_event(subject, payload).unwrap().unwrap();
+    let known = |host: &HostId, print| fold.shows(host, print);
+    let event = decode_news(subject, payload, known).unwrap().unwrap();
     black_box(fold.fold(Input::Event(event), now));
 }
 

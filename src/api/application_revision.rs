@@ -38,6 +38,10 @@ pub struct ApplicationRevisionSpec {
     /// The Application: `metadata.{name, namespace, labels, annotations}` and `spec`.
     #[schemars(schema_with = "schema::free_form")]
     pub application: Json,
+    /// Where it may put something until `status.targets` says where else; written with it, before the
+    /// first command goes there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<RevisionTarget>,
     /// The definitions that it was rendered with, by kind and name.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "schema::free_form")]
@@ -53,6 +57,20 @@ pub struct ApplicationRevisionSpec {
     /// Which ids its references to other Applications' components mean.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shared: Vec<SharedReference>,
+}
+
+impl ApplicationRevision {
+    /// Where it may have put something.
+    #[must_use]
+    pub fn targets(&self) -> &[RevisionTarget] {
+        self.status.as_ref().map_or(&self.spec.targets, |status| &status.targets)
+    }
+
+    /// Whether all that only it wanted has been seen gone.
+    #[must_use]
+    pub fn is_swept(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.swept)
+    }
 }
 
 /// A reference to another Application's component, for one target.
@@ -76,7 +94,8 @@ pub struct SharedReference {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ApplicationRevisionStatus {
-    /// Where it may have put something; written before the first command goes there.
+    /// Where it may have put something, instead of what its spec says; written before the first
+    /// command goes there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<RevisionTarget>,
     /// Whether it was seen whole on all of its targets.

@@ -5,7 +5,7 @@ use crate::api::{ApplicationStatus, Phase};
 
 use super::{
     conditions::shorten,
-    status::{condition, is_true},
+    status::{PROGRESSING, condition, is_true},
 };
 
 /// The API server refuses a note over 1,024 characters.
@@ -27,19 +27,19 @@ pub(super) fn transitions(
 ) -> Vec<Transition> {
     let mut events = Vec::new();
     events.extend(refused(before, after));
-    if before.latest_revision != after.latest_revision
-        && let Some(revision) = &after.latest_revision
-    {
-        events.push(normal("Revisioned", &format!("made revision {}", revision.name)));
-    }
+    let revision = after.latest_revision.as_ref();
+    let made = revision.filter(|_| before.latest_revision != after.latest_revision);
     events.extend(pulled_away(before, after));
     let was_ready = is_true(before, "Ready");
     let is_ready = is_true(after, "Ready");
     if is_ready && !was_ready {
         let recovered = before.status == Some(Phase::Unhealthy);
         let ready = after.summary.as_ref().map(|s| s.ready.as_str()).unwrap_or_default();
+        let of = revision.map(|revision| format!(" by {}", revision.name)).unwrap_or_default();
         let reason = if recovered { "Recovered" } else { "Running" };
-        events.push(normal(reason, &format!("{ready} components run as asked")));
+        events.push(normal(reason, &format!("{ready} components run as asked{of}")));
+    } else if let Some(made) = made {
+        events.push(normal("Revisioned", &format!("made revision {}", made.name)));
     }
     let refused = after.conditions.iter().any(|c| is_refusal(c.reason.as_deref()));
     if !is_ready && !refused && after.status != Some(Phase::Deleting) {
@@ -98,7 +98,7 @@ fn refused(before: &ApplicationStatus, after: &ApplicationStatus) -> Option<Tran
 
 /// Reasons that only say that work is going on; leaving `Ready` for them is an edit, no fault.
 fn is_progress(reason: Option<&str>) -> bool {
-    matches!(reason, None | Some("Progressing"))
+    matches!(reason, None | Some(PROGRESSING))
 }
 
 fn degraded(

@@ -39,6 +39,8 @@ pub struct Memory {
     written: Option<Arc<Application>>,
     /// When the status was written last, in this process's time.
     pub last_write: Option<Duration>,
+    /// Since when it is known without having a status.
+    pub new_since: Option<Duration>,
     /// Since when a lattice that it uses can't be judged.
     pub uncertain_since: Option<Duration>,
 }

@@ -78,8 +78,7 @@ impl Current {
     #[must_use]
     pub(super) fn is_moving(&self) -> bool {
         let targets: BTreeSet<_> = self.targets.iter().map(record).collect();
-        let recorded = self.revision.status.iter().flat_map(|status| &status.targets);
-        recorded.into_iter().any(|recorded| !targets.contains(recorded))
+        self.revision.targets().iter().any(|recorded| !targets.contains(recorded))
     }
 
     /// Types of the components, by name.
@@ -148,7 +147,7 @@ fn assemble(
     let in_force = current.as_ref().map(|(revision, ..)| revision.name_any());
     memory::forget_others(ctx, &key, in_force.as_deref());
     for revision in all(app, ctx, &key).into_iter().rev() {
-        if revision.status.as_ref().is_some_and(|status| status.swept) {
+        if revision.is_swept() {
             continue;
         }
         let appfile = memory::stored(ctx, &key, &revision);
@@ -219,7 +218,7 @@ pub(super) fn key_of(app: &Application) -> ApplicationKey {
 /// The targets that a revision wrote down, by lattice.
 fn recorded(revision: &ApplicationRevision) -> BTreeMap<LatticeName, Vec<Arc<str>>> {
     let mut by_lattice = BTreeMap::<LatticeName, BTreeSet<Arc<str>>>::new();
-    for target in revision.status.iter().flat_map(|status| &status.targets) {
+    for target in revision.targets() {
         if let Ok(lattice) = target.lattice.parse::<LatticeName>() {
             by_lattice.entry(lattice).or_default().insert(target.namespace.as_str().into());
         }
@@ -241,7 +240,7 @@ fn fall_back(
         .as_ref()
         .map(|appfile| appfile.topologies.iter().map(|of| Arc::clone(&of.name)).collect())
         .unwrap_or_default();
-    let targets = newest.status.iter().flat_map(|status| &status.targets);
+    let targets = newest.targets().iter();
     let targets = targets
         .filter_map(|target| {
             Some(Target {
@@ -268,11 +267,13 @@ async fn revise(
     known: &[Arc<ApplicationRevision>],
     &Wanted { hash, targets, shared }: &Wanted<'_>,
 ) -> Result<Result<Arc<ApplicationRevision>, Refusal>, Error> {
+    let wanted: BTreeSet<_> = targets.iter().map(record).collect();
     let latest = app.status.as_ref().and_then(|s| s.latest_revision.as_ref());
     let revision = match revisions::choose(hash, known, latest.map_or(0, |l| l.revision)) {
         Choice::Keep(revision) => revision,
         Choice::Make(number) => {
             let mut revision = revisions::build(app, number, hash);
+            revision.spec.targets = wanted.iter().cloned().collect();
             revision.spec.shared = sharing::record(shared);
             if let Some(refusal) = too_large(&revision) {
                 return Ok(Err(refusal));
@@ -283,10 +284,8 @@ async fn revise(
             Arc::new(made)
         }
     };
-    let status = revision.status.clone().unwrap_or_default();
-    let wanted: BTreeSet<_> = targets.iter().map(record).collect();
-    let recorded: BTreeSet<_> = status.targets.iter().cloned().collect();
-    if wanted.is_subset(&recorded) && !status.swept {
+    let recorded: BTreeSet<_> = revision.targets().iter().cloned().collect();
+    if wanted.is_subset(&recorded) && !revision.is_swept() {
         return Ok(Ok(revision));
     }
     let all: Vec<_> = recorded.union(&wanted).cloned().collect();

@@ -26,6 +26,9 @@ use crate::{
 pub(super) const RECONCILE: &str = "lattice.oam.dev/reconcile";
 /// A status that only progresses is written at most this often.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+/// A new Application that only progresses is first written about after so long: most are as wanted by
+/// then, and are written about once.
+const FIRST_WRITE: Duration = Duration::from_secs(2);
 /// How long a lattice's own trouble is the lattice's alone before its Applications say so too.
 const LATTICE_GRACE: Duration = Duration::from_secs(30);
 
@@ -126,14 +129,24 @@ pub(super) async fn write(
     Ok(Written { changed: true, wake_at: None })
 }
 
-/// How long to wait before a status that only shows progress is written again. A change of
-/// phase or readiness never waits.
+/// How long to wait before a status that only shows progress is written. A change of phase or readiness
+/// never waits, but for the first phase of an Application that has none.
 fn too_soon(
     app: &Application,
     ctx: &Context,
     before: &ApplicationStatus,
     after: &ApplicationStatus,
 ) -> Option<Duration> {
+    let memory = ctx.memories.of(&key_of(app));
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = clock::now().0;
+    let left = |since, interval: Duration| {
+        let left = interval.saturating_sub(now.saturating_sub(since));
+        (!left.is_zero()).then_some(left)
+    };
+    if before.conditions.is_empty() && status::only_progresses(after) {
+        return left(*memory.new_since.get_or_insert(now), FIRST_WRITE);
+    }
     let ready = |status| status::is_true(status, "Ready");
     let stalled = |status| status::is_true(status, "Stalled");
     if before.status != after.status
@@ -143,10 +156,7 @@ fn too_soon(
     {
         return None;
     }
-    let memory = ctx.memories.of(&key_of(app));
-    let last = memory.lock().unwrap_or_else(PoisonError::into_inner).last_write?;
-    let left = WRITE_INTERVAL.saturating_sub(clock::now().0.saturating_sub(last));
-    (!left.is_zero()).then_some(left)
+    left(memory.last_write?, WRITE_INTERVAL)
 }
 
 /// Once everything is as wanted and nothing else is left: the revision in force has succeeded and
@@ -161,8 +171,8 @@ async fn sweep(ctx: &Context, release: &Release) -> Result<(), Error> {
     }
     let targets: BTreeSet<_> = current.targets.iter().map(record).collect();
     let targets: Vec<_> = targets.into_iter().collect();
-    let status = current.revision.status.clone().unwrap_or_default();
-    if !status.succeeded || status.targets != targets {
+    let succeeded = current.revision.status.as_ref().is_some_and(|status| status.succeeded);
+    if !succeeded || current.revision.targets() != targets {
         let written = revisions::record_success(&ctx.kube, &current.revision, &targets).await?;
         ctx.revisions.learn(written);
     }

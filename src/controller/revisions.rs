@@ -1,7 +1,7 @@
 //! ApplicationRevisions: which are known, which one an Application needs, and their writing.
 //!
 //! A revision is made before the first command that it causes, names every target before the first
-//! command goes there, and is kept until all that only it wanted has been seen gone. So whatever
+//! command goes there (those that it is made for as it is made), and is kept until all that only it wanted has been seen gone. So whatever
 //! this process forgets can be worked out from etcd and the lattice.
 use std::{
     collections::BTreeMap,
@@ -109,7 +109,7 @@ impl Revisions {
     }
 
     fn lose(&self, key: &ApplicationKey, revision: Arc<ApplicationRevision>) {
-        if revision.status.as_ref().is_none_or(|status| !status.swept) {
+        if !revision.is_swept() {
             let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
             lost.entry(key.clone()).or_default().insert(revision.spec.revision, revision);
         }
@@ -231,7 +231,7 @@ pub(super) async fn make(
     }
 }
 
-/// Writes down where a revision may put something, before anything is put there.
+/// Writes down where else a revision may put something, before anything is put there.
 pub(super) async fn record_targets(
     kube: &Client,
     revision: &ApplicationRevision,
@@ -290,7 +290,7 @@ pub(super) fn superfluous<'a>(
     revisions[..old]
         .iter()
         .filter(|revision| revision.name_any() != current)
-        .filter(|revision| revision.status.as_ref().is_none_or(|status| status.swept))
+        .filter(|revision| revision.is_swept())
         .collect()
 }
 

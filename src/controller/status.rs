@@ -19,6 +19,9 @@ use super::{
     workflow_status,
 };
 
+/// The reason of conditions of what isn't as wanted yet, only because that takes its time.
+pub(super) const PROGRESSING: &str = "Progressing";
+
 /// What is said of what somebody else started and runs as it is wanted, as far as it shows.
 const ADOPTED: &str =
     "adopted as it runs; its list of config can't be read back and is taken for equal";
@@ -317,7 +320,7 @@ fn readiness(facts: &Facts, phase: Phase, services: &[Service]) -> [Verdict; 3] 
         return [ready, reconciling, Verdict::yes("Stalled", reason, &message)];
     }
     let reconciling = Verdict::yes("Reconciling", reason, &message);
-    [ready, reconciling, Verdict::no("Stalled", "Progressing", "")]
+    [ready, reconciling, Verdict::no("Stalled", PROGRESSING, "")]
 }
 
 /// Whether this spec had settled, and there is nothing to say that it no longer is: a lattice that
@@ -330,6 +333,13 @@ fn still_settled(facts: &Facts) -> bool {
     had && is_true(facts.before, "Ready") && facts.decision.idle
 }
 
+/// Whether it isn't as wanted yet, only because that takes its time.
+#[must_use]
+pub(super) fn only_progresses(status: &ApplicationStatus) -> bool {
+    status.status == Some(Phase::RunningWorkflow)
+        && condition(status, "Ready").and_then(|it| it.reason.as_deref()) == Some(PROGRESSING)
+}
+
 fn unready(facts: &Facts, services: &[Service]) -> (&'static str, String) {
     let shut = facts.world.sights.iter().find(|(_, sight)| !sight.observed.gate.may_add());
     if let Some((lattice, sight)) = shut {
@@ -337,13 +347,13 @@ fn unready(facts: &Facts, services: &[Service]) -> (&'static str, String) {
         return match sight.observed.gate {
             Gate::Disconnected { .. } => ("LatticeUnavailable", message),
             Gate::Syncing { .. } | Gate::Settling | Gate::MassLoss { .. } | Gate::Open => {
-                ("Progressing", message)
+                (PROGRESSING, message)
             }
         };
     }
     let service = services.iter().find(|service| !service.healthy);
     let message = service.map_or_else(|| waiting(facts), |s| format!("{}: {}", s.name, s.message));
-    ("Progressing", message)
+    (PROGRESSING, message)
 }
 
 /// What is being waited for, in one line.

@@ -24,6 +24,7 @@ impl Fold {
                 let inventory = crate::lattice::wire::HostInventory { id: host, ..inventory };
                 self.inventory(inventory, Via::Heartbeat, now);
             }
+            Hint::SameAgain { uptime } => self.same_again(&host, uptime, now),
             Hint::Old { version } => self.old_host(&host, &version),
             // Known: it has restarted under its id, or this is late. Its answer tells.
             Hint::Started => {
@@ -82,6 +83,7 @@ impl Fold {
         let running = host.inventory.iter();
         let workloads = running.flat_map(|i| i.components.keys().chain(i.providers.keys()));
         self.outcome.change.workloads.extend(workloads.cloned());
+        self.differs_from_heartbeat(id);
         Arc::make_mut(&mut self.observed).host_mut(id, |host| host.labels = labels);
         self.confirm(id, now);
     }

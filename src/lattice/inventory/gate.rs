@@ -194,8 +194,9 @@ impl Fold {
                 self.ask_all(now);
             }
             Unseen::Asked if self.observed.hosts.values().all(|h| h.inventory_at >= until) => {
+                // Each host that showed its inventory since was a change to whoever waits for all.
                 self.unseen = Unseen::RuledOut;
-                self.outcome.change.gate = true;
+                self.outcome.change.health = true;
             }
             Unseen::Possible | Unseen::Asked | Unseen::RuledOut => {}
         }

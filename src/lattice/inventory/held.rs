@@ -175,6 +175,7 @@ impl Fold {
         self.outcome.change.workloads.extend(workloads);
         self.outcome.change.host(id, known.map_or(&Labels::new(), |host| &host.labels));
         self.outcome.change.health = true;
+        self.differs_from_heartbeat(id);
         Arc::make_mut(&mut self.observed).set_inventory(id, Some(held), now);
     }
 
@@ -213,6 +214,7 @@ impl Fold {
                 }
             }
             (Some(_), false) => {
+                self.differs_from_heartbeat(id);
                 Arc::make_mut(&mut self.observed).set_inventory(id, None, now);
             }
             (None, false) | (Some(_), true) => {}
@@ -231,6 +233,7 @@ impl Fold {
     /// Shows what a host runs; whoever keeps what is held of it is told.
     pub(super) fn set_inventory(&mut self, id: &HostId, inventory: Inventory, now: Moment) {
         let before = self.held_of(id);
+        self.differs_from_heartbeat(id);
         Arc::make_mut(&mut self.observed).set_inventory(id, Some(inventory), now);
         if self.held_of(id) != before {
             self.outcome.change.health = true;

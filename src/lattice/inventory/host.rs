@@ -9,7 +9,7 @@ use super::{Effect, Fold, KnownHost, Life, Silence};
 use crate::{
     lattice::{
         in_flight::shows,
-        wire::{HostBrief, HostInventory},
+        wire::{Fingerprint, HostBrief, HostInventory},
     },
     model::{Host, HostId, HostState, Inventory, Labels, Lane, Moment, WorkloadId},
 };
@@ -112,27 +112,62 @@ impl Fold {
     }
 
     pub(super) fn inventory(&mut self, host: HostInventory, via: Via, now: Moment) {
-        let HostInventory { id, friendly_name, version, labels, uptime, inventory } = host;
+        let HostInventory { id, friendly_name, version, labels, uptime, inventory, print } = host;
         if version.starts_with("0.") {
             return self.old_host(&id, &version);
         }
-        let Some(life) = self.lives.get_mut(&id) else {
-            let life =
-                Life { heard: Some(now), inventory_at: Some(now), uptime, ..Life::default() };
+        let brief = HostBrief { id: id.clone(), friendly_name, version, labels, uptime };
+        if !self.lives.contains_key(&id) {
+            let (heard, inventory_at) = (Some(now), Some(now));
+            let life = Life { heard, inventory_at, uptime, print, ..Life::default() };
             self.lives.insert(id.clone(), life);
-            let brief = HostBrief { id: id.clone(), friendly_name, version, labels, uptime };
             self.put_host(brief, Some(inventory), now);
             self.awaited(&id);
             return self.arrived(&id, now);
-        };
+        }
+        if !self.accepts(&id, uptime, via, now) {
+            return;
+        }
+        self.show(brief, inventory, now);
+        if let Some(life) = self.lives.get_mut(&id) {
+            life.print = print;
+        }
+        self.has_shown(&id, now);
+    }
+
+    /// Whether a heartbeat with this fingerprint says what is shown of its host.
+    #[must_use]
+    pub fn shows(&self, host: &HostId, print: Fingerprint) -> bool {
+        self.lives.get(host).is_some_and(|life| life.print == Some(print))
+    }
+
+    /// A heartbeat that says what is shown.
+    pub(super) fn same_again(&mut self, id: &HostId, uptime: Duration, now: Moment) {
+        if self.lives.contains_key(id) && self.accepts(id, uptime, Via::Heartbeat, now) {
+            self.has_shown(id, now);
+        }
+    }
+
+    /// What is shown of a host isn't what its last heartbeat said.
+    pub(super) fn differs_from_heartbeat(&mut self, id: &HostId) {
+        if let Some(life) = self.lives.get_mut(id) {
+            life.print = None;
+        }
+    }
+
+    /// A known host says what it runs: whether that is to be believed.
+    fn accepts(&mut self, id: &HostId, uptime: Duration, via: Via, now: Moment) -> bool {
+        let Some(life) = self.lives.get_mut(id) else { return false };
         life.heard(now);
         let another = life.is_another(uptime, now);
-        if self.duplicates.contains(&id) {
-            return self.show_state(&id, now);
+        if self.duplicates.contains(id) {
+            self.show_state(id, now);
+            return false;
         }
         if another && via == Via::Heartbeat {
             // It has restarted, or this one was delayed: its answer to a question can't be old.
-            return self.ask(&id, now);
+            self.ask(id, now);
+            return false;
         }
         life.inventory_at = Some(now);
         life.uptime = uptime;
@@ -140,15 +175,18 @@ impl Fold {
         life.mute = 0;
         life.confirm_at = None;
         if another {
-            self.void(&id);
+            self.void(id);
         }
-        let brief = HostBrief { id: id.clone(), friendly_name, version, labels, uptime };
-        self.show(brief, inventory, now);
-        self.resolve(&id, now);
-        self.look_at_host(&id, now);
-        self.date(&id, now);
-        self.show_state(&id, now);
-        self.arrived(&id, now);
+        true
+    }
+
+    /// What comes of an inventory, be it the same as before.
+    fn has_shown(&mut self, id: &HostId, now: Moment) {
+        self.resolve(id, now);
+        self.look_at_host(id, now);
+        self.date(id, now);
+        self.show_state(id, now);
+        self.arrived(id, now);
     }
 
     /// Shows what a known host says, if it differs from what was known.

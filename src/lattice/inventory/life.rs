@@ -4,6 +4,7 @@ use crate::{
     lattice::{
         in_flight::backoff,
         inventory::{Settings, link::REREAD},
+        wire::Fingerprint,
     },
     model::{HostId, HostState, Moment},
 };
@@ -17,6 +18,8 @@ pub(super) struct Life {
     /// The last inventory, equal to the one before or not.
     pub(super) inventory_at: Option<Moment>,
     pub(super) uptime: Duration,
+    /// Of the heartbeat that said what is shown, if one did and nothing has changed that since.
+    pub(super) print: Option<Fingerprint>,
     /// Probes in a row without a sign of life.
     pub(super) unanswered: u32,
     pub(super) unreachable: Option<Moment>,

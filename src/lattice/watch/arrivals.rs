@@ -8,12 +8,15 @@ use super::{
     session::{Arrival, round_of},
     task::{Link, Task},
 };
-use crate::lattice::{
-    client::is_nobody,
-    clock,
-    fault::{Fault, Permission, Verb},
-    inventory::Input,
-    wire::{self, Read, decode_event},
+use crate::{
+    lattice::{
+        client::is_nobody,
+        clock,
+        fault::{Fault, Permission, Verb},
+        inventory::Input,
+        wire::{self, Read, decode_news},
+    },
+    model::HostId,
 };
 
 impl Task {
@@ -33,7 +36,8 @@ impl Task {
         if !self.up {
             return;
         }
-        match decode_event(&message.subject, &message.payload) {
+        let known = |host: &HostId, print| self.shared.lock().fold.shows(host, print);
+        match decode_news(&message.subject, &message.payload, known) {
             Ok(Some(event)) => {
                 Metrics::count(&self.shared.metrics.events);
                 self.fold(Input::Event(event));

@@ -1,9 +1,10 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
-    DecodeError, HostInventory, decode,
+    DecodeError, Fingerprint, HostInventory, decode,
+    glance::Glance,
     link::{WireLink, WireLinkKey},
     or_default,
 };
@@ -22,6 +23,10 @@ pub struct Event {
 pub enum Hint {
     Started,
     Heartbeat(HostInventory),
+    /// A heartbeat that says what this host is known to run, told by its [`super::Fingerprint`].
+    SameAgain {
+        uptime: Duration,
+    },
     Stopped,
     Labels(BTreeMap<String, String>),
     /// `instances` 0: it was stopped.
@@ -143,12 +148,21 @@ pub(super) fn is_old(version: &str) -> bool {
     version.starts_with("0.")
 }
 
-/// Reads the event that came on `subject`, whose last token tells which it is, so that a
-/// heartbeat is read in one pass; `None` for one that means nothing to us.
+/// Reads the event that came on `subject`; `None` for one that means nothing to us.
 pub fn decode_event(subject: &str, payload: &[u8]) -> Result<Option<Event>, DecodeError> {
+    decode_news(subject, payload, |_, _| false)
+}
+
+/// As [`decode_event`], but a heartbeat of which it is `known` what it says isn't read. The subject's
+/// last token tells which event it is, so that others are read in one pass.
+pub fn decode_news(
+    subject: &str,
+    payload: &[u8],
+    known: impl FnOnce(&HostId, Fingerprint) -> bool,
+) -> Result<Option<Event>, DecodeError> {
     let name = subject.rsplit('.').next().unwrap_or(subject);
     let event = match name {
-        "host_heartbeat" => heartbeat(payload)?,
+        "host_heartbeat" => heartbeat(payload, known)?,
         "host_started" => with(payload, |data: Version| match data.version {
             old if is_old(&old) => Hint::Old { version: old.into() },
             _ => Hint::Started,
@@ -219,11 +233,22 @@ fn with<T: DeserializeOwned>(
     Ok(Event { host: event.source, hint: hint(event.data) })
 }
 
-fn heartbeat(payload: &[u8]) -> Result<Event, DecodeError> {
+fn heartbeat(
+    payload: &[u8],
+    known: impl FnOnce(&HostId, Fingerprint) -> bool,
+) -> Result<Event, DecodeError> {
+    let glance = Glance::at(payload);
+    let print = glance.as_ref().map(|glance| glance.print);
+    if let Some(Glance { host, uptime, print }) = glance
+        && known(&host, print)
+    {
+        return Ok(Event { host, hint: Hint::SameAgain { uptime } });
+    }
     let read = decode::<CloudEvent<HostInventory>>(payload);
     match read {
         Ok(event) if !is_old(&event.data.version) => {
-            Ok(Event { host: event.source, hint: Hint::Heartbeat(event.data) })
+            let inventory = HostInventory { print, ..event.data };
+            Ok(Event { host: event.source, hint: Hint::Heartbeat(inventory) })
         }
         // Hosts before 1.0 keep what they run in other shapes; their version is all we need.
         Ok(_) | Err(_) => match (decode::<CloudEvent<Version>>(payload), read) {

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
-use super::or_default;
+use super::{Fingerprint, or_default};
 use crate::model::{HostId, Inventory, RunningComponent, RunningProvider, WorkloadId};
 
 /// What a heartbeat carries and `host.get` answers.
@@ -16,6 +16,8 @@ pub struct HostInventory {
     /// Since the host's process started, in whole seconds.
     pub uptime: Duration,
     pub inventory: Inventory,
+    /// Of a heartbeat.
+    pub print: Option<Fingerprint>,
 }
 
 /// What a host answers to a ping.
@@ -124,6 +126,7 @@ impl From<WireInventory> for HostInventory {
                 components: wire.components.into_iter().map(component).collect(),
                 providers: wire.providers.into_iter().map(provider).collect(),
             },
+            print: None,
         }
     }
 }

@@ -9,12 +9,14 @@
 //! missing are. A text that isn't what it should be is an error that names the place.
 
 mod event;
+mod glance;
 mod host;
 mod link;
 mod request;
 mod snapshot;
 
-pub use event::{Event, Hint, decode_event};
+pub use event::{Event, Hint, decode_event, decode_news};
+pub use glance::Fingerprint;
 pub use host::{HostBrief, HostInventory};
 pub use link::{Record, links_of};
 pub use request::{Ask, Auction, Read, Request, Subjects};

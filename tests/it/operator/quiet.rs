@@ -1,5 +1,5 @@
 //! As wanted: no command, no write.
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use kube::{Api, ResourceExt};
 use simhost::SimLattice;
@@ -80,6 +80,31 @@ async fn what_is_as_wanted_is_left_alone() {
     stage.start_operator().await;
     heartbeats(&stage, &sim, AFTER_A_RESTART).await;
     silence.holds();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_application_costs_few_writes() {
+    let stage = Stage::start("thrifty").await;
+    let _sim = lattice(&stage, 2).await;
+    let before = audit::writes(&stage).len();
+    stage.apply(&shop()).await;
+    stage.settled("shop").await;
+    let mut times = BTreeMap::<String, usize>::new();
+    for write in audit::writes(&stage).split_off(before) {
+        if !write.resource.starts_with("lattices") && write.resource != "leases" {
+            *times.entry(format!("{} {}", write.verb, write.resource)).or_default() += 1;
+        }
+    }
+    // Those that only tell of progress are there if it wasn't as wanted after two seconds.
+    for progress in ["update applications/status", "create events"] {
+        let written = times.remove(progress).unwrap_or_default();
+        assert!(written <= 2, "{progress}: {written} {}", stage.log());
+    }
+    // It may be under way.
+    let succeeded = times.remove("patch applicationrevisions/status").unwrap_or_default();
+    assert!(succeeded <= 1, "{}", stage.log());
+    let once = ["create applicationrevisions", "patch applications"];
+    assert_eq!(times, once.map(|write| (write.to_owned(), 1)).into(), "{}", stage.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,9 +3,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::json;
 
-use super::world::{SECOND, World, event, host};
+use super::world::{SECOND, World, event, host, inventory};
 use crate::{
-    lattice::inventory::{Change, Effect, Input, Silence},
+    lattice::{
+        inventory::{Change, Effect, Input, Silence},
+        wire::{Event, Hint},
+    },
     model::{HostState, Moment},
 };
 
@@ -330,9 +333,35 @@ fn what_an_earlier_process_sent_is_ruled_out_by_looking_again() {
     world.change = Change::default();
     for id in ["a", "b"] {
         assert!(world.fold.observed().hosts[&host(id)].inventory_at < until);
+        assert!(world.fold.may_hide_something());
         world.shows(id, 200, "x=1");
         assert!(world.fold.observed().hosts[&host(id)].inventory_at >= until);
+        assert!(world.changed().hosts.contains(&host(id)), "who waits for that may go on");
     }
     world.pass(SECOND, &["a", "b"]);
-    assert!(world.changed().gate, "everyone may go on");
+    assert!(!world.fold.may_hide_something());
+    assert!(!world.changed().touches_plans(), "nobody else need be looked at");
+}
+
+#[test]
+fn a_heartbeat_that_says_the_same_need_not_be_read_until_something_else_says_otherwise() {
+    let mut world = World::whole(&["a"], "x=1");
+    let beat = |uptime: u64, running: &str| {
+        let Input::Event(Event { hint: Hint::Heartbeat(said), .. }) =
+            event("host_heartbeat", "a", &inventory("a", uptime, running))
+        else {
+            panic!("no heartbeat");
+        };
+        said.print.unwrap()
+    };
+    assert!(!world.fold.shows(&host("a"), beat(141, "x=1")), "an answer has no fingerprint");
+    world.input(event("host_heartbeat", "a", &inventory("a", 141, "x=1")));
+    assert!(world.fold.shows(&host("a"), beat(170, "x=1")), "the uptime is another");
+    assert!(!world.fold.shows(&host("a"), beat(170, "x=2")));
+    assert!(!world.fold.shows(&host("b"), beat(170, "x=1")));
+    let labels = json!({ "host_id": "a", "labels": { "zone": "b" } });
+    world.input(event("labels_changed", "a", &labels));
+    assert!(!world.fold.shows(&host("a"), beat(170, "x=1")), "its labels are others by now");
+    world.input(event("host_heartbeat", "a", &inventory("a", 171, "x=1")));
+    assert_eq!(world.fold.observed().hosts[&host("a")].labels["zone"], "a");
 }
