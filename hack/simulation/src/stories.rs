@@ -11,7 +11,7 @@ use crate::{
     stage::Stage,
 };
 
-/// What happens in a story, line by line; `None` if there is none of that name.
+/// What happens in a story, line by line, without the times, which a request more would change; `None` if there is none of that name.
 #[must_use]
 pub fn tell(name: &str) -> Option<Vec<String>> {
     let act: for<'a> fn(&'a mut Stage) -> LocalBoxFuture<'a, ()> = match name {
@@ -25,7 +25,13 @@ pub fn tell(name: &str) -> Option<Vec<String>> {
             Err(error) => vec![error.to_string()],
             Ok(mut stage) => {
                 act(&mut stage).await;
-                stage.log.lines()
+                stage
+                    .log
+                    .lines()
+                    .iter()
+                    .filter_map(|line| line.get(10..))
+                    .map(str::to_owned)
+                    .collect()
             }
         }
     }))
