@@ -4,7 +4,7 @@ CARGO  ?= cargo
 target := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cluster-test check image generate bench bench-scale bench-peer clean
+.PHONY: help demo test simulation cluster-test check image generate bench bench-scale bench-peer clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ test: ## Get the real parts, then run all tests
 	@$(CARGO) build --workspace --all-targets
 	@$(target)/debug/parts prepare
 	@$(CARGO) test --workspace
+
+simulation: ## Run thousands of seeds of everything at once, in virtual time (FROM=… COUNT=…)
+	@$(CARGO) run --quiet --release --locked --package simulation -- $(or $(FROM),0) $(or $(COUNT),3000)
 
 cluster-test: ## Take Trellis from helm install to helm uninstall, on a Kubernetes node of its own
 	@$(CARGO) build --workspace --bins

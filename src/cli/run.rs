@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     controller::{self, LatticeMetrics, Metrics, Terms, chain},
-    lattice::watch::REQUEST_TIMEOUT,
+    lattice::{line::Nats, watch::REQUEST_TIMEOUT},
     preflight::{self, Finding, Severity},
     telemetry::{self, Health, LogFormat},
 };
@@ -116,7 +116,7 @@ async fn serve(args: &RunArgs) -> Result<(), Error> {
     let metrics = Metrics::default();
     let mut registry = Registry::with_prefix("trellis");
     metrics.register(&mut registry);
-    let (lattices, changes) = controller::lattices(!args.replicas.leader_elect);
+    let (lattices, changes) = controller::lattices(!args.replicas.leader_elect, Arc::new(Nats));
     registry.register_collector(Box::new(LatticeMetrics::new(&lattices)));
     let (ready, readiness) = tokio::sync::watch::channel(false);
     let listener = TcpListener::bind(args.http_bind)

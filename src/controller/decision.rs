@@ -245,9 +245,11 @@ fn waits_for(scope: &Scope, plan: &Plan) -> Option<String> {
     if let Some(next) = plan.now.iter().find(|p| scope.covers(&p.namespace, &p.command)) {
         return Some(next.command.to_string());
     }
+    // What goes only once all is in place isn't waited for, whatever else it waits for itself.
     let later = plan.later.iter().find(|l| {
         scope.covers(&l.namespace, &l.command)
-            && l.waits_for.iter().any(|w| *w != WaitsFor::Rollout)
+            && !l.waits_for.is_empty()
+            && !l.waits_for.contains(&WaitsFor::Rollout)
     });
     if let Some(later) = later {
         return Some(later.to_string());

@@ -21,7 +21,8 @@ use crate::{
         clock,
         fence::Fence,
         inventory::{Change, Predecessor},
-        watch::{Handle, Settings},
+        line::Lines,
+        watch::{Handle, Settings, watch_over},
     },
     model::{
         ApplicationKey, Command, ConfigName, Desired, Gate, LatticeName, LossPolicy, Moment,
@@ -35,6 +36,7 @@ pub struct Lattices {
     /// The controller classes of those that are other installations'.
     left: RwLock<BTreeMap<LatticeName, Option<String>>>,
     changes: mpsc::Sender<(LatticeName, Change)>,
+    lines: Arc<dyn Lines>,
     fence: Arc<Fence>,
     ready: watch::Sender<bool>,
     /// Held by whoever adds or takes away a tombstone, for each writes all of them.
@@ -63,10 +65,14 @@ impl Entry {
 
 impl Lattices {
     #[must_use]
-    pub fn new(changes: mpsc::Sender<(LatticeName, Change)>, fence: Arc<Fence>) -> Self {
+    pub fn new(
+        changes: mpsc::Sender<(LatticeName, Change)>,
+        lines: Arc<dyn Lines>,
+        fence: Arc<Fence>,
+    ) -> Self {
         let (known, left) = (RwLock::default(), RwLock::default());
         let (ready, burying) = (watch::Sender::new(false), tokio::sync::Mutex::default());
-        Self { known, left, changes, fence, ready, burying }
+        Self { known, left, changes, lines, fence, ready, burying }
     }
 
     /// What keeps commands back while another replica leads.
@@ -115,8 +121,8 @@ impl Lattices {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         // Begun under the lock, so that whoever takes over finds it or it begins after that.
         let begin = |settings: &Settings| {
-            let fence = Arc::clone(&self.fence);
-            crate::lattice::watch::watch(settings.clone(), fence, self.changes.clone())
+            let (lines, fence) = (Arc::clone(&self.lines), Arc::clone(&self.fence));
+            watch_over(lines, settings.clone(), fence, self.changes.clone())
         };
         let handle = handle.or_else(|| settings.as_ref().map(begin));
         let old = known.remove(name);

@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{
     api::{Application, CLASS, Lattice},
-    lattice::{fence::Fence, inventory::Change},
+    lattice::{fence::Fence, inventory::Change, line::Lines},
     model::LatticeName,
 };
 
@@ -89,10 +89,13 @@ pub enum RunError {
 /// No lattice yet, and where their changes will come from. Nothing is sent to any before this
 /// process is elected, unless it is `alone`.
 #[must_use]
-pub fn lattices(alone: bool) -> (Arc<Lattices>, mpsc::Receiver<(LatticeName, Change)>) {
+pub fn lattices(
+    alone: bool,
+    lines: Arc<dyn Lines>,
+) -> (Arc<Lattices>, mpsc::Receiver<(LatticeName, Change)>) {
     let (sender, changes) = mpsc::channel(CHANGES);
     let fence = Arc::new(if alone { Fence::open() } else { Fence::closed() });
-    (Arc::new(Lattices::new(sender, fence)), changes)
+    (Arc::new(Lattices::new(sender, lines, fence)), changes)
 }
 
 /// Runs until `options.stop` is cancelled.

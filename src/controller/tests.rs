@@ -176,6 +176,41 @@ fn a_step_waits_for_what_blocks_its_own_components_only() {
 }
 
 #[test]
+fn a_step_waits_for_no_link_that_goes_with_its_target() {
+    let mut calling = component("web", &json!({ "instances": 2 }));
+    calling["traits"].as_array_mut().unwrap().push(json!({ "type": "link", "properties": {
+        "target": "api", "namespace": "example", "package": "api", "interfaces": ["call"],
+    } }));
+    let before = appfile_of(&[calling, component("api", &json!({ "instances": 1 }))]);
+    let former = Arc::new(before.desired(&stamp(), [&before.key.namespace]));
+    let components: Vec<_> = (former.workloads.iter())
+        .map(|(id, workload)| {
+            json!({
+                "id": id.as_str(), "image_ref": &*workload.image, "annotations": workload.annotations,
+                "max_instances": if id.as_str().ends_with("web") { 2 } else { 1 }, "revision": 0,
+            })
+        })
+        .collect();
+    let seen = snapshot(&json!({
+        "hosts": [{
+            "host_id": "NA", "friendly_name": "one", "labels": {}, "version": "1.9.2",
+            "uptime_seconds": 100, "components": components, "providers": [],
+        }],
+        "links": [{
+            "source_id": "default-shop-web", "target": "default-shop-api", "name": "default",
+            "wit_namespace": "example", "wit_package": "api", "interfaces": ["call"],
+        }],
+    }));
+    let mut world = world(&appfile(2), seen, false);
+    world.sights.get_mut(&lattice()).unwrap().former = vec![former];
+    let decision = decide(&world, &mut Plans::default());
+    assert!(decision.finished, "{:?}", decision.steps);
+    let now: Vec<_> =
+        decision.plans[&lattice()].now.iter().map(|p| p.command.to_string()).collect();
+    assert_eq!(now, ["stop component default-shop-api on NA"]);
+}
+
+#[test]
 fn equal_facts_give_an_equal_status_at_any_time() {
     let app = appfile(2);
     let world = world(&app, observed(&app, 2), true);

@@ -7,11 +7,13 @@ use std::{
     time::Duration,
 };
 
-use async_nats::RequestErrorKind;
 use futures::StreamExt;
 
-use super::wire::{
-    self, Answer, Ask, Auction, DecodeError, HostBrief, HostInventory, Read, Request, Subjects,
+use super::{
+    line::Line,
+    wire::{
+        self, Answer, Ask, Auction, DecodeError, HostBrief, HostInventory, Read, Request, Subjects,
+    },
 };
 use crate::model::{Command, ConfigName, HostId, LinkMap};
 
@@ -58,7 +60,7 @@ pub struct LinkList {
 /// One lattice's control interface. Clones share the connection.
 #[derive(Debug, Clone)]
 pub struct Client {
-    nats: async_nats::Client,
+    line: Arc<dyn Line>,
     subjects: Subjects,
     /// The hosts' bucket may not be read.
     bucket_refused: Arc<AtomicBool>,
@@ -66,13 +68,18 @@ pub struct Client {
 
 impl Client {
     #[must_use]
-    pub fn new(nats: async_nats::Client, subjects: Subjects) -> Self {
-        Self { nats, subjects, bucket_refused: Arc::default() }
+    pub fn new(line: impl Line + 'static, subjects: Subjects) -> Self {
+        Self::over(Arc::new(line), subjects)
     }
 
     #[must_use]
-    pub fn nats(&self) -> &async_nats::Client {
-        &self.nats
+    pub fn over(line: Arc<dyn Line>, subjects: Subjects) -> Self {
+        Self { line, subjects, bucket_refused: Arc::default() }
+    }
+
+    #[must_use]
+    pub fn line(&self) -> &dyn Line {
+        &*self.line
     }
 
     #[must_use]
@@ -86,16 +93,7 @@ impl Client {
 
     async fn message(&self, request: Request) -> Result<async_nats::Message, Error> {
         let Request { subject, payload } = request;
-        match self.nats.request(subject, payload.into()).await {
-            Ok(message) => Ok(message),
-            Err(error) => Err(match error.kind() {
-                RequestErrorKind::NoResponders => Error::NoResponders,
-                RequestErrorKind::TimedOut => Error::TimedOut,
-                RequestErrorKind::MaxPayloadExceeded => Error::TooLarge,
-                RequestErrorKind::InvalidSubject => Error::BadSubject,
-                RequestErrorKind::Other => Error::Connection(error.into()),
-            }),
-        }
+        self.line.request(subject, payload.into()).await
     }
 
     /// All hosts that answer within `window`; fewer if `enough` have.
@@ -177,13 +175,10 @@ impl Client {
         enough: usize,
     ) -> Result<Vec<bytes::Bytes>, Error> {
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::Connection(error);
-        let inbox = self.nats.new_inbox();
+        let inbox = self.line.inbox();
         let mut replies =
-            self.nats.subscribe(inbox.clone()).await.map_err(|error| failed(error.into()))?;
-        self.nats
-            .publish_with_reply(request.subject, inbox, request.payload.into())
-            .await
-            .map_err(|error| failed(error.into()))?;
+            self.line.subscribe(inbox.clone()).await.map_err(|error| failed(error.into()))?;
+        self.line.publish(request.subject, inbox, request.payload.into()).await;
         let mut gathered = Vec::new();
         let deadline = tokio::time::Instant::now() + window;
         while gathered.len() < enough {

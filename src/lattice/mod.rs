@@ -13,8 +13,8 @@
 //!   in_flight (lanes)
 //! ```
 //!
-//! [`wire`], [`inventory`], [`in_flight`] and [`fault`] are pure; [`access`], [`client`] and [`watch`] are
-//! the edge, where one task owns a lattice. The only clock read is in [`clock`].
+//! [`wire`], [`inventory`], [`in_flight`] and [`fault`] are pure; [`access`], [`line`], [`client`] and [`watch`]
+//! are the edge, where one task owns a lattice. The only clock read is in [`clock`].
 
 pub mod access;
 pub mod client;
@@ -23,5 +23,6 @@ pub mod fault;
 pub mod fence;
 pub mod in_flight;
 pub mod inventory;
+pub mod line;
 pub mod watch;
 pub mod wire;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::dispatch::{Answer, round_trip, serve_shared};
+use crate::dispatch::{Answer, serve_shared};
 use crate::host::{Cx, Phase};
 use crate::lock;
 use crate::wire::{self, DelLabel, Map, PutLabel, RegistryCredential, Reply, StopHost};
@@ -106,13 +106,13 @@ impl Cx {
         let labels = self.host.with(|state| state.labels.clone());
         self.emit("host_stopped", json!({ "labels": labels })).await;
         self.end(Phase::Gone);
-        round_trip(&self.lattice.nats).await;
+        self.lattice.line.round_trip().await;
     }
 
     /// Withdraws the interest of the host, and of the lattice if it was the last.
     pub(crate) async fn withdraw(&self) {
         if let Some(served) = self.host.served.lock().await.take() {
-            served.withdraw(&self.lattice.nats).await;
+            served.withdraw(&self.lattice.line).await;
         }
         // Only subscribing can fail, and there is at most something to withdraw.
         let _ = serve_shared(&self.lattice).await;

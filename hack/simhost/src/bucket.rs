@@ -18,7 +18,7 @@ pub(crate) async fn create(lattice: &Lattice) {
         "deny_delete": true, "allow_direct": true,
     });
     let subject = format!("$JS.API.STREAM.CREATE.KV_{bucket}");
-    let _ = lattice.nats.request(subject, stream.to_string().into()).await;
+    lattice.line.ask(subject, stream.to_string()).await;
 }
 
 /// Writes a record, and waits until it is there to be read.
@@ -26,5 +26,5 @@ pub(crate) async fn put(lattice: &Lattice, source: &str, record: &Record) {
     let subject = format!("$KV.LATTICEDATA_{}.COMPONENT_{source}", lattice.options.name);
     let value = json!({"url": record.url, "links": record.links});
     // Without JetStream nothing is kept, which whoever reads finds out.
-    let _ = lattice.nats.request(subject, value.to_string().into()).await;
+    lattice.line.ask(subject, value.to_string()).await;
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use async_nats::{Client, Message, Subject, Subscriber};
+use async_nats::{Client, Message, Subject};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::select_all;
@@ -18,12 +18,13 @@ use tokio::time::sleep;
 use crate::fault::{Effect, Occasion};
 use crate::host::Cx;
 use crate::lattice::Lattice;
+use crate::line::{Line, Subscriber};
 use crate::lock;
 use crate::log::Command;
 use crate::sim::SimError;
 use crate::verb::Verb;
 use crate::wire::Reply;
-use crate::{admin, component, link, provider};
+use crate::{admin, component, link, provider, work};
 
 /// What a handler gives back: the answer, if any, and the work that starts once it was sent.
 #[derive(Default)]
@@ -66,20 +67,19 @@ impl Served {
                     },
                 }
             }
-            for subscriber in &mut messages {
-                // Fails only on a connection that is gone, and the interest with it.
-                let _ = subscriber.unsubscribe().await;
+            for subscriber in messages {
+                subscriber.unsubscribe().await;
             }
         });
         Self { stop, task }
     }
 
     /// Withdraws the interest; once this returns, NATS says "no responders".
-    pub(crate) async fn withdraw(self, nats: &Client) {
+    pub(crate) async fn withdraw(self, line: &Line) {
         drop(self.stop);
         // The task neither panics nor is aborted.
         let _ = self.task.await;
-        round_trip(nats).await;
+        line.round_trip().await;
     }
 }
 
@@ -97,7 +97,7 @@ pub async fn round_trip(nats: &Client) {
 pub(crate) async fn serve_host(cx: &Cx) -> Result<(), SimError> {
     let prefix = cx.lattice.options.control_subject();
     let subject = format!("{prefix}.*.*.{}", cx.host.id);
-    let subscriber = cx.lattice.nats.subscribe(subject).await.map_err(SimError::Subscribe)?;
+    let subscriber = cx.lattice.line.subscribe(subject).await?;
     let own = cx.clone();
     let served = Served::spawn(vec![subscriber], move |message| receive_own(&own, message));
     *cx.host.served.lock().await = Some(served);
@@ -111,19 +111,17 @@ pub(crate) async fn serve_shared(lattice: &Arc<Lattice>) -> Result<(), SimError>
     let wanted = lock(&lattice.hosts).values().any(|host| host.looks_subscribed());
     if !wanted {
         if let Some(served) = shared.take() {
-            served.withdraw(&lattice.nats).await;
+            served.withdraw(&lattice.line).await;
         }
     } else if shared.is_none() {
         let prefix = lattice.options.control_subject();
         let mut subscribers = Vec::new();
         for all in ["registry.put", "host.ping", "component.auction", "provider.auction"] {
-            let subscribed = lattice.nats.subscribe(format!("{prefix}.{all}")).await;
-            subscribers.push(subscribed.map_err(SimError::Subscribe)?);
+            subscribers.push(lattice.line.subscribe(format!("{prefix}.{all}")).await?);
         }
         for (one, group) in [("link.*", "link"), ("claims.get", "claims"), ("config.>", "config")] {
             let (subject, group) = (format!("{prefix}.{one}"), format!("{prefix}.{group}"));
-            let subscribed = lattice.nats.queue_subscribe(subject, group).await;
-            subscribers.push(subscribed.map_err(SimError::Subscribe)?);
+            subscribers.push(lattice.line.queue_subscribe(subject, group).await?);
         }
         let own = lattice.clone();
         *shared = Some(Served::spawn(subscribers, move |message| receive_shared(&own, message)));
@@ -216,6 +214,7 @@ async fn handle(cx: Cx, request: Request, command: Command) {
         Effect::Refuse(text) => Some(text.clone()),
         _ => None,
     });
+    let begun = work::begin(&cx, &command);
     let answer = match refusal {
         Some(text) => Reply::refused(text).into(),
         None => route(&cx, &request).await,
@@ -226,6 +225,7 @@ async fn handle(cx: Cx, request: Request, command: Command) {
     if let Some(work) = answer.then {
         work.await;
     }
+    drop(begun);
 }
 
 async fn route(cx: &Cx, request: &Request) -> Answer {

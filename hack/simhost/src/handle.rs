@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::dispatch::{round_trip, serve_host, serve_shared};
+use crate::dispatch::{serve_host, serve_shared};
 use crate::host::{ComponentView, Cx, HostOptions, Phase, ProviderHealth, ProviderView};
 use crate::inventory::inventory;
 use crate::sim::{SimError, SimLattice};
@@ -21,6 +21,18 @@ impl HostHandle {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.cx.host.id
+    }
+
+    /// Its friendly name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.cx.host.friendly_name
+    }
+
+    /// Whether its process has not ended, be it cut off.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        self.cx.host.lives()
     }
 
     /// The inventory as it would tell it now, whatever holds its locks.
@@ -113,7 +125,7 @@ impl HostHandle {
         self.change_phase(Phase::CutOff, Phase::Running);
         serve_host(&self.cx).await?;
         serve_shared(&self.cx.lattice).await?;
-        round_trip(&self.cx.lattice.nats).await;
+        self.cx.lattice.line.round_trip().await;
         Ok(())
     }
 

@@ -72,6 +72,7 @@ pub(crate) async fn run(lattice: Arc<Lattice>) {
             }
         };
         tokio::select! {
+            biased;
             () = wait => {}
             () = lattice.heartbeats.sooner.notified() => {}
         }

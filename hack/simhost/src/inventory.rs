@@ -19,8 +19,7 @@ impl Cx {
     /// What a ping answers; it waits for no lock.
     pub(crate) fn pong(&self) -> Value {
         let host = &self.host;
-        let info = self.lattice.nats.server_info();
-        let url = format!("nats://{}:{}", info.host, info.port);
+        let url = self.lattice.line.url();
         let uptime = host.born.elapsed();
         json!({
             "id": host.id,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_nats::{Client, Subject};
+use async_nats::Subject;
 use tokio::sync::watch;
 
 use crate::census::Census;
@@ -16,10 +16,12 @@ use crate::fault::{Effect, Faults, Occasion};
 use crate::heartbeat::Heartbeats;
 use crate::host::Host;
 use crate::image::Images;
+use crate::line::Line;
 use crate::lock;
 use crate::log::Command;
 use crate::rng::Rng;
 use crate::store::Store;
+use crate::work::Works;
 
 /// How a simulated lattice is set up. The defaults are those of a real host, only faster.
 #[derive(Debug, Clone)]
@@ -89,7 +91,7 @@ impl LatticeOptions {
 
 #[derive(Debug)]
 pub(crate) struct Lattice {
-    pub(crate) nats: Client,
+    pub(crate) line: Line,
     pub(crate) options: LatticeOptions,
     pub(crate) clock: Clock,
     pub(crate) images: Images,
@@ -99,6 +101,7 @@ pub(crate) struct Lattice {
     pub(crate) commands: Mutex<Vec<Command>>,
     pub(crate) events: Mutex<Vec<Event>>,
     pub(crate) census: Mutex<Census>,
+    pub(crate) works: Mutex<Works>,
     pub(crate) rng: Mutex<Rng>,
     pub(crate) ids: Mutex<Rng>,
     pub(crate) heartbeats: Heartbeats,
@@ -112,11 +115,11 @@ pub(crate) struct Lattice {
 }
 
 impl Lattice {
-    pub(crate) fn new(nats: Client, options: LatticeOptions) -> Self {
+    pub(crate) fn new(line: Line, options: LatticeOptions) -> Self {
         let seed = options.seed;
         let (changed, _) = watch::channel(());
         Self {
-            nats,
+            line,
             clock: Clock::start(),
             images: Images::new(options.default_pull),
             hosts: Mutex::default(),
@@ -125,6 +128,7 @@ impl Lattice {
             commands: Mutex::default(),
             events: Mutex::default(),
             census: Mutex::default(),
+            works: Mutex::default(),
             rng: Mutex::new(Rng::fork(seed, "lattice")),
             ids: Mutex::new(Rng::fork(seed, "ids")),
             heartbeats: Heartbeats::default(),
@@ -161,16 +165,15 @@ impl Lattice {
     /// Publishes, unless it is too large: then the real host's client refuses an event as well, and
     /// what is left is a line in the host's log.
     pub(crate) async fn publish(&self, subject: Subject, payload: Vec<u8>) {
-        if payload.len() <= self.nats.server_info().max_payload {
-            // A connection that is gone loses what is said, as it does for a host.
-            let _ = self.nats.publish(subject, payload.into()).await;
+        if payload.len() <= self.line.max_payload() {
+            self.line.publish(subject, payload).await;
         }
     }
 
     /// Answers. What is too large is sent by the real host's client, and its server ends the
     /// connection for it (T12); the hosts here share one, so that is only counted.
     pub(crate) async fn answer(&self, subject: Subject, payload: Vec<u8>) {
-        if payload.len() > self.nats.server_info().max_payload {
+        if payload.len() > self.line.max_payload() {
             self.cut_offs.fetch_add(1, Ordering::Relaxed);
         }
         self.publish(subject, payload).await;

@@ -38,6 +38,7 @@
 
 mod admin;
 mod bucket;
+mod bus;
 mod census;
 mod claims;
 mod clock;
@@ -54,6 +55,7 @@ mod ids;
 mod image;
 mod inventory;
 mod lattice;
+mod line;
 mod link;
 mod log;
 mod provider;
@@ -62,9 +64,11 @@ mod sim;
 mod store;
 mod verb;
 mod wire;
+mod work;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use bus::{Bus, Fate, Passing, Port, RequestError, Subscription};
 pub use census::Moment;
 pub use dispatch::round_trip;
 pub use event::Event;

@@ -10,14 +10,16 @@ use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
+use crate::bus::Port;
 use crate::census::Moment;
-use crate::dispatch::{round_trip, serve_host, serve_shared};
+use crate::dispatch::{serve_host, serve_shared};
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::handle::HostHandle;
 use crate::host::{Cx, Host, HostOptions, Phase};
 use crate::image::Images;
 use crate::lattice::{Lattice, LatticeOptions};
+use crate::line::Line;
 use crate::log::{Command, Commands};
 use crate::rng::Rng;
 use crate::verb::Verb;
@@ -86,7 +88,17 @@ impl SimLattice {
     /// A lattice without hosts on this connection, as where credentials are asked for.
     #[must_use]
     pub fn join(nats: Client, options: LatticeOptions) -> Self {
-        let lattice = Arc::new(Lattice::new(nats, options));
+        Self::over(Line::Nats(nats), options)
+    }
+
+    /// A lattice without hosts that needs no server: all of it is in this process.
+    #[must_use]
+    pub fn on_bus(port: Port, options: LatticeOptions) -> Self {
+        Self::over(Line::Bus(port), options)
+    }
+
+    fn over(line: Line, options: LatticeOptions) -> Self {
+        let lattice = Arc::new(Lattice::new(line, options));
         let heartbeats = tokio::spawn(heartbeat::run(lattice.clone())).abort_handle();
         let guard =
             Guard { lattice: lattice.clone(), heartbeats, hosts_so_far: AtomicUsize::default() };
@@ -96,7 +108,7 @@ impl SimLattice {
     /// Starts a host. Once this returns NATS knows its subjects, and `host_started` was sent.
     pub async fn add_host(&self, options: HostOptions) -> Result<HostHandle, SimError> {
         let host = self.boot(options).await?;
-        round_trip(&self.inner.nats).await;
+        self.inner.line.round_trip().await;
         Ok(host)
     }
 
@@ -110,7 +122,7 @@ impl SimLattice {
         for number in 0..count {
             hosts.push(self.boot(options(number)).await?);
         }
-        round_trip(&self.inner.nats).await;
+        self.inner.line.round_trip().await;
         Ok(hosts)
     }
 
@@ -213,6 +225,19 @@ impl SimLattice {
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         lock(&self.inner.events).clone()
+    }
+
+    /// What was sent while a host was at work on something that it may overtake or undo, in words:
+    /// another command for the same id on the same host (T11), or a link of what is being started (T10).
+    #[must_use]
+    pub fn clashes(&self) -> Vec<String> {
+        lock(&self.inner.works).clashes().to_vec()
+    }
+
+    /// Whoever sends from now on knows nothing of what was sent before `at`, by the lattice's clock, so
+    /// what is sent beside that is no clash.
+    pub fn unknown_before(&self, at: Duration) {
+        lock(&self.inner.works).unknown_before(at);
     }
 
     /// The links in the store.

@@ -75,7 +75,7 @@ impl Task {
                 if !self.up
                     && let Link::Open(session) = &self.link
                 {
-                    let info = session.client.nats().server_info();
+                    let info = session.client.line().server();
                     self.connected(&info);
                 }
             }

@@ -35,6 +35,7 @@ use super::{
     fence::Fence,
     in_flight::Deadlines,
     inventory::{self, Change, Health, KnownHost, OnHostLoss, Predecessor},
+    line::{Lines, Nats},
 };
 use crate::{
     lattice::clock,
@@ -157,10 +158,21 @@ pub fn watch(
     fence: Arc<Fence>,
     changes: mpsc::Sender<(LatticeName, Change)>,
 ) -> Handle {
+    watch_over(Arc::new(Nats), settings, fence, changes)
+}
+
+/// As [`watch`], over lines that somebody else lays.
+#[must_use]
+pub fn watch_over(
+    lines: Arc<dyn Lines>,
+    settings: Settings,
+    fence: Arc<Fence>,
+    changes: mpsc::Sender<(LatticeName, Change)>,
+) -> Handle {
     let (control, orders) = mpsc::channel(CONTROLS);
     let shared = Arc::new(Shared::new(&settings, fence));
     let name = settings.name.clone();
-    tokio::spawn(task::run(settings, shared.clone(), changes, orders));
+    tokio::spawn(task::run((settings, lines), shared.clone(), changes, orders));
     Handle { name, shared, control }
 }
 

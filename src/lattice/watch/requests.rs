@@ -114,7 +114,7 @@ impl Task {
     /// How large a message may be.
     fn most(&self) -> Option<usize> {
         let Link::Open(session) = &self.link else { return None };
-        Some(session.client.nats().server_info().max_payload)
+        Some(session.client.line().server().max_payload)
     }
 
     fn looked(&mut self, item: Item, host: HostId, result: Result<HostInventory, Error>) {

@@ -1,28 +1,25 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use async_nats::{Event as Connection, Message, Subscriber};
+use async_nats::{Event as Connection, Message};
 use futures::StreamExt;
 use tokio::{sync::mpsc, time::sleep};
 
 use super::Settings;
 use crate::lattice::{
-    access::{Access, AccessError},
+    access::AccessError,
     client::Client,
+    line::{Laid, Lines, Messages},
     wire::{Read, Subjects},
 };
 
 /// One connection with what is subscribed on it.
-#[derive(Debug)]
 pub(super) struct Session {
     pub(super) client: Client,
-    events: Subscriber,
-    pongs: Subscriber,
+    events: Messages,
+    pongs: Messages,
     inbox: String,
     connection: mpsc::Receiver<Connection>,
     /// The connection had more to tell than we took.
@@ -39,33 +36,31 @@ pub(super) enum Arrival {
     Ended,
 }
 
-/// How much the connection may tell before we look.
-const CONNECTION_EVENTS: usize = 256;
-/// Whole lattices of thousands of hosts answer one ping at once.
-const SUBSCRIPTION: usize = 64 * 1024;
-
 impl Session {
-    pub(super) async fn open(settings: Settings) -> Result<Self, AccessError> {
+    pub(super) async fn open(
+        settings: Settings,
+        lines: Arc<dyn Lines>,
+    ) -> Result<Self, AccessError> {
         let url = || settings.access.urls.join(",");
         let subjects =
             Subjects::new(&settings.control_prefix, &settings.event_prefix, &settings.wire_name)
                 .map_err(AccessError::Subject)?;
-        let (nats, connection, overflow) =
-            connect(&settings.access, settings.request_timeout).await?;
+        let laid = lines.lay(settings.access.clone(), settings.request_timeout).await?;
+        let Laid { line, said: connection, overflow } = laid;
         let failed = |source| AccessError::Subscribe { url: url(), source };
-        let events = nats.subscribe(subjects.events().to_owned()).await.map_err(failed)?;
-        let inbox = nats.new_inbox();
-        let pongs = nats.subscribe(format!("{inbox}.*")).await.map_err(failed)?;
+        let events = line.subscribe(subjects.events().to_owned()).await.map_err(failed)?;
+        let inbox = line.inbox();
+        let pongs = line.subscribe(format!("{inbox}.*")).await.map_err(failed)?;
         // The first ping must find the subscriptions at the server; if this fails, so will it.
-        nats.flush().await.ok();
-        let client = Client::new(nats, subjects);
+        line.flush().await;
+        let client = Client::over(line, subjects);
         Ok(Self { client, events, pongs, inbox, connection, overflow })
     }
 
     /// A connection on which nothing is refused that is subscribed to; `None` if there is none.
-    pub(super) async fn allowed(settings: Settings) -> Option<Self> {
+    pub(super) async fn allowed(settings: Settings, lines: Arc<dyn Lines>) -> Option<Self> {
         let patience = settings.request_timeout;
-        let mut session = Self::open(settings).await.ok()?;
+        let mut session = Self::open(settings, lines).await.ok()?;
         // A server that allows something doesn't say so.
         sleep(patience).await;
         while let Ok(said) = session.connection.try_recv() {
@@ -113,32 +108,11 @@ impl Session {
     pub(super) async fn ping(&self, round: u64) {
         let request = self.client.subjects().read(&Read::Ping);
         let reply = format!("{}.{round}", self.inbox);
-        let nats = self.client.nats();
-        // A connection that fails says so itself.
-        nats.publish_with_reply(request.subject, reply, request.payload.into()).await.ok();
+        self.client.line().publish(request.subject, reply, request.payload.into()).await;
     }
 }
 
 /// The round in the subject of a pong.
 pub(super) fn round_of(message: &Message) -> Option<u64> {
     message.subject.rsplit('.').next()?.parse().ok()
-}
-
-type Connected = (async_nats::Client, mpsc::Receiver<Connection>, Arc<AtomicBool>);
-
-async fn connect(access: &Access, request: Duration) -> Result<Connected, AccessError> {
-    let (tell, connection) = mpsc::channel(CONNECTION_EVENTS);
-    let overflow = Arc::new(AtomicBool::new(false));
-    let options = access.options(request)?.subscription_capacity(SUBSCRIPTION).event_callback({
-        let overflow = overflow.clone();
-        move |event| {
-            let (tell, overflow) = (tell.clone(), overflow.clone());
-            async move {
-                if tell.try_send(event).is_err() {
-                    overflow.store(true, Relaxed);
-                }
-            }
-        }
-    });
-    Ok((access.connect(options).await?, connection, overflow))
 }

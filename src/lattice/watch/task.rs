@@ -19,6 +19,7 @@ use crate::{
         fault::Fault,
         in_flight::backoff,
         inventory::{Change, Effect, Fold, Input},
+        line::Lines,
     },
     model::{LatticeName, Moment},
 };
@@ -43,6 +44,7 @@ pub(super) enum Link {
 
 pub(super) struct Task {
     pub(super) settings: Settings,
+    lines: Arc<dyn Lines>,
     pub(super) shared: Arc<Shared>,
     pub(super) link: Link,
     /// Attempts in a row that failed.
@@ -80,15 +82,16 @@ enum Next {
 }
 
 pub(super) async fn run(
-    settings: Settings,
+    (settings, lines): (Settings, Arc<dyn Lines>),
     shared: Arc<Shared>,
     changes: Changes,
     mut control: mpsc::Receiver<Control>,
 ) {
     let mut ticks = ticks(&settings);
     let mut task = Task {
-        link: Link::Connecting(Box::pin(Session::open(settings.clone()))),
+        link: Link::Connecting(Box::pin(Session::open(settings.clone(), Arc::clone(&lines)))),
         settings,
+        lines,
         shared,
         attempts: 0,
         said: None,
@@ -107,10 +110,12 @@ pub(super) async fn run(
     loop {
         let untold = !task.shared.lock().change.is_empty();
         let next = tokio::select! {
+            // In an order of its own, so that it repeats. What others can send any number of comes
+            // last; of all else there is never so much that it would have to wait.
+            biased;
             order = control.recv() => Next::Control(order),
-            next = task.link.next() => next,
-            tried = tried(&mut task.trial) => Next::Tried(tried),
-            Some(done) = task.requests.next() => Next::Done(done),
+            _ = ticks.tick() => Next::Tick,
+            () = task.shared.woken() => Next::Woken,
             permit = changes.reserve(), if untold && !changes.is_closed() => {
                 if let Ok(permit) = permit {
                     let change = std::mem::take(&mut task.shared.lock().change);
@@ -118,8 +123,9 @@ pub(super) async fn run(
                 }
                 Next::Delivered
             }
-            _ = ticks.tick() => Next::Tick,
-            () = task.shared.woken() => Next::Woken,
+            tried = tried(&mut task.trial) => Next::Tried(tried),
+            Some(done) = task.requests.next() => Next::Done(done),
+            next = task.link.next() => next,
         };
         match next {
             Next::Opened(opened) => task.opened(opened),
@@ -176,14 +182,15 @@ impl Task {
     }
 
     pub(super) fn connect(&mut self) {
-        self.link = Link::Connecting(Box::pin(Session::open(self.settings.clone())));
+        let opening = Session::open(self.settings.clone(), Arc::clone(&self.lines));
+        self.link = Link::Connecting(Box::pin(opening));
     }
 
     fn opened(&mut self, opened: Result<Box<Session>, AccessError>) {
         match opened {
             Ok(session) => {
                 self.attempts = 0;
-                let info = session.client.nats().server_info();
+                let info = session.client.line().server();
                 self.link = Link::Open(session);
                 self.connected(&info);
             }
@@ -275,7 +282,8 @@ impl Task {
             return;
         };
         if due <= now && self.trial.is_none() {
-            self.trial = Some(Box::pin(Session::allowed(self.settings.clone())));
+            let trial = Session::allowed(self.settings.clone(), Arc::clone(&self.lines));
+            self.trial = Some(Box::pin(trial));
         }
     }
 
