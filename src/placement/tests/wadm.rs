@@ -16,6 +16,7 @@
 //! | undeploys once and forgets what it missed | [`what_a_removal_missed_is_removed_later`] |
 //! | tries again each 5 s for ever | `lattice::in_flight::tests::a_refusal_delays_the_next_try_longer_each_time_until_a_success` |
 //! | acts at the next heartbeat | `lattice::inventory::tests::flow::a_start_is_shown_by_its_event_and_confirmed` |
+//! | keeps the state of the whole lattice in one value, written anew by each event | `benches/fold.rs`: an event among 1,000 hosts costs what its own host does |
 //! | panics on weights of 0 and on `interfaces: "x"` | `tests/manifests/bad/{weights-zero,link-interfaces-a-string}.yaml`, `appfile::tests::robust` |
 
 use std::sync::Arc;
