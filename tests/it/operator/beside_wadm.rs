@@ -27,10 +27,8 @@ async fn unhurried(name: &str, hosts: usize) -> (Stage, SimLattice) {
     let spec = json!({ "heartbeatInterval": "10m", "probeInterval": "4s", "lossGrace": "5s" });
     stage.put_lattice(&spec).await;
     stage.start_operator().await;
-    let options = LatticeOptions {
-        heartbeat_interval: Duration::from_mins(10),
-        ..LatticeOptions::default()
-    };
+    let options =
+        LatticeOptions { heartbeat_interval: Duration::from_mins(10), ..LatticeOptions::default() };
     let sim = SimLattice::start(stage.nats.url(), options).await.unwrap();
     sim.add_hosts(hosts, |_| HostOptions::default()).await.unwrap();
     (stage, sim)
