@@ -4,7 +4,7 @@ CARGO  ?= cargo
 target := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulation cluster-test check image generate bench bench-scale bench-peer clean
+.PHONY: help demo test simulation fuzz cluster-test check image generate bench bench-scale bench-peer clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,19 @@ test: ## Get the real parts, then run all tests
 
 simulation: ## Run thousands of seeds of everything at once, in virtual time (FROM=… COUNT=…)
 	@$(CARGO) run --quiet --release --locked --package simulation -- $(or $(FROM),0) $(or $(COUNT),3000)
+
+# What libFuzzer needs to see where an input went; only for what is fuzzed, not for build scripts.
+seen := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks
+machine = $(shell rustc -vV | sed -n 's/^host: //p')
+
+fuzz: ## Look for bytes that break what is read (TARGET=manifest, event or inventory; SECONDS=…); needs a C++ compiler
+	@RUSTFLAGS="$(seen)" $(CARGO) build --release --locked --package fuzz --features libfuzzer --target $(machine) --target-dir $(target)/fuzz
+	@mkdir -p $(target)/fuzz/found/$(or $(TARGET),manifest)
+	@$(target)/fuzz/$(machine)/release/fuzz-$(or $(TARGET),manifest) $(target)/fuzz/found/$(or $(TARGET),manifest) \
+		hack/fuzz/seeds/$(or $(TARGET),manifest) -max_total_time=$(or $(SECONDS),600) -max_len=65536 -rss_limit_mb=1024 -timeout=5 \
+		-artifact_prefix=$(target)/fuzz/found/
 
 cluster-test: ## Take Trellis from helm install to helm uninstall, on a Kubernetes node of its own
 	@$(CARGO) build --workspace --bins

@@ -47,7 +47,7 @@ pub struct GuardArgs {
     delete_crds: bool,
 
     /// The Helm release that is uninstalled
-    #[arg(long, env = "TRELLIS_RELEASE", value_name = "NAMESPACE/NAME")]
+    #[arg(long, env = "TRELLIS_RELEASE", value_name = "NAMESPACE/NAME/REVISION")]
     release: Option<Release>,
 
     /// How long all of it may take

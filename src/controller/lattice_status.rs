@@ -681,7 +681,7 @@ mod tests {
         let nothing = LatticeStatus::default();
         assert_eq!(told(&nothing, &ready), None);
         assert_eq!(told(&nothing, &hostless), Some((true, "NoHosts".into())));
-        let gate = Gate::Disconnected { why: "not connected yet".into() };
+        let gate = Gate::not_yet();
         let trying = status(&Health { fault: Fault::Untried, ..healthy(gate) });
         assert_eq!(told(&nothing, &trying), None);
         assert_eq!(told(&trying, &ready), Some((false, "Ready".into())));

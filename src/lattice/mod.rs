@@ -13,7 +13,7 @@
 //!   in_flight (lanes)
 //! ```
 //!
-//! [`wire`], [`inventory`], [`in_flight`] and [`fault`] are pure; [`access`], [`line`], [`client`] and [`watch`]
+//! [`wire`], [`inventory`], [`in_flight`] and [`fault`] are pure; [`access`], [`mod@line`], [`client`] and [`watch`]
 //! are the edge, where one task owns a lattice. The only clock read is in [`clock`].
 
 pub mod access;

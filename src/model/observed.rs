@@ -50,7 +50,7 @@ impl Observed {
             lattice,
             version: 0,
             hosts_version: 0,
-            gate: Gate::Disconnected { why: "not connected yet".into() },
+            gate: Gate::not_yet(),
             hosts: BTreeMap::new(),
             runs: Runs::default(),
             links: Links::Unread,
@@ -127,6 +127,12 @@ pub enum Gate {
 }
 
 impl Gate {
+    /// Of a lattice that nobody has tried to connect to.
+    #[must_use]
+    pub fn not_yet() -> Self {
+        Self::Disconnected { why: "not connected yet".into() }
+    }
+
     /// Whether anything at all may be sent.
     #[must_use]
     pub fn may_add(&self) -> bool {

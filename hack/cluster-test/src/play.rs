@@ -182,6 +182,10 @@ impl Play {
             Err(other) => return Err(other),
             Ok(_) => return Err(Failure::Wrong("nothing refused it".to_owned())),
         }
+        // Installed and upgraded: this was the second.
+        self.site.helm(&["rollback", "trellis", "2", "--namespace", SYSTEM])?;
+        let again = ["upgrade", "trellis", CHART, "--namespace", SYSTEM, "--reuse-values"];
+        self.site.helm(&again)?;
         self.sent("uninstalling was refused", &[])?;
         self.site.rolled_out(SYSTEM, "trellis")
     }

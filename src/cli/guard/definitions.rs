@@ -36,7 +36,7 @@ async fn seen(guard: &Guard<'_>, name: &str) -> Result<Option<CustomResourceDefi
     if seen.as_ref().is_some_and(|crd| !preflight::is_ours(crd)) {
         return Err(Failure::Failed(format!(
             "CustomResourceDefinition {name} is not ours, so it is not deleted; `trellis check` tells \
-             whose it is; keep all with: helm upgrade --set crds.keep=true"
+             whose it is; keep all with: helm rollback, then helm upgrade --set crds.keep=true"
         )));
     }
     Ok(seen)

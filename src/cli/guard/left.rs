@@ -129,7 +129,7 @@ async fn applications_of(
                  once it is gone, uninstall again"
             ),
             (true, false) => format!(
-                "{text}; give the Role back with helm upgrade, or drop {name} from watchNamespaces, \
+                "{text}; give the Role back with helm rollback, or drop {name} from watchNamespaces, \
                  then uninstall again"
             ),
         })

@@ -31,6 +31,7 @@ pub(super) fn refusal(
     lines.extend(capped(objects(left), "more"));
     if with_definitions {
         lines.push("keep the definitions with:".to_owned());
+        lines.extend(release.map(back));
         lines.push(format!("  {}", upgrade(release)));
         lines.push("or delete these first:".to_owned());
     } else {
@@ -50,9 +51,13 @@ pub(super) fn refusal(
                 .to_owned(),
         );
     }
-    if let Some(Release { namespace, name }) = release {
+    if let Some(release) = release {
+        let Release { namespace, name, revision: _ } = release;
         lines.push("then:".to_owned());
         lines.push(format!("  helm uninstall {name} --namespace {namespace}"));
+        lines
+            .push("or go on with the release, which Helm doesn't upgrade as it is now:".to_owned());
+        lines.push(back(release));
         lines.push("where this is shown as one line, read it with:".to_owned());
         lines.push(format!("  kubectl logs job/{name}-guard --namespace {namespace}"));
     }
@@ -96,9 +101,14 @@ fn some(names: &[String]) -> String {
     names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
+/// Helm upgrades nothing whose uninstallation has begun, refused or not.
+fn back(Release { namespace, name, revision }: &Release) -> String {
+    format!("  helm rollback {name} {revision} --namespace {namespace}")
+}
+
 fn upgrade(release: Option<&Release>) -> String {
     match release {
-        Some(Release { namespace, name }) => format!(
+        Some(Release { namespace, name, revision: _ }) => format!(
             "helm upgrade {name} CHART --namespace {namespace} --reuse-values --set crds.keep=true"
         ),
         None => "helm upgrade --reuse-values --set crds.keep=true".to_owned(),
@@ -120,7 +130,7 @@ mod tests {
     }
 
     fn release() -> Release {
-        "trellis-system/trellis".parse().unwrap()
+        "trellis-system/trellis/7".parse().unwrap()
     }
 
     #[test]
@@ -142,6 +152,8 @@ mod tests {
         that takes down what they run, unless the Application has the annotation lattice.oam.dev/deletion-policy: Orphan
         then:
           helm uninstall trellis --namespace trellis-system
+        or go on with the release, which Helm doesn't upgrade as it is now:
+          helm rollback trellis 7 --namespace trellis-system
         where this is shown as one line, read it with:
           kubectl logs job/trellis-guard --namespace trellis-system
         ");
@@ -153,6 +165,7 @@ mod tests {
           Application till/pay
           Lattice edge
         keep the definitions with:
+          helm rollback trellis 7 --namespace trellis-system
           helm upgrade trellis CHART --namespace trellis-system --reuse-values --set crds.keep=true
         or delete these first:
           kubectl delete applications --all --namespace shop
@@ -161,6 +174,8 @@ mod tests {
         that takes down what they run, unless the Application has the annotation lattice.oam.dev/deletion-policy: Orphan
         then:
           helm uninstall trellis --namespace trellis-system
+        or go on with the release, which Helm doesn't upgrade as it is now:
+          helm rollback trellis 7 --namespace trellis-system
         where this is shown as one line, read it with:
           kubectl logs job/trellis-guard --namespace trellis-system
         ");

@@ -8,6 +8,8 @@ use kube::ResourceExt;
 pub(super) struct Release {
     pub(super) namespace: String,
     pub(super) name: String,
+    /// What Helm counts it as; to go back to it is to go on with it.
+    pub(super) revision: u32,
 }
 
 impl Release {
@@ -23,11 +25,14 @@ impl FromStr for Release {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once('/') {
-            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
-                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
-            }
-            Some(_) | None => Err("a release is written as NAMESPACE/NAME"),
+        let parts: Vec<_> = text.split('/').collect();
+        if let [namespace, name, revision] = parts.as_slice()
+            && !namespace.is_empty()
+            && !name.is_empty()
+            && let Ok(revision) = revision.parse()
+        {
+            return Ok(Self { namespace: (*namespace).into(), name: (*name).into(), revision });
         }
+        Err("a release is written as NAMESPACE/NAME/REVISION")
     }
 }

@@ -347,8 +347,10 @@ impl Fold {
         if self.observed.gate == gate {
             return;
         }
-        // Who is still waited for is no news to a plan; that it is waited is.
-        if discriminant(&gate) != discriminant(&self.observed.gate) {
+        // Who is still waited for is no news to a plan; that it is waited is, and why there never was
+        // a connection.
+        let first = self.observed.gate == Gate::not_yet();
+        if first || discriminant(&gate) != discriminant(&self.observed.gate) {
             self.outcome.change.gate = true;
         }
         self.outcome.change.health = true;

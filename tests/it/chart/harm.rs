@@ -59,7 +59,7 @@ fn definitions_that_are_not_kept_go_when_nothing_of_any_installation_is_left() {
     let refused = site.guard("it", "here", &values);
     assert_eq!(refused.code, 1, "{refused:?}");
     let all = "  Application there/anothers\n  Lattice nobodys\n\
-               keep the definitions with:\n  helm upgrade it CHART --namespace here ";
+               keep the definitions with:\n  helm rollback it 1 --namespace here\n  helm upgrade it CHART ";
     assert!(refused.stderr.contains(all), "{refused:?}");
     assert_eq!(crds(&site), CRDS.join(" "));
 
@@ -183,7 +183,7 @@ fn a_namespace_that_is_gone_does_not_keep_a_release_from_being_uninstalled() {
     // Where the namespace is there and the right is not, nothing is known.
     site.kubectl(&["delete", "role", "it-guard", "--namespace", "stays"]);
     let refused = site.guard("it", "here", &values);
-    assert!(refused.stderr.contains("give the Role back with helm upgrade"), "{refused:?}");
+    assert!(refused.stderr.contains("give the Role back with helm rollback"), "{refused:?}");
 }
 
 #[test]

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt, api::PostParams};
 use serde_json::{Value, json};
-use trellis::preflight::{self, Place};
+use trellis::{
+    api::Lattice,
+    preflight::{self, Place},
+};
 
 use super::{
     audit,
@@ -45,7 +48,15 @@ async fn live(stage: &Stage) {
     assert_eq!((check.code, check.stdout.lines().count()), (0, 1), "{check:?}");
     assert!(guard(stage).await.unwrap_err().contains(&format!("Application {}/shop", stage.name)));
     stage.delete("shop").await;
-    guard(stage).await.unwrap();
+    // The guard watches the Lattice for as long as nobody lets go of it.
+    stage.stop_operator().await;
+    let going = |lattice: &Lattice| lattice.metadata.deletion_timestamp.is_some();
+    let begun = async {
+        stage.lattice_until("the Lattice to be deleted", going).await;
+        stage.start_operator().await;
+    };
+    let (guarded, ()) = tokio::join!(guard(stage), begun);
+    guarded.unwrap();
 }
 
 /// What the roles of `objects` grant that are bound to `account`.

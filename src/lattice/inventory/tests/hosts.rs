@@ -16,6 +16,10 @@ use crate::{
 fn a_start_waits_for_the_hosts_that_were_there() {
     let mut world = World::new(&["a", "b"]);
     assert_eq!(world.gate(), "not connected: not connected yet");
+    world.input(Input::Disconnected { why: "no route".into() });
+    assert!(world.changed().gate, "who was told that nobody had tried is told why it failed");
+    world.input(Input::Disconnected { why: "refused".into() });
+    assert!(!world.changed().gate, "the Lattice says what it is each time");
     world.input(Input::Connected);
     world.pong("c", 10);
     world.shows("a", 10, "x=1");
