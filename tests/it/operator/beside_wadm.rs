@@ -75,8 +75,8 @@ async fn what_fails_is_tried_again_ever_later() {
     stage.until("shop", "the failure", |app| because(app, "Ready", "Failing")).await;
     let five = |sim: &SimLattice| starts(sim).len() == 5;
     sim.wait_until(Duration::from_mins(1), five).await.unwrap();
-    let starts = starts(&sim);
-    let pauses: Vec<_> = starts.windows(2).map(|two| (two[1] - two[0]).as_secs_f64()).collect();
+    let starts: Vec<f64> = starts(&sim).iter().map(Duration::as_secs_f64).collect();
+    let pauses: Vec<f64> = starts.windows(2).map(|two| two[1] - two[0]).collect();
     let grows = |two: &[f64]| two[1] > two[0] * 1.5;
     assert!(pauses.windows(2).all(grows), "{pauses:?}");
     assert!(pauses[0] < 3.0 && pauses[3] > 12.0, "{pauses:?}");
