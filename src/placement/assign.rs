@@ -200,7 +200,8 @@ fn best<'a>(
         chosen.extend(positions);
         return chosen;
     }
-    ties.extend(positions.iter().map(|&p| (!rendezvous(id, candidate(p).host), p)));
+    let rendezvous = Rendezvous::of(id);
+    ties.extend(positions.iter().map(|&p| (!rendezvous.weight(candidate(p).host), p)));
     ties.select_nth_unstable(missing - 1);
     chosen.extend(ties.iter().take(missing).map(|&(_, position)| position));
     chosen
@@ -378,23 +379,36 @@ fn as_count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// The weight of a host for an id: the same on every machine and in every version of Trellis.
-/// As FNV-1a, but over eight bytes at a time, each mixed well because nkeys share most of their
+/// What a host weighs for an id: the same on every machine and in every version of Trellis. As
+/// FNV-1a, but over eight bytes at a time, each mixed well because nkeys share most of their
 /// letters.
-pub(super) fn rendezvous(id: &WorkloadId, host: &HostId) -> u64 {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rendezvous {
+    of_id: u64,
+}
+
+impl Rendezvous {
+    pub(super) fn of(id: &WorkloadId) -> Self {
+        Self { of_id: mixed(0xcbf2_9ce4_8422_2325, id.as_str()) }
+    }
+
+    pub(super) fn weight(self, host: &HostId) -> u64 {
+        mixed(self.of_id, host.as_str())
+    }
+}
+
+/// `hash` with `text` mixed in.
+fn mixed(hash: u64, text: &str) -> u64 {
     let mix = |hash: u64, word: u64| {
         let hash = (hash ^ word).wrapping_mul(0xd6e8_feb8_6659_fd93);
         hash ^ (hash >> 32)
     };
-    [id.as_str(), host.as_str()].iter().fold(0xcbf2_9ce4_8422_2325, |hash, text| {
-        let (words, rest) = text.as_bytes().as_chunks::<8>();
-        let hash = words.iter().fold(hash, |hash, &word| mix(hash, u64::from_le_bytes(word)));
-        let mut last = [0; 8];
-        for (to, &from) in last.iter_mut().zip(rest) {
-            *to = from;
-        }
-        // No text holds the byte 255, so that where one ends and the other begins counts.
-        let last = mix(hash, u64::from_le_bytes(last));
-        mix(last, u64::MAX)
-    })
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let hash = words.iter().fold(hash, |hash, &word| mix(hash, u64::from_le_bytes(word)));
+    let mut last = [0; 8];
+    for (to, &from) in last.iter_mut().zip(rest) {
+        *to = from;
+    }
+    // No text holds the byte 255, so that where one ends and the other begins counts.
+    mix(mix(hash, u64::from_le_bytes(last)), u64::MAX)
 }

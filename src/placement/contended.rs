@@ -8,6 +8,9 @@ use crate::model::{
 
 /// Who fights over what `command` is about, if it asks once more for what they undo.
 pub(super) fn by_others<'a>(inputs: &Inputs<'a>, command: &Command) -> Option<&'a Contended> {
+    if inputs.observed.contended.is_empty() {
+        return None;
+    }
     let thing = command.thing();
     let contended = inputs.observed.contended.get(&thing)?;
     let made = &contended.made;

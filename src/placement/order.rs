@@ -108,7 +108,7 @@ impl<'a> Draft<'a> {
                 self.block(namespace, subject, Reason::Contended, message);
             }
             waits_for.push(WaitsFor::Delay { why: "others to leave it alone".to_owned() });
-        } else if let Some(failure) = self.failure(&command) {
+        } else if let Some(failure) = self.failure(&lane, &command) {
             self.report(namespace, &lane, failure);
             if self.inputs.time < failure.retry_at {
                 self.wake(failure.retry_at);
@@ -117,12 +117,11 @@ impl<'a> Draft<'a> {
             }
         }
         waits_for.extend(self.excluded(&command));
-        waits_for.extend(self.gate(&command, effect));
-        self.offered.insert(lane);
+        waits_for.extend(self.gate(&lane, effect));
         let namespace = namespace.clone();
         if waits_for.is_empty() {
             match &command {
-                _ if starts(&command) => self.starts.extend(command.lane().workload().cloned()),
+                _ if starts(&command) => self.starts.extend(lane.workload().cloned()),
                 Command::PutLink { key, .. } | Command::DeleteLink { key } => {
                     self.links.insert(key.source.clone());
                 }
@@ -136,6 +135,7 @@ impl<'a> Draft<'a> {
         } else {
             self.plan.later.push(Later { namespace, command, waits_for });
         }
+        self.offered.insert(lane);
     }
 
     /// Offers again what is unresolved in `lane`, if nothing else was offered there.
@@ -158,9 +158,9 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// What failed last in the lane of `command`, if that asked for the same.
-    fn failure(&self, command: &Command) -> Option<&'a Failure> {
-        let failure = self.inputs.observed.in_flight.failures.get(&command.lane())?;
+    /// What failed last in `lane`, if `command` asks for the same.
+    fn failure(&self, lane: &Lane, command: &Command) -> Option<&'a Failure> {
+        let failure = self.inputs.observed.in_flight.failures.get(lane)?;
         failure.command.asks_the_same(command).then_some(failure)
     }
 
@@ -248,7 +248,7 @@ impl<'a> Draft<'a> {
     }
 
     /// What keeps the lattice, or one host of it, from taking this now.
-    fn gate(&self, command: &Command, effect: Effect) -> Option<WaitsFor> {
+    fn gate(&self, lane: &Lane, effect: Effect) -> Option<WaitsFor> {
         let (observed, gate) = (self.inputs.observed, &self.inputs.observed.gate);
         let open = match effect {
             Effect::Adds => gate.may_add(),
@@ -257,8 +257,8 @@ impl<'a> Draft<'a> {
         if !open {
             return Some(WaitsFor::Lattice { why: gate.to_string() });
         }
-        let Lane::Workload(host, _) = command.lane() else { return None };
-        let why = match observed.hosts.get(&host).map(|host| host.state) {
+        let Lane::Workload(host, _) = lane else { return None };
+        let why = match observed.hosts.get(host).map(|host| host.state) {
             Some(HostState::Ready | HostState::Suspect) => return None,
             Some(HostState::Mute) => format!("host {host} is busy and shows no inventory"),
             Some(HostState::Unreachable) => format!("host {host} doesn't answer"),

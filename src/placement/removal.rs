@@ -112,7 +112,7 @@ pub(super) fn loose_ends(draft: &mut Draft<'_>, survey: &Survey<'_>) {
 /// Whether what an earlier process asked for, and nobody wants any more, may still show up.
 pub(super) fn may_show_up(inputs: &Inputs<'_>) -> bool {
     let unwanted = |id: &WorkloadId| !inputs.desired.workloads.contains_key(id);
-    inputs.is_unseen() && inputs.former.iter().any(|former| former.workloads.keys().any(unwanted))
+    inputs.former.iter().any(|former| former.workloads.keys().any(unwanted)) && inputs.is_unseen()
 }
 
 /// The target's namespace that an id is, or was last, for.

@@ -147,8 +147,9 @@ impl<'a> Survey<'a> {
 struct Site<'a> {
     workload: &'a Workload,
     candidates: Vec<Candidate<'a>>,
-    /// Those of the candidates where something is already, with their indexes.
-    cells: Vec<(usize, Cell<'a>)>,
+    /// Those of the candidates where something is already, and the index of each.
+    cells: Vec<Cell<'a>>,
+    occupied: Vec<usize>,
     /// By entry of the spread: indexes of the candidates that meet it.
     eligible: Vec<Vec<usize>>,
     /// Whether one of them meets several.
@@ -164,6 +165,7 @@ impl<'a> Site<'a> {
             workload,
             candidates: Vec::with_capacity(observed.hosts.len()),
             cells: Vec::new(),
+            occupied: Vec::new(),
             eligible: vec![Vec::with_capacity(observed.hosts.len()); entries.len()],
             overlapping: false,
             foreign: None,
@@ -223,7 +225,8 @@ impl<'a> Site<'a> {
             self.candidates.push(Candidate { host, info, have, rank, held });
         }
         if occupied {
-            self.cells.push((index, cell));
+            self.cells.push(cell);
+            self.occupied.push(index);
         }
     }
 
@@ -243,7 +246,8 @@ impl<'a> Site<'a> {
         if rollout.max_surge == 0 || rollout.strategy == Strategy::Recreate {
             return None;
         }
-        let mut serving = self.cells.iter().filter(|(_, cell)| cell.serves());
+        let cells = self.occupied.iter().zip(&self.cells);
+        let mut serving = cells.filter(|(_, cell)| cell.serves());
         let (Some((index, cell)), None) = (serving.next(), serving.next()) else {
             return None;
         };
@@ -317,17 +321,23 @@ impl<'a> Site<'a> {
 
     /// The cells of hosts where something is or should be.
     fn into_cells(self, counts: &[u32]) -> Vec<Cell<'a>> {
-        let mut occupied = self.cells.into_iter().peekable();
-        let mut cells = Vec::new();
-        for ((index, candidate), &target) in self.candidates.iter().enumerate().zip(counts) {
-            if let Some((_, cell)) = occupied.next_if(|(at, _)| *at == index) {
-                cells.push(Cell { target, ..cell });
-            } else if target > 0 {
+        let mut cells = self.cells;
+        for (cell, &index) in cells.iter_mut().zip(&self.occupied) {
+            cell.target = counts[index];
+        }
+        let mut occupied = self.occupied.into_iter().peekable();
+        let free = |(index, _): &(usize, _)| occupied.next_if_eq(index).is_none();
+        let free = self.candidates.iter().zip(counts).enumerate().filter(free);
+        let before = cells.len();
+        cells.extend(free.filter(|(_, (_, target))| **target > 0).map(
+            |(_, (candidate, &target))| {
                 let (host, info) = (candidate.host, candidate.info);
                 let seen = if info.inventory.is_none() { Seen::Unknown } else { Seen::Absent };
-                let (pending, failure, sick) = (None, None, None);
-                cells.push(Cell { host, info, target, seen, pending, failure, sick });
-            }
+                Cell { host, info, target, seen, pending: None, failure: None, sick: None }
+            },
+        ));
+        if before > 0 && cells.len() > before {
+            cells.sort_by_key(|cell| cell.host);
         }
         cells
     }

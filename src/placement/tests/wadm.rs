@@ -14,9 +14,9 @@
 //! | leaves seconds without an answer when an image changes | `properties::a_change_keeps_all_hosts_but_those_that_may_be_away` |
 //! | deletes a config that the new version uses | [`a_config_that_is_still_wanted_is_never_deleted`] |
 //! | undeploys once and forgets what it missed | [`what_a_removal_missed_is_removed_later`] |
-//! | tries again each 5 s for ever | `lattice::in_flight::tests::a_refusal_delays_the_next_try_longer_each_time_until_a_success` |
-//! | acts at the next heartbeat | `lattice::inventory::tests::flow::a_start_is_shown_by_its_event_and_confirmed` |
-//! | keeps the state of the whole lattice in one value, written anew by each event | `benches/fold.rs`: an event among 1,000 hosts costs what its own host does |
+//! | tries again each 5 s for ever | `lattice::in_flight::tests::a_refusal_delays_the_next_try_longer_each_time_until_a_success`, `operator::beside_wadm::what_fails_is_tried_again_ever_later` |
+//! | acts at the next heartbeat, and finds a dead host after 70 to 105 s | `lattice::inventory::tests::flow::a_start_is_shown_by_its_event_and_confirmed`, `operator::beside_wadm::what_is_lost_is_made_up_for_long_before_a_heartbeat`, `operator::real::faults` |
+//! | keeps the state of the whole lattice in one value, written anew by each event | `benches/fold.rs`: an event among 1,000 hosts costs what its own host does; `operator::rebuilt`: nothing is kept |
 //! | panics on weights of 0 and on `interfaces: "x"` | `tests/manifests/bad/{weights-zero,link-interfaces-a-string}.yaml`, `appfile::tests::robust` |
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod bad_input;
+mod beside_wadm;
 mod contended;
 mod diagnosis;
 mod explained;

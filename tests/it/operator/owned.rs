@@ -1,4 +1,18 @@
 //! It changes what is its own, leaves what is others', and goes when it is told to.
+//!
+//! | promise about ownership | shown by |
+//! |---|---|
+//! | an owner is (installation, namespace/name) | `installations::two_installations_on_one_lattice_leave_each_other_alone` |
+//! | of the same name, links and configs too stay with whoever runs | `installations::regression_an_application_of_the_same_name_took_the_links_and_configs_of_another_installation` |
+//! | `NotOwned` | [`what_looks_alike_and_is_not_ours_is_left_alone`] |
+//! | `IdConflict`, and who has the id next | [`an_id_has_one_application_and_the_next_when_that_is_gone`] |
+//! | `adopt: "true"` | the test of the same name above, `placement::tests::table::look_alikes_are_taken_up_only_as_the_annotation_says` |
+//! | `adopt: wadm`, `adopt: restamp` | `sharing::what_wadm_runs_is_taken_up_with_no_command_and_goes_with_its_application`, `placement::tests::properties::what_is_taken_up_serves_on_and_is_changed_only_where_it_differs` |
+//! | `Contended` | `contended` |
+//! | orphans are reported, and `deletion-policy: Orphan` | [`an_application_that_is_let_go_leaves_everything_running`] |
+//! | tombstones | `tombstones` |
+//! | a deletion while its lattice is away | [`a_deletion_waits_for_its_lattice_and_says_how_not_to`] |
+//! | a cluster that is lost and made anew sends nothing | `rebuilt::a_cluster_that_is_built_anew_from_manifests_sends_nothing` |
 use std::{collections::BTreeMap, time::Duration};
 
 use kube::api::{DeleteParams, Patch, PatchParams};

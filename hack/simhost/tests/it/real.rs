@@ -3,6 +3,13 @@
 //!
 //! What is said to be seen was seen on the release library `wasmcloud-host` 0.27.1 (wasmCloud 1.9.2)
 //! with nats-server 2.15.
+//!
+//! | trap | seen by |
+//! |---|---|
+//! | T4, T13 | [`locks`] |
+//! | T5, T11 | here |
+//! | T10, T12 | [`links`] |
+//! | T14 | [`providers`] |
 
 mod links;
 mod locks;
