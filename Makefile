@@ -27,11 +27,12 @@ seen := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks
 machine = $(shell rustc -vV | sed -n 's/^host: //p')
 
+fuzz: input = $(or $(TARGET),manifest)
 fuzz: ## Look for bytes that break what is read (TARGET=manifest, event or inventory; SECONDS=…); needs a C++ compiler
 	@RUSTFLAGS="$(seen)" $(CARGO) build --release --locked --package fuzz --features libfuzzer --target $(machine) --target-dir $(target)/fuzz
-	@mkdir -p $(target)/fuzz/found/$(or $(TARGET),manifest)
-	@$(target)/fuzz/$(machine)/release/fuzz-$(or $(TARGET),manifest) $(target)/fuzz/found/$(or $(TARGET),manifest) \
-		hack/fuzz/seeds/$(or $(TARGET),manifest) -max_total_time=$(or $(SECONDS),600) -max_len=65536 -rss_limit_mb=1024 -timeout=5 \
+	@mkdir -p $(target)/fuzz/found/$(input)
+	@$(target)/fuzz/$(machine)/release/fuzz-$(input) $(target)/fuzz/found/$(input) \
+		hack/fuzz/seeds/$(input) -max_total_time=$(or $(SECONDS),600) -max_len=65536 -rss_limit_mb=1024 -timeout=5 \
 		-artifact_prefix=$(target)/fuzz/found/
 
 cluster-test: ## Take Trellis from helm install to helm uninstall, on a Kubernetes node of its own

@@ -80,6 +80,14 @@ impl Context {
         self.everything.notify_one();
     }
 
+    /// A Lattice of another installation came or went. Nobody has targets there; who was refused for
+    /// it, or left something there, is told another reason.
+    pub fn foreign_changed(&self, name: &LatticeName) {
+        self.facts.fetch_add(1, Relaxed);
+        self.memories.without_targets().iter().for_each(|app| self.touched.add(app));
+        self.index().of_lattice(name).for_each(|app| self.touched.add(app));
+    }
+
     /// A namespace has changed: those may have other targets who are there, or name it.
     pub fn namespace_changed(&self, name: &str) {
         self.facts.fetch_add(1, Relaxed);
@@ -158,8 +166,8 @@ impl Context {
         self.every_lattice.notify_one();
         let is_there =
             |name: &LatticeName| self.lattice_objects.get(&ObjectRef::new(name.as_str())).is_some();
-        if self.lattices.forget_left(is_there) {
-            self.facts_changed();
+        for name in self.lattices.forget_left(is_there) {
+            self.foreign_changed(&name);
         }
         for name in self.lattices.names() {
             if !is_there(&name) {
@@ -208,6 +216,15 @@ impl Memories {
 
     pub fn keys(&self) -> Vec<ApplicationKey> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Those that were last found to have no targets, for whatever reason.
+    pub fn without_targets(&self) -> Vec<ApplicationKey> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = all.iter().filter(|(_, memory)| {
+            memory.lock().unwrap_or_else(PoisonError::into_inner).is_without_targets()
+        });
+        refused.map(|(key, _)| key.clone()).collect()
     }
 
     /// Only what the watch shows counts from now on, be it older than what was written.

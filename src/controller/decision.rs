@@ -206,7 +206,8 @@ impl Scope<'_> {
     fn covers(&self, namespace: &str, command: &Command) -> bool {
         namespace == &*self.target.namespace
             && match command {
-                Command::PutConfig { .. } | Command::DeleteConfig { .. } => ANY_CONFIG,
+                // Whose a config is can't be told from it, here and below.
+                Command::PutConfig { .. } | Command::DeleteConfig { .. } => true,
                 Command::PutLink { key, .. } | Command::DeleteLink { key } => self.links(key),
                 Command::StartProvider { id, .. }
                 | Command::StopProvider { id, .. }
@@ -217,7 +218,7 @@ impl Scope<'_> {
     fn suffers(&self, blocked: &Blocked) -> bool {
         *blocked.namespace == *self.target.namespace
             && match &blocked.subject {
-                Subject::Config(_) => ANY_CONFIG,
+                Subject::Config(_) => true,
                 Subject::Link(key) => self.links(key),
                 Subject::Workload(id) => self.runs(id),
             }
@@ -232,9 +233,6 @@ impl Scope<'_> {
         self.desired.shared.contains_key(&key.source) || self.runs(&key.source)
     }
 }
-
-/// Whose a config is can't be told from it, so each step minds it; it is written before anything else.
-const ANY_CONFIG: bool = true;
 
 /// The first thing in `plan` that the step still waits for.
 fn waits_for(scope: &Scope, plan: &Plan) -> Option<String> {

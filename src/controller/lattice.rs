@@ -66,10 +66,15 @@ pub(super) async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Resul
 
 /// Another installation's: Applications that name it are told so.
 async fn leave(lattice: &Lattice, ctx: &Context) {
-    if let Ok(name) = lattice.name_any().parse::<LatticeName>()
-        && ctx.lattices.leave(&name, lattice.annotations().get(CLASS)).await
-    {
+    let Ok(name) = lattice.name_any().parse::<LatticeName>() else { return };
+    let was_ours = ctx.lattices.knows(&name);
+    if !ctx.lattices.leave(&name, lattice.annotations().get(CLASS)).await {
+        return;
+    }
+    if was_ours {
         ctx.facts_changed();
+    } else {
+        ctx.foreign_changed(&name);
     }
 }
 

@@ -233,12 +233,12 @@ impl Lattices {
     ///
     /// # Returns
     ///
-    /// Whether there were any.
-    pub fn forget_left(&self, is_there: impl Fn(&LatticeName) -> bool) -> bool {
+    /// Their names.
+    pub fn forget_left(&self, is_there: impl Fn(&LatticeName) -> bool) -> Vec<LatticeName> {
         let mut left = self.left_mut();
-        let before = left.len();
-        left.retain(|name, _| is_there(name));
-        left.len() < before
+        let gone: Vec<_> = left.keys().filter(|name| !is_there(name)).cloned().collect();
+        left.retain(|name, _| !gone.contains(name));
+        gone
     }
 
     /// Begins anew everywhere: another replica has sent commands until now.

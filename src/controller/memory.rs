@@ -79,6 +79,11 @@ struct ManifestKey {
 }
 
 impl Memory {
+    /// Whether its topologies were last found to choose nothing that can be had.
+    pub(super) fn is_without_targets(&self) -> bool {
+        self.targets.as_ref().is_some_and(|known| known.targets.is_err())
+    }
+
     pub(super) fn forget_written(&mut self) {
         self.written = None;
     }

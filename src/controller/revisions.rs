@@ -1,8 +1,9 @@
 //! ApplicationRevisions: which are known, which one an Application needs, and their writing.
 //!
 //! A revision is made before the first command that it causes, names every target before the first
-//! command goes there (those that it is made for as it is made), and is kept until all that only it wanted has been seen gone. So whatever
-//! this process forgets can be worked out from etcd and the lattice.
+//! command goes there (those that it is made for as it is made), and is kept until all that only it
+//! wanted has been seen gone. So whatever this process forgets can be worked out from etcd and the
+//! lattice.
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},

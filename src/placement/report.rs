@@ -84,11 +84,11 @@ fn block_unplaced(draft: &mut Draft<'_>, placement: &Placement<'_>) {
     }
     for (entry, &(hosts, unplaced)) in workload.scaling.spread().iter().zip(&placement.entries) {
         let daemon = matches!(workload.scaling, Scaling::Daemon { .. });
-        let failing = failing(placement, entry, draft.inputs.time);
-        let hosts = hosts + failing;
         if unplaced == 0 && !(daemon && hosts == 0) {
             continue;
         }
+        let failing = failing(placement, entry, draft.inputs.time);
+        let hosts = hosts + failing;
         let each_runs_one = workload.kind == WorkloadKind::Provider;
         if failing > 0 && (!each_runs_one || u32::try_from(failing).is_ok_and(|it| it >= unplaced))
         {

@@ -19,8 +19,6 @@ use trellis::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-/// What an API server and a NATS server let through is no larger.
-const LONGEST: usize = 1 << 20;
 
 /// A manifest, from a user: YAML, and the JSON that an API server hands on.
 pub fn manifest(data: &[u8]) {
@@ -82,7 +80,7 @@ fn name_and_text(data: &[u8]) -> Option<(&str, &[u8])> {
 fn word(line: &[u8]) -> Option<(&str, &[u8])> {
     let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
     let word = std::str::from_utf8(&line[..end]).ok()?;
-    Some((word, line.get(end + 1..).unwrap_or_default())).filter(|_| line.len() <= LONGEST)
+    Some((word, line.get(end + 1..).unwrap_or_default()))
 }
 
 fn settings() -> Settings {

@@ -143,7 +143,7 @@ impl Fold {
 
     /// A heartbeat that says what is shown.
     pub(super) fn same_again(&mut self, id: &HostId, uptime: Duration, now: Moment) {
-        if self.lives.contains_key(id) && self.accepts(id, uptime, Via::Heartbeat, now) {
+        if self.accepts(id, uptime, Via::Heartbeat, now) {
             self.has_shown(id, now);
         }
     }

@@ -26,7 +26,9 @@ pub(crate) fn writes(stage: &Stage) -> Vec<Write> {
 pub(crate) fn requests(namespace: &str, account: &str) -> Vec<Value> {
     let user = format!("\"username\":\"{}\"", user(namespace, account));
     let log = fs::read_to_string(CLUSTER.audit_log_path()).unwrap();
-    let lines = log.lines().filter(|line| line.contains(&user));
+    // The last line may be half written.
+    let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+    let lines = whole.lines().filter(|line| line.contains(&user));
     lines.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 

@@ -5,20 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use simhost::{Fault, HostOptions, LatticeOptions, SimLattice, Verb};
 
-use super::{owned::because, stage::Stage};
-
-const WEB: &str = "
-apiVersion: core.oam.dev/v1beta1
-kind: Application
-metadata: { name: shop }
-spec:
-  components:
-    - name: web
-      type: component
-      properties: { id: web, image: registry.example/web:1 }
-      traits:
-        - { type: spreadscaler, properties: { instances: 4 } }
-";
+use super::{owned::because, simulated::web, stage::Stage};
 
 /// Hosts that are as good as without heartbeats, and an operator that knows it.
 async fn unhurried(name: &str, hosts: usize) -> (Stage, SimLattice) {
@@ -43,7 +30,7 @@ fn starts(sim: &SimLattice) -> Vec<Duration> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_lost_is_made_up_for_long_before_a_heartbeat() {
     let (stage, sim) = unhurried("unhurried", 4).await;
-    stage.apply(WEB).await;
+    stage.apply(&web(4)).await;
     stage.settled("shop").await;
     let all = |sim: &SimLattice| sim.instances("web") == 4;
 
@@ -71,7 +58,7 @@ async fn what_is_lost_is_made_up_for_long_before_a_heartbeat() {
 async fn what_fails_is_tried_again_ever_later() {
     let (stage, sim) = unhurried("ever-later", 1).await;
     sim.inject(Fault::fail_start("out of luck"));
-    stage.apply(WEB).await;
+    stage.apply(&web(4)).await;
     stage.until("shop", "the failure", |app| because(app, "Ready", "Failing")).await;
     let five = |sim: &SimLattice| starts(sim).len() == 5;
     sim.wait_until(Duration::from_mins(1), five).await.unwrap();

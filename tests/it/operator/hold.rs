@@ -11,23 +11,10 @@ use trellis::api::{Application, HostSummary, Lattice};
 
 use super::{
     owned::{because, message},
-    simulated::lattice,
+    simulated::{lattice, web},
     stage::Stage,
     tombstones::tombstones,
 };
-
-const WEB: &str = "
-apiVersion: core.oam.dev/v1beta1
-kind: Application
-metadata: { name: shop }
-spec:
-  components:
-    - name: web
-      type: component
-      properties: { id: web, image: registry.example/web:1 }
-      traits:
-        - { type: spreadscaler, properties: { instances: 2 } }
-";
 
 async fn patch(stage: &Stage, patch: Value) {
     let api = Api::<Lattice>::all(stage.kube.clone());
@@ -54,7 +41,7 @@ fn running(host: &HostHandle) -> u32 {
 
 /// One host in the middle and one at the edge, each with an instance, and the edge cut off.
 async fn cut_off(stage: &Stage) -> (SimLattice, HostHandle, HostHandle) {
-    cut_off_with(stage, WEB).await
+    cut_off_with(stage, &web(2)).await
 }
 
 async fn cut_off_with(stage: &Stage, manifest: &str) -> (SimLattice, HostHandle, HostHandle) {
@@ -141,7 +128,7 @@ async fn a_host_that_was_replaced_and_comes_back_keeps_nothing_twice() {
 async fn a_deletion_waits_for_a_held_host_up_to_its_deadline_and_ends_there_when_it_is_back() {
     let stage = Stage::start("held-grave").await;
     patch(&stage, json!({ "spec": { "lossGrace": "1s", "deletionDeadline": "4s" } })).await;
-    let held_by_scaler = WEB.replace("instances: 2", "instances: 2, onHostLoss: Hold");
+    let held_by_scaler = web(2).replace("instances: 2", "instances: 2, onHostLoss: Hold");
     let (_sim, middle, edge) = cut_off_with(&stage, &held_by_scaler).await;
     edge.cut_off().await;
     let held = |lattice: &Lattice| {

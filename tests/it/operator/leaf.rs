@@ -12,22 +12,9 @@ use tokio::{
 
 use super::{
     owned::{because, message},
-    simulated::heartbeats,
+    simulated::{heartbeats, web},
     stage::Stage,
 };
-
-const WEB: &str = "
-apiVersion: core.oam.dev/v1beta1
-kind: Application
-metadata: { name: shop }
-spec:
-  components:
-    - name: web
-      type: component
-      properties: { id: web, image: registry.example/web:1 }
-      traits:
-        - { type: spreadscaler, properties: { instances: 4 } }
-";
 
 /// Where leaf nodes are let in, and as whom. Told of it, they would come directly.
 const HUB: &str = "
@@ -109,7 +96,7 @@ impl Site {
         edge.add_hosts(2, |_| HostOptions::labelled([("site", "north")])).await.unwrap();
         let site = Self { stage, cable, _leaf: leaf, middle, edge };
         site.hosts_are("ready", 4).await;
-        site.stage.apply(WEB).await;
+        site.stage.apply(&web(4)).await;
         site.stage.settled("shop").await;
         assert_eq!(site.instances(), (vec![1, 1], vec![1, 1]));
         site

@@ -113,6 +113,6 @@ async fn what_happens_is_counted_as_often_and_as_long_as_it_happens() {
 
     // A connection that is lost and comes again.
     counts(&stage, "trellis_lattice_reconnects_total", 0).await;
-    tokio::task::block_in_place(|| stage.nats.restart().unwrap());
+    stage.restart_nats();
     counts(&stage, "trellis_lattice_reconnects_total", 1).await;
 }

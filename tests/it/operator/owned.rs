@@ -146,7 +146,7 @@ async fn a_deletion_waits_for_its_lattice_and_says_how_not_to() {
         stage.apply(&SHOP.replace("NAME", name)).await;
         stage.settled(name).await;
     }
-    tokio::task::block_in_place(|| stage.nats.stop().unwrap());
+    stage.stop_nats();
     let api = stage.applications();
     for name in ["waits", "forced"] {
         api.delete(name, &DeleteParams::default()).await.unwrap();
@@ -163,7 +163,7 @@ async fn a_deletion_waits_for_its_lattice_and_says_how_not_to() {
     assert_eq!(sim.instances("cut_off-forced-web"), 2);
     assert!(api.get_opt("waits").await.unwrap().is_some());
 
-    tokio::task::block_in_place(|| stage.nats.restart().unwrap());
+    stage.restart_nats();
     stage.gone("waits").await;
     assert_eq!(sim.instances("cut_off-waits-web"), 0);
     stage.lattice_until("what was forced to be gone", |it| tombstones(it).is_empty()).await;

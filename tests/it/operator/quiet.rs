@@ -126,12 +126,12 @@ async fn a_blip_of_nats_is_not_written_on_applications() {
     heartbeats(&stage, &sim, 3).await;
 
     let silence = (audit::writes(&stage).len(), sim.elapsed());
-    tokio::task::block_in_place(|| stage.nats.restart().unwrap());
+    stage.restart_nats();
     heartbeats(&stage, &sim, 5).await;
     // Hangs for less than it takes to give up on a host.
-    tokio::task::block_in_place(|| stage.nats.pause().unwrap());
+    stage.pause_nats();
     tokio::time::sleep(Duration::from_millis(900)).await;
-    tokio::task::block_in_place(|| stage.nats.resume().unwrap());
+    stage.resume_nats();
     heartbeats(&stage, &sim, 5).await;
     let (writes, since) = silence;
     let written = Silence { stage: &stage, sim: &sim, writes, since }.broken();

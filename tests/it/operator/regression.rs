@@ -160,7 +160,7 @@ async fn what_ran_on_a_lattice_that_stays_away_is_not_said_to_run() {
     let _sim = lattice(&stage, 2).await;
     stage.apply(&SHOP.replace("NAME", "shop")).await;
     stage.settled("shop").await;
-    tokio::task::block_in_place(|| stage.nats.stop().unwrap());
+    stage.stop_nats();
     stage
         .until("shop", "the lattice to be missed", |app| {
             let status = app.status.as_ref().unwrap();
@@ -168,7 +168,7 @@ async fn what_ran_on_a_lattice_that_stays_away_is_not_said_to_run() {
                 && status.status == Some(Phase::Unhealthy)
         })
         .await;
-    tokio::task::block_in_place(|| stage.nats.restart().unwrap());
+    stage.restart_nats();
     stage.settled("shop").await;
 }
 

@@ -27,6 +27,24 @@ pub(crate) async fn heartbeats(stage: &Stage, sim: &SimLattice, rounds: usize) {
     stage.wait("heartbeats", seen).await;
 }
 
+/// `shop`, of which `web` is all and runs under that id.
+pub(crate) fn web(instances: u32) -> String {
+    format!(
+        "
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {{ name: shop }}
+spec:
+  components:
+    - name: web
+      type: component
+      properties: {{ id: web, image: registry.example/web:1 }}
+      traits:
+        - {{ type: spreadscaler, properties: {{ instances: {instances} }} }}
+"
+    )
+}
+
 /// An Application with everything: put its name for `NAME`.
 pub(crate) const SHOP: &str = "
 apiVersion: core.oam.dev/v1beta1
@@ -59,38 +77,25 @@ spec:
             source: { config: [{ name: address, properties: { address: 0.0.0.0:8000 } }] }
 ";
 
-const WEB: &str = "
-apiVersion: core.oam.dev/v1beta1
-kind: Application
-metadata: { name: shop }
-spec:
-  components:
-    - name: web
-      type: component
-      properties: { image: registry.example/web:1 }
-      traits:
-        - { type: spreadscaler, properties: { instances: 4 } }
-";
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_runs_is_changed_and_leaves_nothing_behind() {
     let stage = Stage::start("sim-lifecycle").await;
     let sim = lattice(&stage, 2).await;
 
-    stage.apply(WEB).await;
+    stage.apply(&web(4)).await;
     let app = stage.settled("shop").await;
     let status = app.status.unwrap();
     assert_eq!(status.summary.unwrap().ready, "1/1");
     assert_eq!(status.latest_revision.unwrap().name, "shop-v1");
     assert_eq!(status.workflow.unwrap().steps[0].phase, "succeeded");
-    assert_eq!(sim.instances("sim_lifecycle-shop-web"), 4);
+    assert_eq!(sim.instances("web"), 4);
 
-    stage.apply(&WEB.replace("web:1", "web:2")).await;
+    stage.apply(&web(4).replace("web:1", "web:2")).await;
     stage.settled("shop").await;
     for host in sim.hosts() {
-        assert_eq!(host.code_running("sim_lifecycle-shop-web"), ["registry.example/web:2"]);
+        assert_eq!(host.code_running("web"), ["registry.example/web:2"]);
     }
 
     stage.delete("shop").await;
-    assert_eq!(sim.instances("sim_lifecycle-shop-web"), 0);
+    assert_eq!(sim.instances("web"), 0);
 }

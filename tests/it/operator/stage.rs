@@ -279,6 +279,23 @@ impl Stage {
     }
 
     /// What the operator has logged.
+    pub(crate) fn stop_nats(&mut self) {
+        tokio::task::block_in_place(|| self.nats.stop()).unwrap();
+    }
+
+    pub(crate) fn restart_nats(&mut self) {
+        tokio::task::block_in_place(|| self.nats.restart()).unwrap();
+    }
+
+    /// Leaves connections open that nobody answers on.
+    pub(crate) fn pause_nats(&self) {
+        tokio::task::block_in_place(|| self.nats.pause()).unwrap();
+    }
+
+    pub(crate) fn resume_nats(&self) {
+        tokio::task::block_in_place(|| self.nats.resume()).unwrap();
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }

@@ -47,7 +47,7 @@ async fn what_is_left_goes_once_the_lattice_is_back_though_nothing_else_tells_of
         stage.apply(&SHOP.replace("NAME", name)).await;
         stage.settled(name).await;
     }
-    tokio::task::block_in_place(|| stage.nats.stop().unwrap());
+    stage.stop_nats();
     stage.applications().delete("goes", &DeleteParams::default()).await.unwrap();
     // As a namespace that is deleted does.
     let revisions = Api::<ApplicationRevision>::namespaced(stage.kube.clone(), &stage.name);
@@ -62,7 +62,7 @@ async fn what_is_left_goes_once_the_lattice_is_back_though_nothing_else_tells_of
 
     stage.kill_operator();
     let since = sim.elapsed();
-    tokio::task::block_in_place(|| stage.nats.restart().unwrap());
+    stage.restart_nats();
     stage.start_operator().await;
     let clear = stage.lattice_until("nothing to be left", |it| tombstones(it).is_empty()).await;
     assert_eq!(clear.status.unwrap().orphans, []);
@@ -81,7 +81,7 @@ async fn who_comes_back_takes_up_what_it_wants_of_what_was_left_and_the_rest_goe
         stage.apply(&SHOP.replace("NAME", name)).await;
         stage.settled(name).await;
     }
-    tokio::task::block_in_place(|| stage.nats.stop().unwrap());
+    stage.stop_nats();
     for name in ["same", "less"] {
         force(&stage, name).await;
     }
@@ -96,7 +96,7 @@ spec:
     - { name: api, type: component, properties: { image: registry.example/less/api:1 } }
 ";
     stage.apply(only_api).await;
-    tokio::task::block_in_place(|| stage.nats.restart().unwrap());
+    stage.restart_nats();
     for name in ["same", "less"] {
         stage.settled(name).await;
     }
@@ -124,7 +124,7 @@ async fn a_deletion_goes_when_its_deadline_is_over_and_at_once_where_nothing_is_
     for name in ["kept", "waits"] {
         stage.settled(name).await;
     }
-    tokio::task::block_in_place(|| stage.nats.stop().unwrap());
+    stage.stop_nats();
     stage.delete("kept").await;
     stage.delete("waits").await;
     let api = Api::<Lattice>::all(stage.kube.clone());
@@ -132,7 +132,7 @@ async fn a_deletion_goes_when_its_deadline_is_over_and_at_once_where_nothing_is_
     let whose: Vec<_> = tombstones(&left).iter().map(|it| it.application.as_str()).collect();
     assert_eq!(whose, ["deadline/waits"]);
 
-    tokio::task::block_in_place(|| stage.nats.restart().unwrap());
+    stage.restart_nats();
     stage.lattice_until("nothing to be left", |it| tombstones(it).is_empty()).await;
     assert_eq!(
         (running(&sim, "deadline-kept"), running(&sim, "deadline-waits")),
@@ -147,7 +147,7 @@ async fn a_lattice_with_something_left_waits_for_it_and_says_how_not_to() {
     let sim = lattice(&stage, 1).await;
     stage.apply(&SHOP.replace("NAME", "shop")).await;
     stage.settled("shop").await;
-    tokio::task::block_in_place(|| stage.nats.stop().unwrap());
+    stage.stop_nats();
     force(&stage, "shop").await;
     let api = Api::<Lattice>::all(stage.kube.clone());
     api.delete(&stage.name, &DeleteParams::default()).await.unwrap();

@@ -72,10 +72,20 @@ async fn beginnings(
     (started, health, since.elapsed())
 }
 
+/// A provider that only a host on this machine can start.
+async fn provider_image() -> String {
+    let program = spawn_blocking(|| parts::programs::http_provider().unwrap()).await.unwrap();
+    format!("file://{}", program.display())
+}
+
+/// The same of a component.
+fn image_in(folder: &parts::Scratch, component: &[u8]) -> String {
+    format!("file://{}", folder.write("component.wasm", component).unwrap().display())
+}
+
 #[tokio::test]
 async fn a_host_and_the_health_of_a_provider_begin_alike_on_both_hosts() {
-    let provider = spawn_blocking(|| parts::programs::http_provider().unwrap()).await.unwrap();
-    let provider = format!("file://{}", provider.display());
+    let provider = provider_image().await;
     let nats = (nats(None).await, nats(None).await);
     let clients = (
         async_nats::connect(nats.0.url()).await.unwrap(),

@@ -130,10 +130,10 @@ async fn a_restart_of_the_server_restarts_nothing_and_is_not_written() {
     let sent_before = sent(&real);
 
     let connected = |real: &Real| real.stage.log().matches("task: connected").count();
-    block_in_place(|| real.stage.nats.stop().unwrap());
+    real.stage.stop_nats();
     real.until_log("the connection to be lost", |log| log.contains("disconnected")).await;
     let connections = connected(&real);
-    block_in_place(|| real.stage.nats.restart().unwrap());
+    real.stage.restart_nats();
     real.until_log("a new connection", |log| log.matches("task: connected").count() > connections)
         .await;
     real.comes_to_hold(&expected).await;

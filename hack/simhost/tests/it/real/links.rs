@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::proxy::Proxy;
-use super::{CONTROL, NOTHING, ask, real_host};
+use super::{CONTROL, NOTHING, ask, image_in, provider_image, real_host};
 use crate::support::{SOON, link, nats, scale};
 
 /// The names of all links, once they are `expected`.
@@ -93,8 +93,7 @@ async fn a_start_that_meets_a_change(start: impl AsyncFnOnce(&Client, &str)) {
 #[tokio::test]
 async fn t10_a_starting_component_brings_back_and_drops_links_that_were_changed_meanwhile() {
     let folder = parts::Scratch::new("t10").unwrap();
-    let tiny = folder.write("tiny.wasm", parts::components::tiny().unwrap()).unwrap();
-    let image = format!("file://{}", tiny.display());
+    let image = image_in(&folder, &parts::components::tiny().unwrap());
     a_start_that_meets_a_change(async |client, host| {
         let body = scale(host, "a", &image, 1, NOTHING);
         let done = ask(client, &format!("component.scale.{host}"), body).await;
@@ -106,8 +105,7 @@ async fn t10_a_starting_component_brings_back_and_drops_links_that_were_changed_
 /// T10, seen for providers as for components.
 #[tokio::test]
 async fn t10_a_starting_provider_brings_back_and_drops_links_that_were_changed_meanwhile() {
-    let provider = spawn_blocking(|| parts::programs::http_provider().unwrap()).await.unwrap();
-    let image = format!("file://{}", provider.display());
+    let image = provider_image().await;
     a_start_that_meets_a_change(async |client, host| {
         let body = json!({"host_id": host, "provider_id": "a", "provider_ref": image});
         let done = ask(client, &format!("provider.start.{host}"), body).await;
@@ -218,8 +216,7 @@ async fn bucket(server: &Nats) -> Vec<(String, Value)> {
 #[tokio::test]
 async fn t12_the_bucket_of_both_hosts_holds_the_links_that_no_message_can() {
     let folder = parts::Scratch::new("t12").unwrap();
-    let tiny = folder.write("tiny.wasm", parts::components::tiny().unwrap()).unwrap();
-    let image = format!("file://{}", tiny.display());
+    let image = image_in(&folder, &parts::components::tiny().unwrap());
     let servers = (small_server().await, small_server().await);
     let real = real_host(&servers.0, parts::HostOptions::default()).await;
     let options = LatticeOptions { bucket: true, ..LatticeOptions::default() };

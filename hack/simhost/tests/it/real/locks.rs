@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::secrets::{Backend, TOPIC, reference};
-use super::{NOTHING, ask, real_host};
+use super::{NOTHING, ask, image_in, real_host};
 use crate::support::{SOON, nats, scale};
 
 /// Longer than a host takes that isn't kept waiting.
@@ -20,7 +20,7 @@ const WHILE: Duration = Duration::from_secs(1);
 fn signed(folder: &parts::Scratch) -> String {
     let tiny = parts::components::tiny().unwrap();
     let signed = parts::components::signed(&tiny).unwrap();
-    format!("file://{}", folder.write("signed.wasm", signed).unwrap().display())
+    image_in(folder, &signed)
 }
 
 fn with_secret() -> Value {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use super::{NOTHING, ask, real_host};
+use super::{NOTHING, ask, provider_image, real_host};
 use crate::support::{SOON, nats};
 
 /// The first health check comes five seconds after the start.
@@ -61,8 +61,7 @@ async fn providers(client: &Client, host: &parts::Host) -> Value {
 /// stop succeeds and takes it out of the inventory.
 #[tokio::test]
 async fn t14_a_real_provider_whose_restart_failed_is_shown_and_can_only_be_stopped() {
-    let provider = spawn_blocking(|| parts::programs::http_provider().unwrap()).await.unwrap();
-    let image = format!("file://{}", provider.display());
+    let image = provider_image().await;
     let server = nats(None).await;
     let client = async_nats::connect(server.url()).await.unwrap();
     let host = real_host(&server, parts::HostOptions::default()).await;
@@ -96,8 +95,7 @@ async fn t14_a_real_provider_whose_restart_failed_is_shown_and_can_only_be_stopp
 /// healthy.
 #[tokio::test]
 async fn t14_a_real_host_takes_the_health_of_another_hosts_provider_for_its_own() {
-    let provider = spawn_blocking(|| parts::programs::http_provider().unwrap()).await.unwrap();
-    let image = format!("file://{}", provider.display());
+    let image = provider_image().await;
     let server = nats(None).await;
     let client = async_nats::connect(server.url()).await.unwrap();
     let dead = real_host(&server, parts::HostOptions::default()).await;
@@ -138,8 +136,7 @@ async fn answers(client: &Client, id: &str, healthy: impl Fn(usize) -> bool + Se
 /// good ones are that follow a good one. What was never well is told of as `status` alone.
 #[tokio::test]
 async fn a_real_host_tells_of_health_by_change_and_begins_with_unhealthy() {
-    let provider = spawn_blocking(|| parts::programs::http_provider().unwrap()).await.unwrap();
-    let image = format!("file://{}", provider.display());
+    let image = provider_image().await;
     let server = nats(None).await;
     let client = async_nats::connect(server.url()).await.unwrap();
     let (well, never) = (

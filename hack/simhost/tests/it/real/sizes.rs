@@ -10,7 +10,7 @@ use simhost::{HostOptions, LatticeOptions, SimLattice};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::{CONTROL, NOTHING, answer, ask, door, real_host};
+use super::{CONTROL, NOTHING, answer, ask, door, image_in, real_host};
 use crate::support::{SOON, nats, scale};
 
 async fn outgrow_one_message(client: &Client, host: &str, image: &str) {
@@ -45,8 +45,7 @@ async fn outgrow_one_message(client: &Client, host: &str, image: &str) {
 #[tokio::test]
 async fn a_host_whose_inventory_outgrew_one_message_is_mute_and_obeys_on_both_hosts() {
     let folder = parts::Scratch::new("sizes").unwrap();
-    let tiny = folder.write("tiny.wasm", parts::components::tiny().unwrap()).unwrap();
-    let image = format!("file://{}", tiny.display());
+    let image = image_in(&folder, &parts::components::tiny().unwrap());
     let servers = (nats(Some(12 * 1024)).await, nats(Some(12 * 1024)).await);
     let heartbeat = Duration::from_millis(200);
     let options = parts::HostOptions { heartbeat, ..parts::HostOptions::default() };
@@ -71,8 +70,7 @@ async fn a_host_whose_inventory_outgrew_one_message_is_mute_and_obeys_on_both_ho
 #[tokio::test]
 async fn limits_of_a_running_component_are_shown_and_hold_from_its_next_start_on() {
     let folder = parts::Scratch::new("limits").unwrap();
-    let hello = folder.write("hello.wasm", parts::components::hello("v1").unwrap()).unwrap();
-    let image = format!("file://{}", hello.display());
+    let image = image_in(&folder, &parts::components::hello("v1").unwrap());
     let server = nats(None).await;
     let host = real_host(&server, parts::HostOptions::default()).await;
     let client = async_nats::connect(server.url()).await.unwrap();
