@@ -130,7 +130,7 @@ impl Site {
     }
 
     pub(crate) fn helm(&self, arguments: &[&str]) -> Result<String, Failure> {
-        let homes = ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"];
+        let homes = ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "KUBECACHEDIR"];
         let mut helm = Command::new(&self.helm);
         helm.args(arguments)
             .env("KUBECONFIG", self.kubectl.kubeconfig())

@@ -48,6 +48,8 @@ impl Site {
         let output = Command::new(programs::helm().unwrap())
             .args(arguments)
             .env("KUBECONFIG", self.cluster.kubeconfig())
+            // What is cached at home is of clusters that had the same port.
+            .env("KUBECACHEDIR", self.scratch.path().join("helm-cache"))
             .output()
             .unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
