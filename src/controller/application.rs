@@ -31,7 +31,7 @@ use super::{
 use crate::{
     api::{Application, CLASS},
     lattice::clock,
-    model::{ApplicationKey, Command, Desired, LatticeName, LossPolicy, Owner, WorkloadId},
+    model::{ApplicationKey, Command, Desired, Few, LatticeName, LossPolicy, Owner, WorkloadId},
     placement::Created,
     workflow,
 };
@@ -205,7 +205,8 @@ fn run_of(app: &Application, release: &Release) -> Run {
 
 fn claim(app: &Application, ctx: &Context, desired: &BTreeMap<LatticeName, Arc<Desired>>) {
     let key = key_of(app);
-    let mut touched = ctx.claims().set(&key, &created(app), desired.clone());
+    let desired = desired.iter().map(|(lattice, wanted)| (lattice.clone(), Arc::clone(wanted)));
+    let mut touched = ctx.claims().set(&key, &created(app), desired.collect());
     touched.extend(ctx.claims().offer(&key, Offer::of(app)));
     for other in touched {
         ctx.touched.add(&other);
@@ -225,7 +226,7 @@ fn register(
     places: &BTreeMap<LatticeName, Arc<Desired>>,
     release: &Release,
 ) {
-    let names: BTreeMap<_, _> = places
+    let names: Few<_, _> = places
         .iter()
         .map(|(lattice, desired)| {
             let mut names = Names::default();

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::{
         controller::index::Names,
-        model::{Labels, Reach},
+        model::{Few, Labels, Reach},
     };
 
     fn zone(name: &str) -> Labels {
@@ -107,7 +107,7 @@ mod tests {
             let app = ApplicationKey::new("default", &format!("app-{number:03}"));
             let id: WorkloadId = format!("web-{number}").parse().unwrap();
             let names = Names { workloads: BTreeSet::from([id]), configs: BTreeSet::new() };
-            index.set(&app, BTreeMap::from([(lattice.clone(), names)]));
+            index.set(&app, Few::from_iter([(lattice.clone(), names)]));
             let like = match number {
                 7 => BTreeSet::from([zone("mars")]),
                 8 => BTreeSet::from([zone("mars"), zone("eu")]),

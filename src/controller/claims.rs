@@ -6,7 +6,7 @@ use std::{
 
 use super::sharing::Offer;
 use crate::{
-    model::{ApplicationKey, Desired, LatticeName},
+    model::{ApplicationKey, Desired, Few, LatticeName},
     placement::{Claims, Created},
 };
 
@@ -15,7 +15,7 @@ use crate::{
 pub struct ClaimTables {
     lattices: BTreeMap<LatticeName, Arc<Claims>>,
     /// What each Application claims where, so that it can be taken back.
-    places: BTreeMap<ApplicationKey, BTreeMap<LatticeName, Arc<Desired>>>,
+    places: BTreeMap<ApplicationKey, Few<LatticeName, Arc<Desired>>>,
     /// Who refers to components of an Application, whether it is there or not.
     named: BTreeMap<ApplicationKey, BTreeSet<ApplicationKey>>,
     offers: BTreeMap<ApplicationKey, Offer>,
@@ -37,7 +37,7 @@ impl ClaimTables {
         &mut self,
         application: &ApplicationKey,
         created: &Created,
-        desired: BTreeMap<LatticeName, Arc<Desired>>,
+        desired: Few<LatticeName, Arc<Desired>>,
     ) -> BTreeSet<ApplicationKey> {
         let old = self.places.remove(application).unwrap_or_default();
         let mut touched = BTreeSet::new();
@@ -76,14 +76,14 @@ impl ClaimTables {
         let created = Created { at: 0, uid: "".into() };
         self.refer(application, &BTreeSet::new());
         self.offers.remove(application);
-        let mut touched = self.set(application, &created, BTreeMap::new());
+        let mut touched = self.set(application, &created, Few::new());
         touched.extend(self.named.get(application).into_iter().flatten().cloned());
         touched
     }
 
     /// What an Application wants where.
     #[must_use]
-    pub fn places(&self, application: &ApplicationKey) -> BTreeMap<LatticeName, Arc<Desired>> {
+    pub fn places(&self, application: &ApplicationKey) -> Few<LatticeName, Arc<Desired>> {
         self.places.get(application).cloned().unwrap_or_default()
     }
 
@@ -120,7 +120,7 @@ impl ClaimTables {
     /// The Applications that want links to or from components of this one.
     #[must_use]
     pub fn referrers(&self, application: &ApplicationKey) -> Vec<ApplicationKey> {
-        let refers = |places: &BTreeMap<_, _>| sharers(places).any(|sharer| sharer == application);
+        let refers = |places: &Few<_, _>| sharers(places).any(|sharer| sharer == application);
         let others = self.places.iter().filter(|(other, _)| *other != application);
         others.filter(|(_, places)| refers(places)).map(|(other, _)| other.clone()).collect()
     }
@@ -131,6 +131,6 @@ impl ClaimTables {
 }
 
 /// The Applications whose components these links lead to or from.
-fn sharers(places: &BTreeMap<LatticeName, Arc<Desired>>) -> impl Iterator<Item = &ApplicationKey> {
+fn sharers(places: &Few<LatticeName, Arc<Desired>>) -> impl Iterator<Item = &ApplicationKey> {
     places.values().flat_map(|desired| desired.shared.values())
 }

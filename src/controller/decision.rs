@@ -11,8 +11,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     appfile::Target,
     model::{
-        Blocked, Command, Desired, LatticeName, LinkKey, Links, Moment, Observed, Plan, Subject,
-        WaitsFor, WorkloadId,
+        Blocked, Command, Desired, Few, LatticeName, LinkKey, Links, Moment, Observed, Plan,
+        Subject, WaitsFor, WorkloadId,
     },
     placement::{self, Claims, Inputs, Removal, Stamp, Versions},
     workflow::{Step, StepKind},
@@ -65,7 +65,7 @@ impl Sight {
 
 /// The plans of the pass before, so that a pass that changes nothing plans nothing.
 #[derive(Debug, Default)]
-pub(super) struct Plans(BTreeMap<LatticeName, Box<Planned>>);
+pub(super) struct Plans(Few<LatticeName, Box<Planned>>);
 
 #[derive(Debug)]
 struct Planned {

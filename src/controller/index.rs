@@ -2,7 +2,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::reached::Reached;
-use crate::model::{ApplicationKey, ConfigName, Desired, Labels, LatticeName, Reach, WorkloadId};
+use crate::model::{
+    ApplicationKey, ConfigName, Desired, Few, Labels, LatticeName, Reach, WorkloadId,
+};
 
 /// From what a lattice can report to the Applications that want it or wanted it.
 #[derive(Debug, Default)]
@@ -12,7 +14,7 @@ pub struct Index {
     lattices: BTreeMap<LatticeName, BTreeSet<ApplicationKey>>,
     hosts: Reached,
     /// What each Application put into the maps above, so that it can be taken out again.
-    entries: BTreeMap<ApplicationKey, BTreeMap<LatticeName, Names>>,
+    entries: BTreeMap<ApplicationKey, Few<LatticeName, Names>>,
 }
 
 /// What an Application may have on one lattice.
@@ -34,7 +36,7 @@ impl Names {
 
 impl Index {
     /// Replaces what is known of one Application; costs nothing where nothing changed.
-    pub fn set(&mut self, application: &ApplicationKey, names: BTreeMap<LatticeName, Names>) {
+    pub fn set(&mut self, application: &ApplicationKey, names: Few<LatticeName, Names>) {
         if self.entries.get(application) == Some(&names) {
             return;
         }
@@ -148,8 +150,8 @@ mod tests {
         let lattice: LatticeName = "edge".parse().unwrap();
         let app = ApplicationKey::new("default", "shop");
         let mut index = Index::default();
-        index.set(&app, BTreeMap::from([(lattice.clone(), names(&["web"], &["c"]))]));
-        index.set(&app, BTreeMap::from([(lattice.clone(), names(&["api"], &[]))]));
+        index.set(&app, Few::from_iter([(lattice.clone(), names(&["web"], &["c"]))]));
+        index.set(&app, Few::from_iter([(lattice.clone(), names(&["api"], &[]))]));
 
         let found = |id: &str| index.of_workload(&lattice, &id.parse().unwrap()).count();
         assert_eq!((found("web"), found("api")), (0, 1));
@@ -172,18 +174,18 @@ mod tests {
         let mut index = Index::default();
         let found = |index: &Index, lattice| index.of_host(lattice, &Labels::new()).count();
 
-        index.set(&app, BTreeMap::from([(edge.clone(), names(&["web"], &[]))]));
+        index.set(&app, Few::from_iter([(edge.clone(), names(&["web"], &[]))]));
         assert_eq!(found(&index, &edge), 1);
         index.set_reach(&edge, &app, &Reach::default());
         assert_eq!(found(&index, &edge), 0);
 
         // Another lattice is new to it, and what is known of the first stays.
         let both = [&edge, &cloud].map(|it| (it.clone(), names(&["web", "api"], &[])));
-        index.set(&app, BTreeMap::from(both));
+        index.set(&app, both.into_iter().collect());
         assert_eq!((found(&index, &edge), found(&index, &cloud)), (0, 1));
 
         // What it has nothing on any more is nothing to it, whatever a late plan says.
-        index.set(&app, BTreeMap::from([(edge.clone(), names(&["web"], &[]))]));
+        index.set(&app, Few::from_iter([(edge.clone(), names(&["web"], &[]))]));
         index.set_reach(&cloud, &app, &Reach::any());
         assert_eq!((found(&index, &edge), found(&index, &cloud)), (0, 0));
     }

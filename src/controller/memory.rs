@@ -17,7 +17,7 @@ use crate::{
     api::{Application, ApplicationRevision},
     appfile::{self, Appfile, Manifest, Problems, SharedId, Stamp, Target},
     lattice::clock,
-    model::{ApplicationKey, Desired, LatticeName, Owner},
+    model::{ApplicationKey, Desired, Few, LatticeName, Owner},
 };
 
 /// See the module.
@@ -32,9 +32,9 @@ pub struct Memory {
     /// How long it has had work.
     pub(super) convergence: Convergence,
     /// Earlier revisions, as read; a revision's spec never changes.
-    appfiles: BTreeMap<String, Parsed>,
+    appfiles: Few<String, Parsed>,
     /// What a revision wants on a lattice, for these namespaces.
-    desired: BTreeMap<(String, LatticeName), Wanted>,
+    desired: Few<(String, LatticeName), Wanted>,
     /// The Application as it was written last, until the watch shows that or something newer.
     written: Option<Arc<Application>>,
     /// When the status was written last, in this process's time.

@@ -7,8 +7,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    APPSPEC, Annotations, ApplicationKey, AskHash, ConfigName, Layout, MANAGED_BY, Owner, Rollout,
-    WorkloadId,
+    APPSPEC, Annotations, ApplicationKey, AskHash, ConfigName, Few, Layout, MANAGED_BY, Owner,
+    Rollout, WorkloadId,
 };
 
 /// What one Application wants on one lattice.
@@ -18,7 +18,7 @@ pub struct Desired {
     /// Boxed, because a map of a few has room for eleven, and there are many such maps.
     pub workloads: BTreeMap<WorkloadId, Box<Workload>>,
     /// Links that differ only in interfaces are one here: on the wire they overwrite each other.
-    pub links: BTreeMap<LinkKey, Link>,
+    pub links: Few<LinkKey, Link>,
     pub configs: BTreeMap<ConfigName, ConfigWanted>,
     /// Ids of other Applications' components that links here lead to or from.
     pub shared: BTreeMap<WorkloadId, ApplicationKey>,
@@ -63,7 +63,7 @@ impl Desired {
         Self {
             owner,
             workloads: BTreeMap::new(),
-            links: BTreeMap::new(),
+            links: Few::new_vec(),
             configs: BTreeMap::new(),
             shared: BTreeMap::new(),
             adopt: Adopt::Nothing,

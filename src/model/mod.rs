@@ -24,6 +24,10 @@ mod rollout;
 mod runs;
 mod unhealthy;
 
+/// A map of a few: a sorted `Vec`, because a `BTreeMap` of one has room for eleven, and there are tens of
+/// thousands of such maps.
+pub type Few<K, V> = litemap::LiteMap<K, V>;
+
 pub use annotation::{
     APPLICATION, APPSPEC, AskHash, COMPONENT, CONFIRM_LOSS, FORGET_HOST, HASH, INSTALLATION,
     MANAGED_BY, Owner, REVISION, UID,

@@ -1,6 +1,6 @@
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use super::{Command, ConfigName, HostId, LinkKey, Moment, Reach, WorkloadId, WorkloadKind};
+use super::{Command, ConfigName, Few, HostId, LinkKey, Moment, Reach, WorkloadId, WorkloadKind};
 
 /// What to do, what follows, and what can't be done: one value for the executor, the status and
 /// `trellis plan`.
@@ -13,7 +13,7 @@ pub struct Plan {
     pub later: Vec<Later>,
     pub blocked: Vec<Blocked>,
     /// How far each wanted workload is.
-    pub progress: BTreeMap<WorkloadId, Progress>,
+    pub progress: Few<WorkloadId, Progress>,
     /// The earliest moment at which time alone would change this plan: a retry, a deadline, a
     /// move to a new host, the end of what can't be seen. `None` if it waits for the lattice only.
     pub wake_at: Option<Moment>,

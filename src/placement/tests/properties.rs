@@ -187,7 +187,7 @@ fn assert_exact(world: &World) {
             assert!(!ours || workloads.contains_key(name), "{name} is left over");
         }
     }
-    assert_eq!(&world.links, links);
+    assert_eq!(world.links, links.clone().into_iter().collect());
     let managed: BTreeMap<_, _> = configs
         .iter()
         .filter_map(|(name, wanted)| match wanted {

@@ -352,7 +352,7 @@ fn what_is_wanted_no_more_goes_in_reverse() {
         .provider("http", "v1", 1, "all")
         .link("http", "web", &["route"]);
     let mut observed = lattice("a [] web=1 ~http=1");
-    observed.links = Links::Read(former.links.clone().into());
+    observed.links = Links::Read(former.links.clone().into_iter().collect());
     let route = Some(Arc::new([("value".to_owned(), "/".to_owned())].into()));
     observed.configs = OrdMap::from_iter([(config("route"), route)]);
     let plan =
@@ -641,7 +641,7 @@ fn a_builtin_provider_is_placed_beside_what_it_is_linked_with() {
         .provider("http", "wasmcloud+builtin://http-server", 1, "all")
         .link("http", "web", &[]);
     let mut observed = lattice("a []\nb [zone=eu] web=1\nc [zone=eu] web=1\nd []");
-    observed.links = Links::Read(desired.links.clone().into());
+    observed.links = Links::Read(desired.links.clone().into_iter().collect());
     let plan = plan_of(&desired, &[], &observed);
     let on =
         plan.progress[&id("http")].hosts.iter().map(|(host, _)| host).next().unwrap().to_string();

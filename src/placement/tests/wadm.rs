@@ -65,7 +65,7 @@ fn other_interfaces_and_other_config_are_another_link() {
             desired = desired.config(name, "1");
         }
         desired = desired.link("http", "web", configs);
-        for link in desired.links.values_mut() {
+        for (_, link) in desired.links.iter_mut() {
             link.interfaces = [interface.into()].into();
         }
         desired
