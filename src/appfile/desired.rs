@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{Appfile, Component, Config, LinkTrait, Secret, SharedId, hash::short};
 use crate::model::{
     APPLICATION, APPSPEC, AskHash, COMPONENT, ConfigName, ConfigWanted, Desired, HASH,
-    INSTALLATION, Link, LinkKey, MANAGED_BY, Owner, REVISION, UID, Workload, WorkloadId,
+    INSTALLATION, Link, LinkKey, MANAGED_BY, Owner, REVISION, UID, Workload, WorkloadId, few,
 };
 
 /// The value of [`MANAGED_BY`].
@@ -67,6 +67,8 @@ impl Appfile {
                 }
             }
         }
+        // It is kept for long: without the room that was left for more.
+        desired.links = few(std::mem::take(&mut desired.links).into_iter());
         desired
     }
 

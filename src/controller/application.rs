@@ -31,7 +31,7 @@ use super::{
 use crate::{
     api::{Application, CLASS},
     lattice::clock,
-    model::{ApplicationKey, Command, Desired, Few, LatticeName, LossPolicy, Owner, WorkloadId},
+    model::{ApplicationKey, Command, Desired, LatticeName, LossPolicy, Owner, WorkloadId, few},
     placement::Created,
     workflow,
 };
@@ -206,7 +206,7 @@ fn run_of(app: &Application, release: &Release) -> Run {
 fn claim(app: &Application, ctx: &Context, desired: &BTreeMap<LatticeName, Arc<Desired>>) {
     let key = key_of(app);
     let desired = desired.iter().map(|(lattice, wanted)| (lattice.clone(), Arc::clone(wanted)));
-    let mut touched = ctx.claims().set(&key, &created(app), desired.collect());
+    let mut touched = ctx.claims().set(&key, &created(app), few(desired));
     touched.extend(ctx.claims().offer(&key, Offer::of(app)));
     for other in touched {
         ctx.touched.add(&other);
@@ -226,17 +226,14 @@ fn register(
     places: &BTreeMap<LatticeName, Arc<Desired>>,
     release: &Release,
 ) {
-    let names: Few<_, _> = places
-        .iter()
-        .map(|(lattice, desired)| {
-            let mut names = Names::default();
-            names.add(desired);
-            for former in release.former.get(lattice).into_iter().flatten() {
-                names.add(former);
-            }
-            (lattice.clone(), names)
-        })
-        .collect();
+    let names = few(places.iter().map(|(lattice, desired)| {
+        let mut names = Names::default();
+        names.add(desired);
+        for former in release.former.get(lattice).into_iter().flatten() {
+            names.add(former);
+        }
+        (lattice.clone(), names)
+    }));
     for (lattice, names) in &names {
         ctx.lattices.want_configs(lattice, key, &names.configs);
     }

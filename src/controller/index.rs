@@ -3,14 +3,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::reached::Reached;
 use crate::model::{
-    ApplicationKey, ConfigName, Desired, Few, Labels, LatticeName, Reach, WorkloadId,
+    ApplicationKey, ConfigName, Desired, Few, FewOf, Labels, LatticeName, Reach, WorkloadId,
 };
 
 /// From what a lattice can report to the Applications that want it or wanted it.
 #[derive(Debug, Default)]
 pub struct Index {
-    workloads: BTreeMap<(LatticeName, WorkloadId), BTreeSet<ApplicationKey>>,
-    configs: BTreeMap<(LatticeName, ConfigName), BTreeSet<ApplicationKey>>,
+    workloads: BTreeMap<(LatticeName, WorkloadId), FewOf<ApplicationKey>>,
+    configs: BTreeMap<(LatticeName, ConfigName), FewOf<ApplicationKey>>,
     lattices: BTreeMap<LatticeName, BTreeSet<ApplicationKey>>,
     hosts: Reached,
     /// What each Application put into the maps above, so that it can be taken out again.
@@ -66,10 +66,10 @@ impl Index {
     pub fn remove(&mut self, application: &ApplicationKey) {
         for (lattice, names) in self.entries.remove(application).unwrap_or_default() {
             for id in names.workloads {
-                take(&mut self.workloads, (lattice.clone(), id), application);
+                take_few(&mut self.workloads, (lattice.clone(), id), application);
             }
             for name in names.configs {
-                take(&mut self.configs, (lattice.clone(), name), application);
+                take_few(&mut self.configs, (lattice.clone(), name), application);
             }
             self.hosts.remove(&lattice, application);
             take(&mut self.lattices, lattice, application);
@@ -126,6 +126,16 @@ pub(super) fn take<K: Ord>(
     key: K,
     app: &ApplicationKey,
 ) {
+    if let std::collections::btree_map::Entry::Occupied(mut entry) = map.entry(key) {
+        entry.get_mut().remove(app);
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+    }
+}
+
+/// As [`take`], where there are but a few.
+fn take_few<K: Ord>(map: &mut BTreeMap<K, FewOf<ApplicationKey>>, key: K, app: &ApplicationKey) {
     if let std::collections::btree_map::Entry::Occupied(mut entry) = map.entry(key) {
         entry.get_mut().remove(app);
         if entry.get().is_empty() {

@@ -2,7 +2,8 @@
 //! it can be worked out again.
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError},
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, LazyLock, PoisonError},
     time::Duration,
 };
 
@@ -71,11 +72,13 @@ struct Wanted {
     desired: Arc<Desired>,
 }
 
+static MARKS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
 #[derive(Debug, PartialEq, Eq)]
 struct ManifestKey {
     generation: Option<i64>,
-    labels: BTreeMap<String, String>,
-    annotations: BTreeMap<String, String>,
+    /// A hash of its labels and annotations, which nobody outside of this process can foresee.
+    marks: u64,
 }
 
 impl Memory {
@@ -129,8 +132,7 @@ pub(super) fn learn(mut written: Application, ctx: &Context) {
 pub(super) fn parse(app: &Application, ctx: &Context, key: &ApplicationKey) -> (Parsed, Arc<str>) {
     let from = ManifestKey {
         generation: app.metadata.generation,
-        labels: app.labels().clone(),
-        annotations: app.annotations().clone(),
+        marks: MARKS.hash_one((app.labels(), app.annotations())),
     };
     let memory = ctx.memories.of(key);
     let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -237,6 +239,10 @@ pub(super) fn desired(
     let shared = sharing::recorded(revision, lattice);
     let stamp = Stamp { owner, uid, revision: place.0.as_str().into(), shared };
     let desired = Arc::new(appfile.desired(&stamp, &namespaces));
+    if memory.desired.is_empty() {
+        // Mostly there is no other.
+        memory.desired = Few::with_capacity(1);
+    }
     memory.desired.insert(place, Wanted { namespaces, desired: Arc::clone(&desired) });
     desired
 }

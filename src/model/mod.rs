@@ -14,6 +14,7 @@ mod annotation;
 mod command;
 mod contended;
 mod desired;
+mod few;
 mod in_flight;
 mod moment;
 mod name;
@@ -23,10 +24,6 @@ mod reach;
 mod rollout;
 mod runs;
 mod unhealthy;
-
-/// A map of a few: a sorted `Vec`, because a `BTreeMap` of one has room for eleven, and there are tens of
-/// thousands of such maps.
-pub type Few<K, V> = litemap::LiteMap<K, V>;
 
 pub use annotation::{
     APPLICATION, APPSPEC, AskHash, COMPONENT, CONFIRM_LOSS, FORGET_HOST, HASH, INSTALLATION,
@@ -38,6 +35,7 @@ pub use desired::{
     Adopt, ConfigWanted, Desired, Link, LinkKey, LossPolicy, Scaling, SpreadEntry, Workload,
     WorkloadKind,
 };
+pub use few::{Few, FewOf, few};
 pub use in_flight::{Failure, InFlight, Pending};
 pub use moment::Moment;
 pub use name::{ApplicationKey, ConfigName, HostId, LatticeName, NameError, WorkloadId, id_part};

@@ -8,13 +8,13 @@
 //! A contested claim stays with whoever the lattice shows as owner, until that is gone and no
 //! command for it is unresolved; with nobody there, the older Application has it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use imbl::{OrdMap, ordmap::Entry};
 
 use crate::model::{
-    ApplicationKey, Command, ConfigName, ConfigWanted, Desired, LinkKey, Links, Observed, Owner,
-    WorkloadId,
+    ApplicationKey, Command, ConfigName, ConfigWanted, Desired, FewOf, LinkKey, Links, Observed,
+    Owner, WorkloadId,
 };
 
 /// When an Application was created; uids tell those of one second apart.
@@ -34,11 +34,11 @@ pub struct Claims {
     configs: OrdMap<ConfigName, Claimants>,
     links: OrdMap<LinkKey, Claimants>,
     /// Who names a config, whether it is theirs or not.
-    named: OrdMap<ConfigName, BTreeSet<ApplicationKey>>,
+    named: OrdMap<ConfigName, FewOf<ApplicationKey>>,
 }
 
 /// The oldest first.
-type Claimants = BTreeSet<(Created, ApplicationKey)>;
+type Claimants = FewOf<(Created, ApplicationKey)>;
 
 impl Claims {
     /// Grows with every change.
@@ -201,7 +201,7 @@ fn names(desired: &Desired) -> impl Iterator<Item = &ConfigName> {
 }
 
 fn drop_from<K: Ord + Clone, C: Ord + Clone>(
-    table: &mut OrdMap<K, BTreeSet<C>>,
+    table: &mut OrdMap<K, FewOf<C>>,
     key: &K,
     claimant: &C,
 ) {

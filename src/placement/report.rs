@@ -9,13 +9,14 @@ use super::{
 };
 use crate::model::{
     FORGET_HOST, HostId, HostProgress, HostState, Lane, LatticeName, MANAGED_BY, Moment, Owner,
-    Progress, Reason, Scaling, SpreadEntry, Subject, Unhealthy, WorkloadKind,
+    Progress, Reason, Scaling, SpreadEntry, Subject, Unhealthy, WorkloadKind, few,
 };
 
 /// Adds what is blocked, and how far each workload is.
 pub(super) fn workloads(draft: &mut Draft<'_>, survey: &Survey<'_>) {
+    let placed = survey.placed.values();
+    draft.plan.progress = few(placed.map(|it| (it.id.clone(), progress(it))));
     for placement in survey.placed.values() {
-        draft.plan.progress.insert(placement.id.clone(), progress(placement));
         if let Some(barred) = placement.barred {
             block_barred(draft, placement, barred);
             continue;
