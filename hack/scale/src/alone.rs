@@ -19,6 +19,7 @@ use crate::{
 
 /// Far over every bar, so that a miss is measured and not only noticed.
 const LIMIT: Duration = Duration::from_mins(15);
+const REST: Duration = Duration::from_secs(45);
 /// How long it is watched while nothing happens.
 const IDLE: Duration = Duration::from_mins(1);
 /// How many foreign stops are answered to measure the time from an event to its command.
@@ -77,8 +78,9 @@ async fn deploy(
 }
 
 async fn idle(figures: &Figures, trellis: &Trellis) -> Result<(), Failure> {
-    // What the deployment left to do, such as revisions that are marked as swept, comes to rest.
-    sleep(Duration::from_secs(10)).await;
+    // What the deployment left to do comes to rest: revisions are marked as swept, and the first
+    // heartbeat after a change, which is read whole, comes after 30 s at most.
+    sleep(REST).await;
     let before = trellis.usage()?;
     sleep(IDLE).await;
     let after = trellis.usage()?;
