@@ -6,16 +6,16 @@ use std::{collections::BTreeMap, hint::black_box, sync::Arc, time::Duration};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use trellis::{
     model::{
-        APPLICATION, ApplicationKey, AskHash, Desired, Gate, HASH, Host, HostId, HostState,
-        INSTALLATION, Inventory, Layout, LinkMap, Links, Moment, Observed, Owner, Rollout,
-        RunningComponent, Scaling, SpreadEntry, Workload, WorkloadKind,
+        APPLICATION, Annotations, ApplicationKey, AskHash, Desired, Gate, HASH, Host, HostId,
+        HostState, INSTALLATION, Inventory, Layout, LinkMap, Links, Moment, Observed, Owner,
+        Rollout, RunningComponent, Scaling, SpreadEntry, Workload, WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, Stamp, Versions, claims::Created, plan},
 };
 
 const SIZES: [u32; 3] = [10, 100, 1000];
 
-fn annotations(application: &str) -> BTreeMap<String, String> {
+fn annotations(application: &str) -> Arc<Annotations> {
     let pairs = [
         ("wasmcloud.dev/managed-by", "trellis"),
         ("wasmcloud.dev/appspec", "front"),
@@ -26,7 +26,7 @@ fn annotations(application: &str) -> BTreeMap<String, String> {
         ("lattice.oam.dev/revision", "front-v1"),
         ("lattice.oam.dev/uid", "0b7c4d2e-9a51-4b7e-8f6e-3c2f1f9d7a10"),
     ];
-    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    Arc::new(pairs.into())
 }
 
 /// `instances` of one component over the hosts of one zone.
@@ -47,7 +47,7 @@ fn desired(instances: u32) -> Desired {
         layout: Layout::default(),
         rollout: Rollout::default(),
         max_memory: None,
-        annotations: annotations("shop/front").into(),
+        annotations: annotations("shop/front"),
         hash: AskHash { start: "0123456789abcdef".into(), config: "0123456789abcdef".into() },
     };
     desired.workloads.insert("shop-front-web".parse().expect("an id"), workload.into());
@@ -61,7 +61,7 @@ fn observed(hosts: u32, running: u32) -> Observed {
     observed.links = Links::Read(LinkMap::new());
     let component = |application: &str| RunningComponent {
         image: "ghcr.io/shop/web:1".into(),
-        annotations: annotations(application).into(),
+        annotations: annotations(application),
         instances: 1,
         max_memory: None,
     };

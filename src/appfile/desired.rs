@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Appfile, Component, Config, LinkTrait, Secret, SharedId, hash::short};
 use crate::model::{
-    APPLICATION, APPSPEC, AskHash, COMPONENT, ConfigName, ConfigWanted, Desired, HASH,
+    APPLICATION, APPSPEC, Annotations, AskHash, COMPONENT, ConfigName, ConfigWanted, Desired, HASH,
     INSTALLATION, Link, LinkKey, MANAGED_BY, Owner, REVISION, UID, Workload, WorkloadId, few,
 };
 
@@ -225,7 +225,7 @@ fn want(config: &Config, name: ConfigName, desired: &mut Desired) -> ConfigName 
     name
 }
 
-fn annotations(stamp: &Stamp, component: &Component, hash: &AskHash) -> BTreeMap<String, String> {
+fn annotations(stamp: &Stamp, component: &Component, hash: &AskHash) -> Annotations {
     let owner = &stamp.owner;
     [
         (MANAGED_BY, TRELLIS.to_owned()),
@@ -239,7 +239,6 @@ fn annotations(stamp: &Stamp, component: &Component, hash: &AskHash) -> BTreeMap
     ]
     .into_iter()
     .filter(|(_, value)| !value.is_empty())
-    .map(|(key, value)| (key.to_owned(), value))
     .collect()
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Kept is what a plan needs of it: whose it is, and what it was asked with. Of things that aren't
 //! ours nothing is kept.
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     api::{HeldWorkload, HostSummary},
@@ -41,7 +41,7 @@ fn summary(
         application: owner.application.to_string(),
         image: image.to_owned(),
         instances,
-        hash: annotations.get(HASH).cloned(),
+        hash: annotations.get(HASH).map(str::to_owned),
     })
 }
 
@@ -75,26 +75,22 @@ pub(super) fn from_status(host: &HostSummary, installation: &str) -> Option<Know
 }
 
 fn annotations(thing: &HeldWorkload, installation: &str) -> Annotations {
-    let mut annotations = BTreeMap::from([
-        (INSTALLATION.to_owned(), installation.to_owned()),
-        (APPLICATION.to_owned(), thing.application.clone()),
-    ]);
-    annotations.extend(thing.hash.iter().map(|hash| (HASH.to_owned(), hash.clone())));
-    annotations
+    let hash = thing.hash.as_deref().map(|hash| (HASH, hash));
+    let owner = [(INSTALLATION, installation), (APPLICATION, &thing.application)];
+    owner.into_iter().chain(hash).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
     fn what_is_held_comes_back_from_the_status_as_far_as_it_is_ours() {
         let of = |application: &str, installation: &str| -> Arc<Annotations> {
-            Arc::new(BTreeMap::from([
-                (INSTALLATION.to_owned(), installation.to_owned()),
-                (APPLICATION.to_owned(), application.to_owned()),
-                (HASH.to_owned(), "1.a.b".to_owned()),
-            ]))
+            let pairs = [(INSTALLATION, installation), (APPLICATION, application), (HASH, "1.a.b")];
+            Arc::new(pairs.into())
         };
         let (ours, theirs) = (of("n/a", "trellis"), of("n/a", "other"));
         let component = |annotations: &Arc<Annotations>| RunningComponent {

@@ -608,8 +608,7 @@ mod tests {
     fn more_than_a_status_can_keep_is_said_and_who_is_cut_off_comes_first() {
         let many = |count: usize| {
             let owned = [(INSTALLATION, "trellis"), (APPLICATION, "n/a")];
-            let annotations: Arc<Annotations> =
-                Arc::new(owned.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+            let annotations: Arc<Annotations> = Arc::new(owned.into());
             let running =
                 RunningComponent { image: "r".into(), annotations, instances: 1, max_memory: None };
             let ids = (0..count).map(|n| (format!("id{n}").parse().unwrap(), running.clone()));

@@ -42,11 +42,7 @@ pub enum Adopt {
 impl Adopt {
     /// Whether what carries these annotations, which aren't ours, is taken up.
     #[must_use]
-    pub fn takes(
-        self,
-        application: &ApplicationKey,
-        annotations: &BTreeMap<String, String>,
-    ) -> bool {
+    pub fn takes(self, application: &ApplicationKey, annotations: &Annotations) -> bool {
         let says = |key, value| annotations.get(key).is_some_and(|text| text == value);
         match self {
             Self::Nothing => false,
@@ -72,7 +68,7 @@ impl Desired {
 
     /// Whether what carries these annotations is ours, or taken for ours.
     #[must_use]
-    pub fn owns(&self, annotations: &BTreeMap<String, String>) -> bool {
+    pub fn owns(&self, annotations: &Annotations) -> bool {
         self.owner.owns(annotations) || self.adopt.takes(&self.owner.application, annotations)
     }
 }

@@ -10,12 +10,13 @@
 //! that the process noted itself, because the clocks of hosts and of events can't be trusted.
 //! Maps are ordered, so that equal values print and iterate equally.
 
-mod annotation;
+mod annotations;
 mod command;
 mod contended;
 mod desired;
 mod few;
 mod in_flight;
+mod marks;
 mod moment;
 mod name;
 mod observed;
@@ -25,10 +26,7 @@ mod rollout;
 mod runs;
 mod unhealthy;
 
-pub use annotation::{
-    APPLICATION, APPSPEC, AskHash, COMPONENT, CONFIRM_LOSS, FORGET_HOST, HASH, INSTALLATION,
-    MANAGED_BY, Owner, REVISION, UID,
-};
+pub use annotations::Annotations;
 pub use command::{Command, Lane};
 pub use contended::{Contended, Thing};
 pub use desired::{
@@ -37,11 +35,14 @@ pub use desired::{
 };
 pub use few::{Few, FewOf, few};
 pub use in_flight::{Failure, InFlight, Pending};
+pub use marks::{
+    APPLICATION, APPSPEC, AskHash, COMPONENT, CONFIRM_LOSS, FORGET_HOST, HASH, INSTALLATION,
+    MANAGED_BY, Owner, REVISION, UID,
+};
 pub use moment::Moment;
 pub use name::{ApplicationKey, ConfigName, HostId, LatticeName, NameError, WorkloadId, id_part};
 pub use observed::{
-    Annotations, Gate, Host, HostState, Inventory, LinkMap, Links, Observed, RunningComponent,
-    RunningProvider,
+    Gate, Host, HostState, Inventory, LinkMap, Links, Observed, RunningComponent, RunningProvider,
 };
 pub use plan::{Blocked, HostProgress, Later, Plan, Planned, Progress, Reason, Subject, WaitsFor};
 pub use reach::{Labels, Reach, has_all};

@@ -7,8 +7,8 @@ use std::{
 use imbl::OrdMap;
 
 use super::{
-    ConfigName, Contended, HostId, InFlight, LatticeName, Link, LinkKey, Moment, Runs, Thing,
-    Unhealthy, WorkloadId,
+    Annotations, ConfigName, Contended, HostId, InFlight, LatticeName, Link, LinkKey, Moment, Runs,
+    Thing, Unhealthy, WorkloadId,
 };
 
 /// What one lattice showed last. Cheap to clone: clones share what they have in common.
@@ -294,9 +294,6 @@ pub struct RunningProvider {
     pub annotations: Arc<Annotations>,
 }
 
-/// What is written on something that runs. Hosts that show the same of one id share it.
-pub type Annotations = BTreeMap<String, String>;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,10 +314,8 @@ mod tests {
     fn inventory(things: &[(&str, &str)]) -> Inventory {
         let mut inventory = Inventory::default();
         for (id, application) in things {
-            let annotations = BTreeMap::from([
-                (INSTALLATION.to_owned(), "trellis".to_owned()),
-                (APPLICATION.to_owned(), (*application).to_owned()),
-            ]);
+            let annotations =
+                Annotations::from([(INSTALLATION, "trellis"), (APPLICATION, *application)]);
             let running = RunningComponent {
                 image: "img".into(),
                 annotations: annotations.into(),

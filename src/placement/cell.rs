@@ -1,6 +1,6 @@
 //! What one host shows of one workload, and how that compares with what is wanted.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{assign::Rank, image};
 use crate::model::{
@@ -166,7 +166,7 @@ pub(super) fn asked(command: &Command) -> u32 {
 
 /// Whether `command` starts what `workload` is, but for its config list and number.
 pub(super) fn asks_for(command: &Command, workload: &Workload) -> bool {
-    let starts = |image: &str, annotations: &BTreeMap<String, String>| {
+    let starts = |image: &str, annotations: &Annotations| {
         image == &*workload.image && fit_of_hash(annotations, workload) != Fit::OtherStart
     };
     match command {
@@ -240,8 +240,8 @@ impl<'a> Lens<'a> {
 }
 
 /// Compares the hash in `annotations` with what is wanted; one of an unknown form fits nothing.
-fn fit_of_hash(annotations: &BTreeMap<String, String>, workload: &Workload) -> Fit {
-    let mut parts = annotations.get(HASH).map_or("", String::as_str).split('.');
+fn fit_of_hash(annotations: &Annotations, workload: &Workload) -> Fit {
+    let mut parts = annotations.get(HASH).unwrap_or_default().split('.');
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some("1"), Some(start), Some(config), None) if *start == *workload.hash.start => {
             if *config == *workload.hash.config { Fit::AsWanted } else { Fit::OtherConfig }

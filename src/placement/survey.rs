@@ -12,8 +12,8 @@ use super::{
     image, spread,
 };
 use crate::model::{
-    ApplicationKey, HostId, Lane, Moment, Scaling, Strategy, Unhealthy, Unsatisfiable, Workload,
-    WorkloadId, WorkloadKind,
+    Annotations, ApplicationKey, HostId, Lane, Moment, Scaling, Strategy, Unhealthy, Unsatisfiable,
+    Workload, WorkloadId, WorkloadKind,
 };
 
 /// Everything wanted, and who is linked to whom.
@@ -48,7 +48,7 @@ pub(super) enum Barred<'a> {
     /// Another Application has it.
     Conflict(&'a ApplicationKey),
     /// What runs there isn't ours.
-    Foreign { host: &'a HostId, annotations: &'a BTreeMap<String, String> },
+    Foreign { host: &'a HostId, annotations: &'a Annotations },
 }
 
 impl<'a> Survey<'a> {

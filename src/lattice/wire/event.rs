@@ -8,7 +8,7 @@ use super::{
     link::{WireLink, WireLinkKey},
     or_default,
 };
-use crate::model::{ConfigName, HostId, Link, LinkKey, WorkloadId};
+use crate::model::{Annotations, ConfigName, HostId, Link, LinkKey, WorkloadId};
 
 /// A CloudEvent of the lattice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum Hint {
         id: WorkloadId,
         image: Arc<str>,
         instances: u32,
-        annotations: BTreeMap<String, String>,
+        annotations: Annotations,
     },
     ScaleFailed {
         id: WorkloadId,
@@ -45,7 +45,7 @@ pub enum Hint {
     ProviderStarted {
         id: WorkloadId,
         image: Arc<str>,
-        annotations: BTreeMap<String, String>,
+        annotations: Annotations,
     },
     ProviderStartFailed {
         id: WorkloadId,
@@ -106,7 +106,7 @@ struct Scaled {
     #[serde(default)]
     max_instances: u32,
     #[serde(default, deserialize_with = "or_default")]
-    annotations: BTreeMap<String, String>,
+    annotations: Annotations,
     #[serde(default, deserialize_with = "or_default")]
     error: String,
 }
@@ -118,7 +118,7 @@ struct Provider {
     #[serde(default, alias = "provider_ref", deserialize_with = "or_default")]
     image_ref: String,
     #[serde(default, deserialize_with = "or_default")]
-    annotations: BTreeMap<String, String>,
+    annotations: Annotations,
     #[serde(default, deserialize_with = "or_default")]
     error: String,
 }

@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 
 use crate::model::HostId;
 
-/// Stands for the text of all that a heartbeat says of its host but the uptime. Hosts write the same
-/// in the same order for as long as nothing changes; where one doesn't, its heartbeats are read.
+/// Stands for the text of all that a heartbeat says of its host but the uptime, and but the order in
+/// which components and providers are listed. Hosts write each of these the same for as long as nothing
+/// changes; where one doesn't, its heartbeats are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(u64);
 
@@ -41,9 +42,9 @@ struct Listing<'a> {
     #[serde(borrow, default)]
     labels: Option<&'a RawValue>,
     #[serde(borrow, default, alias = "actors")]
-    components: Option<&'a RawValue>,
+    components: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
-    providers: Option<&'a RawValue>,
+    providers: Option<Vec<&'a RawValue>>,
 }
 
 impl Glance {
@@ -51,12 +52,13 @@ impl Glance {
     pub(super) fn at(payload: &[u8]) -> Option<Self> {
         let Heartbeat { source, data } = serde_json::from_slice(payload).ok()?;
         let mut hasher = DefaultHasher::new();
-        let texts =
-            [data.friendly_name, data.version, data.labels, data.components, data.providers];
-        for text in texts {
-            let text = text.map_or("", RawValue::get);
-            hasher.write_usize(text.len());
-            hasher.write(text.as_bytes());
+        for text in [data.friendly_name, data.version, data.labels] {
+            write(text.map_or("", RawValue::get), &mut hasher);
+        }
+        for list in [data.components, data.providers] {
+            let list = list.unwrap_or_default();
+            hasher.write_usize(list.len());
+            hasher.write_u64(in_any_order(&list));
         }
         Some(Self {
             host: source,
@@ -64,6 +66,20 @@ impl Glance {
             print: Fingerprint(hasher.finish()),
         })
     }
+}
+
+fn in_any_order(entries: &[&RawValue]) -> u64 {
+    let hash = |entry: &&RawValue| {
+        let mut hasher = DefaultHasher::new();
+        write(entry.get(), &mut hasher);
+        hasher.finish()
+    };
+    entries.iter().map(hash).fold(0, u64::wrapping_add)
+}
+
+fn write(text: &str, hasher: &mut DefaultHasher) {
+    hasher.write_usize(text.len());
+    hasher.write(text.as_bytes());
 }
 
 #[cfg(test)]
@@ -93,6 +109,23 @@ mod tests {
         let older = r#"{"uptime_seconds":9,"components":[],"providers":[]}"#;
         assert_eq!(print(older), print(&older.replace('9', "10")));
         assert_ne!(print(older), print(r#"{"components":[[]],"providers":[]}"#));
+    }
+
+    #[test]
+    fn the_order_of_a_list_does_not_count() {
+        let of = |components, providers| {
+            print(&format!(r#"{{"components":[{components}],"providers":[{providers}]}}"#))
+        };
+        let one = of(r#"{"id":"a"},{"id":"b"}"#, "");
+        assert!(one.is_some());
+        assert_eq!(one, of(r#"{"id":"b"},{"id":"a"}"#, ""));
+        for other in [
+            of(r#"{"id":"a"}"#, r#"{"id":"b"}"#),
+            of(r#"{"id":"a"},{"id":"a"}"#, ""),
+            of(r#"{"id":"a"},{"id":"b"},{"id":"b"}"#, ""),
+        ] {
+            assert_ne!(one, other);
+        }
     }
 
     #[test]

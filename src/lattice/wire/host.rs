@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde::Deserialize;
 
 use super::{Fingerprint, or_default};
-use crate::model::{HostId, Inventory, RunningComponent, RunningProvider, WorkloadId};
+use crate::model::{Annotations, HostId, Inventory, RunningComponent, RunningProvider, WorkloadId};
 
 /// What a heartbeat carries and `host.get` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -79,7 +79,7 @@ struct WireComponent {
     #[serde(default, deserialize_with = "or_default")]
     image_ref: String,
     #[serde(default, deserialize_with = "or_default")]
-    annotations: BTreeMap<String, String>,
+    annotations: Annotations,
     #[serde(default)]
     max_instances: u32,
     #[serde(default, deserialize_with = "or_default")]
@@ -99,7 +99,7 @@ struct WireProvider {
     #[serde(default, deserialize_with = "or_default")]
     image_ref: String,
     #[serde(default, deserialize_with = "or_default")]
-    annotations: BTreeMap<String, String>,
+    annotations: Annotations,
 }
 
 impl From<WireInventory> for HostInventory {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::link::{WireLink, WireLinkKey};
-use crate::model::{Command, ConfigName, HostId, NameError, WorkloadId};
+use crate::model::{Annotations, Command, ConfigName, HostId, NameError, WorkloadId};
 
 /// A message to the lattice, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ struct Scale<'a> {
     component_ref: &'a str,
     host_id: &'a HostId,
     count: u32,
-    annotations: &'a BTreeMap<String, String>,
+    annotations: &'a Annotations,
     config: &'a [ConfigName],
     #[serde(skip_serializing_if = "Option::is_none")]
     component_limits: Option<Limits>,

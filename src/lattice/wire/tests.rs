@@ -1,8 +1,11 @@
 //! Texts of a running host, word by word, and what is made of them.
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::*;
-use crate::model::{Command, ConfigName, HostId, Link, LinkKey, WorkloadId};
+use crate::model::{Annotations, Command, ConfigName, HostId, Link, LinkKey, WorkloadId};
 
 /// Whole events of a wasmCloud 1.9.2 host, one a line.
 const EVENTS: &str = include_str!("tests/events.jsonl");
@@ -27,7 +30,7 @@ fn a_heartbeat_is_an_inventory() {
     assert_eq!(host.labels["zone"], "b");
     let hello = &host.inventory.components[&"hello_bi-hello".parse::<WorkloadId>().unwrap()];
     assert_eq!((hello.instances, &*hello.image), (2, "file://lab/wasm/hello.wasm"));
-    assert_eq!(hello.annotations["wasmcloud.dev/appspec"], "hello-bi");
+    assert_eq!(hello.annotations.get("wasmcloud.dev/appspec"), Some("hello-bi"));
     let http = &host.inventory.providers[&"hello_bi-httpserver".parse::<WorkloadId>().unwrap()];
     assert_eq!(&*http.image, "http-server");
 }
@@ -39,7 +42,7 @@ fn events_of_a_running_host_are_read() {
     let Hint::Scaled { id, instances, annotations, .. } = event("component_scaled") else {
         panic!("not scaled")
     };
-    assert_eq!((id.as_str(), instances, annotations.len()), ("hello", 0, 1));
+    assert_eq!((id.as_str(), instances, annotations.iter().count()), ("hello", 0, 1));
 }
 
 #[test]
@@ -138,9 +141,10 @@ fn commands_read_as_hosts_expect_them() {
         target_config: Vec::new(),
     };
     let values = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
+    let annotations: Arc<Annotations> = Arc::new([("k", "v")].into());
     let config: Vec<ConfigName> = vec!["c2".parse().unwrap(), "c1".parse().unwrap()];
     let commands = [
-        Command::PutConfig { name: "c".parse().unwrap(), values: values.clone() },
+        Command::PutConfig { name: "c".parse().unwrap(), values },
         Command::DeleteConfig { name: "c".parse().unwrap() },
         Command::PutLink { key: key.clone(), link },
         Command::DeleteLink { key },
@@ -149,7 +153,7 @@ fn commands_read_as_hosts_expect_them() {
             id: id.clone(),
             image: "r/p:1".into(),
             config: config.clone(),
-            annotations: values.clone().into(),
+            annotations: Arc::clone(&annotations),
         },
         Command::StopProvider { host: host.clone(), id: id.clone() },
         Command::ScaleComponent {
@@ -158,7 +162,7 @@ fn commands_read_as_hosts_expect_them() {
             image: "r/a:1".into(),
             count: 4,
             config,
-            annotations: values.into(),
+            annotations,
             max_memory: Some(65_536),
         },
     ];

@@ -8,10 +8,10 @@ use std::{
 
 use crate::{
     model::{
-        APPLICATION, ApplicationKey, AskHash, Command, ConfigName, ConfigWanted, Desired, Failure,
-        Gate, HASH, Host, HostId, HostState, INSTALLATION, Inventory, Layout, Link, LinkKey,
-        LinkMap, Links, Moment, Observed, Owner, Plan, Rollout, RunningComponent, RunningProvider,
-        Scaling, SpreadEntry, Workload, WorkloadId, WorkloadKind,
+        APPLICATION, Annotations, ApplicationKey, AskHash, Command, ConfigName, ConfigWanted,
+        Desired, Failure, Gate, HASH, Host, HostId, HostState, INSTALLATION, Inventory, Layout,
+        Link, LinkKey, LinkMap, Links, Moment, Observed, Owner, Plan, Rollout, RunningComponent,
+        RunningProvider, Scaling, SpreadEntry, Workload, WorkloadId, WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, claims::Created, plan},
 };
@@ -50,12 +50,9 @@ pub(super) fn annotations(
     application: &str,
     image: &str,
     config: &[ConfigName],
-) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        (INSTALLATION.to_owned(), "trellis".to_owned()),
-        (APPLICATION.to_owned(), application.to_owned()),
-        (HASH.to_owned(), hash(image, config).to_string()),
-    ])
+) -> Arc<Annotations> {
+    let hash = hash(image, config).to_string();
+    Arc::new([(INSTALLATION, "trellis"), (APPLICATION, application), (HASH, &hash)].into())
 }
 
 fn hash(image: &str, config: &[ConfigName]) -> AskHash {
@@ -136,7 +133,7 @@ impl Wants for Desired {
             layout: Layout::default(),
             rollout: Rollout::default(),
             max_memory: None,
-            annotations: annotations(&self.owner.application.to_string(), image, &names).into(),
+            annotations: annotations(&self.owner.application.to_string(), image, &names),
             hash: hash(image, &names),
             config: names,
         };
@@ -195,7 +192,7 @@ pub(super) fn wanted(desired: &Desired, on: &str, count: u32) -> Command {
         image: workload.image.clone(),
         count,
         config: Vec::new(),
-        annotations: annotations(APP, &workload.image, &[]).into(),
+        annotations: annotations(APP, &workload.image, &[]),
         max_memory: workload.max_memory,
     }
 }
@@ -269,12 +266,9 @@ fn inventory(things: &str) -> Inventory {
         let annotations = annotations(whose, image, &[]);
         let image: Arc<str> = image.into();
         if let Some(name) = name.strip_prefix('~') {
-            inventory
-                .providers
-                .insert(id(name), RunningProvider { image, annotations: annotations.into() });
+            inventory.providers.insert(id(name), RunningProvider { image, annotations });
         } else {
             let instances = count.parse().unwrap();
-            let annotations = annotations.into();
             let running = RunningComponent { image, annotations, instances, max_memory: None };
             inventory.components.insert(id(name), running);
         }

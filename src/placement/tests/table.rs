@@ -1,6 +1,6 @@
 //! Every rule of a plan, case by case.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use imbl::OrdMap;
 
@@ -10,8 +10,8 @@ use super::support::{
 };
 use crate::{
     model::{
-        Command, Contended, Desired, Gate, InFlight, LinkMap, Links, Moment, Observed, Pending,
-        Reason, Scaling, Sign, Unhealthy, WorkloadKind,
+        Annotations, Command, Contended, Desired, Gate, InFlight, LinkMap, Links, Moment, Observed,
+        Pending, Reason, Scaling, Sign, Unhealthy, WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, claims::Created, plan},
 };
@@ -717,15 +717,16 @@ fn in_flight(command: &Command, sent: Moment, deadline: Moment) -> InFlight {
 /// What `host` runs, with wadm's annotations for an application of this name.
 fn by_wadm(observed: &mut crate::model::Observed, on: &str, application: &str) {
     let mut inventory = observed.hosts[&host(on)].inventory.clone().unwrap();
-    let annotations: BTreeMap<String, String> = [
-        (crate::model::MANAGED_BY, "wadm"),
-        (crate::model::APPSPEC, application),
-        ("wasmcloud.dev/scaler", "ab12"),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into();
+    let annotations: Arc<Annotations> = Arc::new(
+        [
+            (crate::model::MANAGED_BY, "wadm"),
+            (crate::model::APPSPEC, application),
+            ("wasmcloud.dev/scaler", "ab12"),
+        ]
+        .into(),
+    );
     for running in inventory.components.values_mut() {
-        running.annotations = annotations.clone().into();
+        running.annotations = Arc::clone(&annotations);
     }
     observed.set_inventory(&host(on), Some(inventory), at(999));
 }
@@ -800,10 +801,10 @@ fn links_and_configs_of_what_is_not_ours_are_neither_changed_nor_removed() {
     let mut elsewhere = observed.clone();
     let mut inventory = elsewhere.hosts[&host("a")].inventory.clone().unwrap();
     for running in inventory.components.values_mut() {
-        let mut annotations = (*running.annotations).clone();
-        annotations.insert(crate::model::INSTALLATION.into(), other.installation.to_string());
-        annotations.insert(crate::model::APPLICATION.into(), APP.into());
-        running.annotations = annotations.into();
+        let theirs =
+            [(crate::model::INSTALLATION, &*other.installation), (crate::model::APPLICATION, APP)];
+        let annotations = running.annotations.iter().chain(theirs).collect();
+        running.annotations = Arc::new(annotations);
     }
     elsewhere.set_inventory(&host("a"), Some(inventory), at(999));
     let mut wadm = observed.clone();

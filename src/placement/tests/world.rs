@@ -125,7 +125,7 @@ impl World {
             provider: false,
             code: "theirs".into(),
             shown: "theirs".into(),
-            annotations: annotations("other/app", "theirs", &[]).into(),
+            annotations: annotations("other/app", "theirs", &[]),
             config: Vec::new(),
             count: 1,
         };

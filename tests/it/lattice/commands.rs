@@ -1,4 +1,7 @@
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use simhost::{Fault, Verb};
 use trellis::model::{Command, ConfigName, Lane, Link, LinkKey, Links};
@@ -103,7 +106,7 @@ async fn wanted_configs_are_kept_read() {
     world.handle.want_configs(&app(), BTreeSet::from([name.clone()]));
     world.until("that there is none", |o| o.configs.get(&name) == Some(&None)).await;
 
-    let values = annotations("x");
+    let values = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
     let put = Command::PutConfig { name: name.clone(), values: values.clone() };
     world.handle.submit(&app(), vec![put]);
     let shown = |o: &trellis::model::Observed| {
@@ -128,7 +131,7 @@ async fn a_provider_starts_and_stops() {
         id: id.clone(),
         image: "r/kv:1".into(),
         config: Vec::new(),
-        annotations: annotations("1.a.b").into(),
+        annotations: annotations("1.a.b"),
     };
     let runs = |o: &trellis::model::Observed| {
         let host = o.hosts.get(&host_id(&host));
@@ -181,7 +184,9 @@ async fn a_stop_of_what_somebody_else_replaced_is_not_sent() {
             o.in_flight.pending.is_empty()
                 && o.hosts.values().any(|host| {
                     host.inventory.as_ref().is_some_and(|i| {
-                        i.components.values().any(|running| running.annotations.contains_key("who"))
+                        i.components
+                            .values()
+                            .any(|running| running.annotations.get("who").is_some())
                     })
                 })
         })

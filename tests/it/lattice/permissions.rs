@@ -51,7 +51,10 @@ fn one_of_each(host: &HostHandle, name: &str) -> Vec<Command> {
     };
     let id = |what: &str| format!("{name}-{what}");
     vec![
-        Command::PutConfig { name: id("put").parse().unwrap(), values: annotations("x") },
+        Command::PutConfig {
+            name: id("put").parse().unwrap(),
+            values: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
+        },
         Command::DeleteConfig { name: id("del").parse().unwrap() },
         Command::PutLink { key: key("put"), link },
         Command::DeleteLink { key: key("del") },
@@ -60,7 +63,7 @@ fn one_of_each(host: &HostHandle, name: &str) -> Vec<Command> {
             id: id("start").parse().unwrap(),
             image: "r/kv:1".into(),
             config: Vec::new(),
-            annotations: annotations("1.a.b").into(),
+            annotations: annotations("1.a.b"),
         },
         Command::StopProvider { host: host_id(host), id: id("stop").parse().unwrap() },
         scale(host, &id("web"), "r/web:1", 1),

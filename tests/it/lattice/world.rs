@@ -1,5 +1,5 @@
 //! One NATS server, one simulated lattice, one watch on it.
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use parts::{Nats, NatsOptions};
 use simhost::{HostHandle, HostOptions, LatticeOptions, SimLattice};
@@ -11,7 +11,7 @@ use trellis::{
         inventory::Change,
         watch::{Handle, Settings, watch},
     },
-    model::{ApplicationKey, Command, HostId, LatticeName, Observed, WorkloadId},
+    model::{Annotations, ApplicationKey, Command, HostId, LatticeName, Observed, WorkloadId},
 };
 
 /// Longer than anything here takes, also on a busy machine.
@@ -118,12 +118,13 @@ pub(crate) fn app() -> ApplicationKey {
     ApplicationKey::new("shop", "web")
 }
 
-pub(crate) fn annotations(hash: &str) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        ("lattice.oam.dev/installation".to_owned(), "trellis".to_owned()),
-        ("lattice.oam.dev/application".to_owned(), "shop/web".to_owned()),
-        ("lattice.oam.dev/hash".to_owned(), hash.to_owned()),
-    ])
+pub(crate) fn annotations(hash: &str) -> Arc<Annotations> {
+    let pairs = [
+        ("lattice.oam.dev/installation", "trellis"),
+        ("lattice.oam.dev/application", "shop/web"),
+        ("lattice.oam.dev/hash", hash),
+    ];
+    Arc::new(pairs.into())
 }
 
 pub(crate) fn scale(host: &HostHandle, id: &str, image: &str, count: u32) -> Command {
@@ -133,7 +134,7 @@ pub(crate) fn scale(host: &HostHandle, id: &str, image: &str, count: u32) -> Com
         image: image.into(),
         count,
         config: Vec::new(),
-        annotations: annotations("1.a.b").into(),
+        annotations: annotations("1.a.b"),
         max_memory: None,
     }
 }

@@ -1,5 +1,5 @@
 //! Hosts that keep their share while they are cut off.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::json;
 
@@ -10,8 +10,8 @@ use crate::{
         wire::{HostInventory, decode},
     },
     model::{
-        APPLICATION, ApplicationKey, HostId, HostState, INSTALLATION, Inventory, LossPolicy,
-        RunningComponent,
+        APPLICATION, Annotations, ApplicationKey, HostId, HostState, INSTALLATION, Inventory,
+        LossPolicy, RunningComponent,
     },
 };
 
@@ -20,11 +20,8 @@ fn hold(value: &str) -> OnHostLoss {
     OnHostLoss { labels, policy: LossPolicy::Hold }
 }
 
-fn owned() -> BTreeMap<String, String> {
-    BTreeMap::from([
-        (INSTALLATION.to_owned(), "trellis".to_owned()),
-        (APPLICATION.to_owned(), "n/a".to_owned()),
-    ])
+fn owned() -> Arc<Annotations> {
+    Arc::new([(INSTALLATION, "trellis"), (APPLICATION, "n/a")].into())
 }
 
 impl World {
@@ -164,7 +161,7 @@ fn a_host_that_says_it_stops_is_not_held() {
 fn restarted(on_host_loss: Vec<OnHostLoss>) -> World {
     let running = RunningComponent {
         image: "r/a:1".into(),
-        annotations: owned().into(),
+        annotations: owned(),
         instances: 2,
         max_memory: None,
     };

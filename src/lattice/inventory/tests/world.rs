@@ -1,6 +1,7 @@
 //! A fold with a clock that is turned by hand, and hosts that say what a test lets them say.
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -78,7 +79,7 @@ pub(super) fn scale(at: &str, id: &str, count: u32) -> Command {
         image: "r/a:1".into(),
         count,
         config: Vec::new(),
-        annotations: BTreeMap::from([("k".to_owned(), "v".to_owned())]).into(),
+        annotations: Arc::new([("k", "v")].into()),
         max_memory: None,
     }
 }

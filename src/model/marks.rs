@@ -1,7 +1,7 @@
 //! What we write on the things that we start, so that every inventory says whose they are.
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
-use super::ApplicationKey;
+use super::{Annotations, ApplicationKey};
 
 /// Who manages a thing; the value is `trellis` for us.
 pub const MANAGED_BY: &str = "wasmcloud.dev/managed-by";
@@ -36,17 +36,17 @@ pub struct Owner {
 impl Owner {
     /// The owner that a thing's annotations name; `None` if they name none.
     #[must_use]
-    pub fn of(annotations: &BTreeMap<String, String>) -> Option<Self> {
+    pub fn of(annotations: &Annotations) -> Option<Self> {
         Some(Self {
-            installation: annotations.get(INSTALLATION)?.as_str().into(),
+            installation: annotations.get(INSTALLATION)?.into(),
             application: ApplicationKey::parse(annotations.get(APPLICATION)?)?,
         })
     }
 
     /// Whether `annotations` name this owner; allocates nothing.
     #[must_use]
-    pub fn owns(&self, annotations: &BTreeMap<String, String>) -> bool {
-        annotations.get(INSTALLATION).is_some_and(|i| **i == *self.installation)
+    pub fn owns(&self, annotations: &Annotations) -> bool {
+        annotations.get(INSTALLATION).is_some_and(|i| *i == *self.installation)
             && annotations.get(APPLICATION).and_then(|a| a.split_once('/')).is_some_and(
                 |(namespace, name)| {
                     *namespace == *self.application.namespace && *name == *self.application.name
