@@ -122,7 +122,7 @@ fn links_of_one(links: &[LinkTrait], findings: &Findings) {
 /// What is wrong with `later` beside `earlier`, which has the same name, namespace and package.
 fn clash(earlier: &LinkTrait, later: &LinkTrait) -> Option<(String, String)> {
     let package = format!("{}:{}", later.namespace, later.package);
-    let shared = earlier.interfaces.intersection(&later.interfaces).next();
+    let shared = earlier.interfaces.iter().find(|one| later.interfaces.contains(one));
     if earlier.target != later.target {
         let what = shared.map_or(package.clone(), |interface| format!("{package}/{interface}"));
         return Some((

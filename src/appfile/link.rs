@@ -1,5 +1,5 @@
 //! The `link` trait, in today's form and in the older one.
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -10,6 +10,7 @@ use super::{
     suggest::quote,
     wit,
 };
+use crate::model::FewOf;
 
 const LINK: Shape = Shape {
     known: &[
@@ -91,7 +92,7 @@ fn older(fields: &Fields, end: &str, newer: Vec<Config>) -> Vec<Config> {
     newer
 }
 
-fn interfaces(fields: &Fields) -> Option<BTreeSet<Arc<str>>> {
+fn interfaces(fields: &Fields) -> Option<FewOf<Arc<str>>> {
     let at = fields.need("interfaces", "list the WIT interfaces, such as [incoming-handler]")?;
     let items = at.list();
     if items.is_empty() {
@@ -100,7 +101,7 @@ fn interfaces(fields: &Fields) -> Option<BTreeSet<Arc<str>>> {
         }
         return None;
     }
-    let mut interfaces = BTreeSet::new();
+    let mut interfaces = FewOf::default();
     let mut complete = true;
     for item in items {
         let Some(interface) = name::wit(&item) else {

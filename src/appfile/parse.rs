@@ -99,6 +99,9 @@ fn read(manifest: &Manifest, findings: &Findings) -> Option<Appfile> {
         check::configs(&components, &shared, findings);
         secret::check(&components, &policies, findings);
     }
+    // Each Application's is kept for as long as it lives.
+    components.shrink_to_fit();
+    policies.topologies.shrink_to_fit();
     let key = ApplicationKey::new(manifest.namespace, manifest.name);
     Some(Appfile {
         key,

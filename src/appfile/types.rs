@@ -1,13 +1,10 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
 use super::{Problem, Sharing};
 use crate::model::{
-    Adopt, ApplicationKey, ConfigName, ConfigWanted, Layout, LossPolicy, Rollout, Scaling,
+    Adopt, ApplicationKey, ConfigName, ConfigWanted, FewOf, Layout, LossPolicy, Rollout, Scaling,
     WorkloadId, WorkloadKind,
 };
 
@@ -117,7 +114,7 @@ pub struct LinkTrait {
     pub namespace: Arc<str>,
     pub package: Arc<str>,
     /// Never empty.
-    pub interfaces: BTreeSet<Arc<str>>,
+    pub interfaces: FewOf<Arc<str>>,
     pub source_config: Vec<Config>,
     pub target_config: Vec<Config>,
     pub source_secrets: Vec<Secret>,

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::{
         controller::index::Names,
-        model::{Few, Labels, Reach},
+        model::{Few, FewOf, Labels, Reach},
     };
 
     fn zone(name: &str) -> Labels {
@@ -106,7 +106,7 @@ mod tests {
         for number in 0..1000 {
             let app = ApplicationKey::new("default", &format!("app-{number:03}"));
             let id: WorkloadId = format!("web-{number}").parse().unwrap();
-            let names = Names { workloads: BTreeSet::from([id]), configs: BTreeSet::new() };
+            let names = Names { workloads: FewOf::from([id]), configs: FewOf::default() };
             index.set(&app, Few::from_iter([(lattice.clone(), names)]));
             let like = match number {
                 7 => BTreeSet::from([zone("mars")]),

@@ -20,8 +20,8 @@ pub struct Index {
 /// What an Application may have on one lattice.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Names {
-    pub workloads: BTreeSet<WorkloadId>,
-    pub configs: BTreeSet<ConfigName>,
+    pub workloads: FewOf<WorkloadId>,
+    pub configs: FewOf<ConfigName>,
 }
 
 impl Names {

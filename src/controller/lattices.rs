@@ -1,6 +1,6 @@
 //! The lattices that there are, each with the task that watches it.
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
@@ -25,7 +25,7 @@ use crate::{
         watch::{Handle, Settings, watch_over},
     },
     model::{
-        ApplicationKey, Command, ConfigName, Desired, Gate, LatticeName, LossPolicy, Moment,
+        ApplicationKey, Command, ConfigName, Desired, FewOf, Gate, LatticeName, LossPolicy, Moment,
         Observed, Owner, WorkloadId,
     },
 };
@@ -373,7 +373,7 @@ impl Lattices {
         &self,
         name: &LatticeName,
         application: &ApplicationKey,
-        configs: &BTreeSet<ConfigName>,
+        configs: &FewOf<ConfigName>,
     ) {
         if let Some(handle) = self.handle(name) {
             handle.want_configs(application, configs.clone());

@@ -59,14 +59,6 @@ impl Current {
         }
     }
 
-    /// The Application's.
-    #[must_use]
-    pub(super) fn key(&self) -> ApplicationKey {
-        let name = self.revision.labels().get(revisions::NAME_LABEL);
-        let namespace = self.revision.namespace().unwrap_or_default();
-        ApplicationKey::new(&namespace, name.map_or("", String::as_str))
-    }
-
     /// What is likely to be a mistake, or deprecated.
     #[must_use]
     pub(super) fn warnings(&self) -> &[Problem] {

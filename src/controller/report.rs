@@ -20,6 +20,7 @@ use crate::{
     api::{Application, ApplicationStatus},
     appfile::PAUSED,
     lattice::clock,
+    model::ApplicationKey,
 };
 
 /// The annotation whose value the status repeats once it was acted on.
@@ -76,7 +77,7 @@ pub(super) async fn report(
     let after = status::compute(&facts);
     let written = write(app, ctx, &before, after).await?;
     if decision.settled && release.refusal.is_none() && !is_paused(app) {
-        sweep(ctx, release).await?;
+        sweep(ctx, &key_of(app), release).await?;
     }
     Ok(written)
 }
@@ -162,10 +163,10 @@ fn too_soon(
 /// Once everything is as wanted and nothing else is left: the revision in force has succeeded and
 /// needs only its present targets, and the others have nothing left to remove, nor has an Application
 /// that had this name before.
-async fn sweep(ctx: &Context, release: &Release) -> Result<(), Error> {
+async fn sweep(ctx: &Context, key: &ApplicationKey, release: &Release) -> Result<(), Error> {
     let Some(current) = &release.current else { return Ok(()) };
     let name = current.revision.name_any();
-    buried::lift(ctx, &current.key(), &[]).await?;
+    buried::lift(ctx, key, &[]).await?;
     for revision in release.unswept.iter().filter(|revision| revision.name_any() != name) {
         ctx.revisions.learn(revisions::record_sweep(&ctx.kube, revision).await?);
     }
@@ -176,7 +177,7 @@ async fn sweep(ctx: &Context, release: &Release) -> Result<(), Error> {
         let written = revisions::record_success(&ctx.kube, &current.revision, &targets).await?;
         ctx.revisions.learn(written);
     }
-    let all = ctx.revisions.of(&current.key());
+    let all = ctx.revisions.of(key);
     for revision in revisions::superfluous(&all, &name) {
         revisions::delete(&ctx.kube, revision).await?;
     }

@@ -19,11 +19,11 @@ use serde_json::{Map, Value, json};
 use super::{
     Error,
     call::{patched, within, written},
-    trim::{LAST_APPLIED, trim},
+    trim::LAST_APPLIED,
 };
 use crate::{
     api::{Application, ApplicationRevision, ApplicationRevisionSpec, Json, RevisionTarget},
-    model::ApplicationKey,
+    model::{ApplicationKey, Few},
 };
 
 /// The label that names a revision's Application, as in KubeVela.
@@ -35,7 +35,7 @@ const KEPT: usize = 10;
 /// etcd refuses objects over 1.5 MiB; a revision is refused well before.
 pub(super) const MAX_BYTES: usize = 1024 * 1024;
 
-type Of = BTreeMap<i64, Arc<ApplicationRevision>>;
+type Of = Few<i64, Arc<ApplicationRevision>>;
 
 /// All revisions, by Application and number: those that the watch showed and those that were just
 /// written, whichever is newer.
@@ -52,7 +52,7 @@ impl Revisions {
     /// The revisions of one Application, oldest first.
     pub fn of(&self, application: &ApplicationKey) -> Vec<Arc<ApplicationRevision>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(application).into_iter().flat_map(BTreeMap::values).cloned().collect()
+        known.get(application).into_iter().flat_map(Few::values).cloned().collect()
     }
 
     /// Waits until all have been listed once.
@@ -91,8 +91,7 @@ impl Revisions {
     }
 
     /// Takes note of a revision unless a newer version of it is known.
-    pub fn learn(&self, mut revision: ApplicationRevision) {
-        trim(&mut revision);
+    pub fn learn(&self, revision: ApplicationRevision) {
         insert(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner), revision);
     }
 
@@ -120,7 +119,8 @@ impl Revisions {
     /// there, and those that were lost.
     pub fn of_all_times(&self, application: &ApplicationKey) -> Vec<Arc<ApplicationRevision>> {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all = lost.get(application).cloned().unwrap_or_default();
+        let mut all: BTreeMap<_, _> =
+            lost.get(application).cloned().into_iter().flatten().collect();
         drop(lost);
         all.extend(self.of(application).into_iter().map(|it| (it.spec.revision, it)));
         all.into_values().collect()
@@ -139,14 +139,36 @@ impl Revisions {
     }
 }
 
-fn insert(known: &mut BTreeMap<ApplicationKey, Of>, revision: ApplicationRevision) {
+fn insert(known: &mut BTreeMap<ApplicationKey, Of>, mut revision: ApplicationRevision) {
     let Some(key) = owner(&revision) else { return };
+    shrink(&mut revision);
     let of = known.entry(key).or_default();
     let newer = of.get(&revision.spec.revision).is_none_or(|old| {
         version(&old.metadata) <= version(&revision.metadata) || old.uid() != revision.uid()
     });
     if newer {
+        if of.is_empty() {
+            // Mostly there is no other.
+            *of = Few::with_capacity(1);
+        }
         of.insert(revision.spec.revision, Arc::new(revision));
+    }
+}
+
+/// Leaves only what is read later: there is one of each Application, and none is ever put whole.
+fn shrink(revision: &mut ApplicationRevision) {
+    let metadata = std::mem::take(&mut revision.metadata);
+    revision.metadata = ObjectMeta {
+        name: metadata.name,
+        namespace: metadata.namespace,
+        uid: metadata.uid,
+        resource_version: metadata.resource_version,
+        ..ObjectMeta::default()
+    };
+    revision.spec.targets.shrink_to_fit();
+    revision.spec.shared.shrink_to_fit();
+    if let Some(status) = &mut revision.status {
+        status.targets.shrink_to_fit();
     }
 }
 

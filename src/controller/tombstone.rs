@@ -11,8 +11,8 @@ use super::settings;
 use crate::{
     api::{self, LeftBehind, LeftLink, LeftWorkload, Tombstone},
     model::{
-        Adopt, ApplicationKey, AskHash, ConfigWanted, Desired, Layout, Link, LinkKey, LossPolicy,
-        Owner, Rollout, Scaling, SpreadEntry, Workload, WorkloadId, WorkloadKind,
+        Adopt, ApplicationKey, AskHash, ConfigWanted, Desired, FewOf, Layout, Link, LinkKey,
+        LossPolicy, Owner, Rollout, Scaling, SpreadEntry, Workload, WorkloadId, WorkloadKind,
     },
 };
 
@@ -176,7 +176,7 @@ fn link(left: &LeftLink) -> Option<(LinkKey, Link)> {
     };
     let link = Link {
         target: left.target.parse().ok()?,
-        interfaces: BTreeSet::new(),
+        interfaces: FewOf::default(),
         source_config: Vec::new(),
         target_config: Vec::new(),
     };

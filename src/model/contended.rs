@@ -4,7 +4,8 @@ use super::{Command, ConfigName, HostId, LinkKey, Moment, WorkloadId};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Thing {
     Workload(HostId, WorkloadId),
-    Link(LinkKey),
+    /// Boxed, because most things are workloads.
+    Link(Box<LinkKey>),
     Config(ConfigName),
 }
 
@@ -15,7 +16,9 @@ impl Command {
             Self::PutConfig { name, .. } | Self::DeleteConfig { name } => {
                 Thing::Config(name.clone())
             }
-            Self::PutLink { key, .. } | Self::DeleteLink { key } => Thing::Link(key.clone()),
+            Self::PutLink { key, .. } | Self::DeleteLink { key } => {
+                Thing::Link(Box::new(key.clone()))
+            }
             Self::StartProvider { host, id, .. }
             | Self::StopProvider { host, id }
             | Self::ScaleComponent { host, id, .. } => Thing::Workload(host.clone(), id.clone()),

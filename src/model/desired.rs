@@ -1,14 +1,10 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    APPSPEC, Annotations, ApplicationKey, AskHash, ConfigName, Few, Layout, MANAGED_BY, Owner,
-    Rollout, WorkloadId,
+    APPSPEC, Annotations, ApplicationKey, AskHash, ConfigName, Few, FewOf, Layout, MANAGED_BY,
+    Owner, Rollout, WorkloadId,
 };
 
 /// What one Application wants on one lattice.
@@ -167,7 +163,7 @@ impl fmt::Display for LinkKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     pub target: WorkloadId,
-    pub interfaces: BTreeSet<Arc<str>>,
+    pub interfaces: FewOf<Arc<str>>,
     /// Config names, in order.
     pub source_config: Vec<ConfigName>,
     pub target_config: Vec<ConfigName>,

@@ -1,6 +1,9 @@
 //! Maps and sets of a few: sorted `Vec`s, because a `BTreeMap` of one has room for eleven, and there are
 //! tens of thousands of such maps.
+use std::fmt;
+
 use litemap::LiteMap;
+use serde::{Serialize, Serializer};
 
 /// A map of a few. [`few`] makes one that has room for nothing else.
 pub type Few<K, V> = LiteMap<K, V>;
@@ -15,7 +18,7 @@ pub fn few<K: Ord, V>(all: impl ExactSizeIterator<Item = (K, V)>) -> Few<K, V> {
 }
 
 /// A set of a few, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FewOf<T>(Vec<T>);
 
 impl<T> Default for FewOf<T> {
@@ -45,6 +48,10 @@ impl<T: Ord> FewOf<T> {
         self.0.iter()
     }
 
+    pub fn contains(&self, item: &T) -> bool {
+        self.0.binary_search(item).is_ok()
+    }
+
     /// The least.
     #[must_use]
     pub fn first(&self) -> Option<&T> {
@@ -59,6 +66,49 @@ impl<T: Ord> FewOf<T> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for FewOf<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(&self.0).finish()
+    }
+}
+
+impl<T: Ord> FromIterator<T> for FewOf<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        let mut set = Self::default();
+        set.extend(items);
+        set
+    }
+}
+
+impl<T: Ord, const N: usize> From<[T; N]> for FewOf<T> {
+    fn from(items: [T; N]) -> Self {
+        items.into_iter().collect()
+    }
+}
+
+impl<T: Ord> Extend<T> for FewOf<T> {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, items: I) {
+        for item in items {
+            self.insert(item);
+        }
+    }
+}
+
+impl<T: Serialize> Serialize for FewOf<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<T> IntoIterator for FewOf<T> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

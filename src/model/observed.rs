@@ -73,17 +73,21 @@ impl Observed {
     /// Takes `host` into the picture, in place of what was known under its id.
     pub fn put_host(&mut self, id: HostId, mut host: Host) {
         self.runs.share(host.inventory.as_mut());
-        let old = self.hosts.get(&id).and_then(|known| known.inventory.as_ref());
-        self.runs.replace(&id, old, host.inventory.as_ref());
+        let known = self.hosts.get_key_value(&id);
+        let old = known.and_then(|(_, known)| known.inventory.as_ref());
+        let kept = known.map_or(&id, |(kept, _)| kept);
+        self.runs.replace(kept, old, host.inventory.as_ref());
         self.hosts.insert(id, Arc::new(host));
     }
 
     /// Takes note of what a known host says it runs; `None` if what it said before is void. A host
     /// that isn't known stays so.
     pub fn set_inventory(&mut self, id: &HostId, mut inventory: Option<Inventory>, at: Moment) {
-        let Some(host) = self.hosts.get_mut(id) else { return };
+        let Some((kept, host)) = self.hosts.get_key_value(id) else { return };
         self.runs.share(inventory.as_mut());
-        self.runs.replace(id, host.inventory.as_ref(), inventory.as_ref());
+        // Kept with each thing that runs there, so it is one text for all.
+        self.runs.replace(kept, host.inventory.as_ref(), inventory.as_ref());
+        let Some(host) = self.hosts.get_mut(id) else { return };
         let host = Arc::make_mut(host);
         host.inventory_at = at;
         host.inventory = inventory;

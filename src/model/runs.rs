@@ -1,8 +1,8 @@
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use imbl::{OrdMap, ordmap::Entry};
 
-use super::{Annotations, HostId, Inventory, Owner, WorkloadId};
+use super::{Annotations, FewOf, HostId, Inventory, Owner, WorkloadId};
 
 /// Who runs what, kept beside the hosts so that a plan needn't look at those that don't matter.
 ///
@@ -11,13 +11,13 @@ use super::{Annotations, HostId, Inventory, Owner, WorkloadId};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Runs {
     hosts: OrdMap<WorkloadId, Runners>,
-    owned: OrdMap<Owner, BTreeSet<(WorkloadId, HostId)>>,
+    owned: OrdMap<Owner, FewOf<(WorkloadId, HostId)>>,
 }
 
 /// The hosts that show one id.
 #[derive(Debug, Clone, Default)]
 struct Runners {
-    hosts: BTreeSet<HostId>,
+    hosts: FewOf<HostId>,
     /// What the one that was seen last shows; mostly they all show the same.
     last: Option<(Arc<str>, Arc<Annotations>)>,
 }
@@ -59,7 +59,7 @@ impl Runs {
     }
 
     /// Everything that names an owner, by owner.
-    pub fn owners(&self) -> impl Iterator<Item = (&Owner, &BTreeSet<(WorkloadId, HostId)>)> {
+    pub fn owners(&self) -> impl Iterator<Item = (&Owner, &FewOf<(WorkloadId, HostId)>)> {
         self.owned.iter()
     }
 

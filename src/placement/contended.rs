@@ -72,7 +72,7 @@ pub(super) fn told(
 ) -> (Subject, String) {
     let subject = match command.thing() {
         Thing::Workload(_, id) => Subject::Workload(id),
-        Thing::Link(key) => Subject::Link(key),
+        Thing::Link(key) => Subject::Link(*key),
         Thing::Config(name) => Subject::Config(name),
     };
     let message = format!(
@@ -91,7 +91,7 @@ fn shown(inputs: &Inputs<'_>, thing: &Thing) -> String {
     let gone = || "it is gone".to_owned();
     match thing {
         Thing::Link(key) => match &inputs.observed.links {
-            Links::Read(links) => links.get(key).map_or_else(gone, |link| {
+            Links::Read(links) => links.get(&**key).map_or_else(gone, |link| {
                 let interfaces: Vec<_> = link.interfaces.iter().map(|it| &**it).collect();
                 format!("it leads to {}, through {}", link.target, interfaces.join(", "))
             }),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Link, LinkKey, WorkloadId};
+use crate::model::{FewOf, Link, LinkKey, WorkloadId};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -31,7 +31,7 @@ fn put_link(source: &str, target: &str) -> Command {
     };
     let link = Link {
         target: target.parse().unwrap(),
-        interfaces: BTreeSet::new(),
+        interfaces: FewOf::default(),
         source_config: Vec::new(),
         target_config: Vec::new(),
     };

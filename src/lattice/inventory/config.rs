@@ -8,7 +8,7 @@ use std::{
 use super::{Effect, Fold, link::REREAD};
 use crate::{
     lattice::in_flight::backoff,
-    model::{ApplicationKey, ConfigName, LatticeName, Moment, Thing},
+    model::{ApplicationKey, ConfigName, FewOf, LatticeName, Moment, Thing},
 };
 
 type Values = BTreeMap<String, String>;
@@ -17,7 +17,7 @@ type Values = BTreeMap<String, String>;
 #[derive(Debug)]
 pub(super) struct ConfigReads {
     lattice: LatticeName,
-    applications: BTreeMap<ApplicationKey, BTreeSet<ConfigName>>,
+    applications: BTreeMap<ApplicationKey, FewOf<ConfigName>>,
     names: BTreeMap<ConfigName, Reading>,
     due: BTreeSet<(Moment, ConfigName)>,
 }
@@ -44,14 +44,14 @@ impl ConfigReads {
     pub(super) fn want(
         &mut self,
         application: &ApplicationKey,
-        names: BTreeSet<ConfigName>,
+        names: FewOf<ConfigName>,
     ) -> (Vec<ConfigName>, Vec<ConfigName>) {
         let before = self.applications.get(application).cloned().unwrap_or_default();
         if before == names {
             return (Vec::new(), Vec::new());
         }
         let mut read = Vec::new();
-        for name in names.difference(&before) {
+        for name in names.iter().filter(|name| !before.contains(name)) {
             let reading = self.names.entry(name.clone()).or_default();
             reading.wanted_by += 1;
             if reading.wanted_by == 1 {
@@ -60,7 +60,7 @@ impl ConfigReads {
             }
         }
         let mut dropped = Vec::new();
-        for name in before.difference(&names) {
+        for name in before.iter().filter(|name| !names.contains(name)) {
             let Some(reading) = self.names.get_mut(name) else { continue };
             reading.wanted_by -= 1;
             if reading.wanted_by == 0 {

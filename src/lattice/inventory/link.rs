@@ -181,7 +181,7 @@ impl Fold {
         let Links::Read(links) = links else { return };
         for key in others {
             let link = links.get(&key);
-            self.look_at_link(&Thing::Link(key), link, now);
+            self.look_at_link(&Thing::Link(Box::new(key)), link, now);
         }
     }
 

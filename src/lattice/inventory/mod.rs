@@ -44,8 +44,8 @@ use crate::{
         wire::{Event, HostBrief, HostInventory},
     },
     model::{
-        ApplicationKey, Command, ConfigName, Gate, HostId, Lane, LatticeName, LinkMap, Moment,
-        Observed,
+        ApplicationKey, Command, ConfigName, FewOf, Gate, HostId, Lane, LatticeName, LinkMap,
+        Moment, Observed,
     },
 };
 use config::ConfigReads;
@@ -261,7 +261,7 @@ impl Fold {
     pub fn want_configs(
         &mut self,
         application: &ApplicationKey,
-        names: BTreeSet<ConfigName>,
+        names: FewOf<ConfigName>,
     ) -> Outcome {
         let connected = self.is_connected();
         let (read, dropped) = self.configs.want(application, names);

@@ -11,6 +11,7 @@
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
+    num::NonZeroU64,
     sync::Arc,
     time::Duration,
 };
@@ -32,7 +33,7 @@ const SWEEP: Duration = Duration::from_secs(30);
 const MOST: usize = 100_000;
 
 /// How something is, or that it isn't there; equal for equal things only, as far as matters here.
-type State = Option<u64>;
+type State = Option<NonZeroU64>;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -41,14 +42,20 @@ pub(super) struct Undoings {
     swept: Moment,
 }
 
+/// There is one of each thing that was made of late, so it is small.
 #[derive(Debug)]
 struct Record {
     made: State,
     made_at: Moment,
-    /// What is asked of it, kept once it was undone: what adds, for a removal may be half of a change.
-    asked: Option<Box<Command>>,
-    removed: bool,
     shown: State,
+    /// Of what was undone, which little is.
+    dispute: Option<Box<Dispute>>,
+}
+
+#[derive(Debug, Default)]
+struct Dispute {
+    /// What is asked of it: what adds, for a removal may be half of a change.
+    asked: Option<Command>,
     /// The last times that it was undone.
     undone: Vec<Moment>,
     until: Moment,
@@ -63,25 +70,36 @@ enum Verdict {
 }
 
 impl Record {
-    fn new(made: State, now: Moment) -> Self {
-        Self {
-            made,
-            made_at: now,
-            asked: None,
-            removed: false,
-            shown: made,
-            undone: Vec::new(),
-            until: Moment::default(),
-        }
-    }
-
-    fn forget_old(&mut self, now: Moment) {
-        self.undone.retain(|at| now.since(*at) < WINDOW);
-    }
-
     fn is_old(&self, now: Moment) -> bool {
-        let counts = |at: Moment| now.since(at) < WINDOW;
-        !counts(self.made_at) && !self.undone.iter().any(|at| counts(*at)) && self.until <= now
+        let is_over = |dispute: &Dispute| {
+            dispute.undone.iter().all(|at| is_past(*at, now)) && dispute.until <= now
+        };
+        is_past(self.made_at, now) && self.dispute.as_deref().is_none_or(is_over)
+    }
+}
+
+/// Whether something that was at `at` counts no more.
+fn is_past(at: Moment, now: Moment) -> bool {
+    now.since(at) >= WINDOW
+}
+
+impl Dispute {
+    fn forget_old(&mut self, now: Moment) {
+        self.undone.retain(|at| !is_past(*at, now));
+    }
+
+    /// Takes note that we have done `command` about it, perhaps a removal after a removal.
+    fn made(&mut self, command: &Command, removed_twice: bool) {
+        let (removes, asked) = (command.removes(), self.asked.as_ref());
+        if !removes && asked.is_some_and(|asked| !asked.removes() && asked != command) {
+            // Something else is wanted by now, which they may not mind.
+            self.undone.clear();
+        }
+        if self.undone.is_empty() {
+            self.asked = None;
+        } else if !removes || removed_twice || asked.is_none() {
+            self.asked = Some(command.clone());
+        }
     }
 }
 
@@ -92,21 +110,13 @@ impl Undoings {
         if !self.records.contains_key(&thing) && self.records.len() >= MOST {
             return;
         }
-        let record = self.records.entry(thing).or_insert_with(|| Record::new(made, now));
-        record.forget_old(now);
-        let removes = command.removes();
-        let (asked, twice) = (record.asked.as_deref(), removes && record.removed);
-        if !removes && asked.is_some_and(|asked| !asked.removes() && asked != command) {
-            // Something else is wanted by now, which they may not mind.
-            record.undone.clear();
-        }
-        if record.undone.is_empty() {
-            record.asked = None;
-        } else if !removes || twice || asked.is_none() {
-            record.asked = Some(Box::new(command.clone()));
+        let new = || Record { made, made_at: now, shown: made, dispute: None };
+        let record = self.records.entry(thing).or_insert_with(new);
+        if let Some(dispute) = &mut record.dispute {
+            dispute.forget_old(now);
+            dispute.made(command, command.removes() && record.made.is_none());
         }
         (record.made, record.made_at, record.shown) = (made, now, made);
-        record.removed = removes;
     }
 
     /// Takes note of how something is, while nothing of ours is under way about it.
@@ -117,20 +127,21 @@ impl Undoings {
         }
         let was_as_made = record.shown == record.made;
         record.shown = shown;
+        let dispute = record.dispute.get_or_insert_default();
         if shown == record.made {
-            record.undone.pop();
-            let over = record.until > now && record.undone.len() < TIMES;
-            record.until = if over { now } else { record.until };
+            dispute.undone.pop();
+            let over = dispute.until > now && dispute.undone.len() < TIMES;
+            dispute.until = if over { now } else { dispute.until };
             return over.then_some(Verdict::Uncontended);
         }
         if was_as_made {
-            record.forget_old(now);
-            record.undone.push(now);
+            dispute.forget_old(now);
+            dispute.undone.push(now);
         }
-        let times = record.undone.len();
-        let made = record.asked.clone().filter(|_| times >= TIMES || record.until > now)?;
-        record.until = now + QUIET;
-        Some(Verdict::Contended(Contended { made: *made, times, until: record.until }))
+        let times = dispute.undone.len();
+        let made = dispute.asked.clone().filter(|_| times >= TIMES || dispute.until > now)?;
+        dispute.until = now + QUIET;
+        Some(Verdict::Contended(Contended { made, times, until: dispute.until }))
     }
 
     /// The things on `host` that are watched.
@@ -256,19 +267,19 @@ fn state_of_workload(inventory: &Inventory, id: &WorkloadId) -> State {
     component.or_else(|| provider.map(|it| running(&it.image, None, &it.annotations)))
 }
 
-fn state_of_link(link: &Link) -> u64 {
+fn state_of_link(link: &Link) -> NonZeroU64 {
     hashed(&(&link.target, &link.interfaces, &link.source_config, &link.target_config))
 }
 
-fn running(image: &str, instances: Option<u32>, annotations: &Annotations) -> u64 {
+fn running(image: &str, instances: Option<u32>, annotations: &Annotations) -> NonZeroU64 {
     hashed(&(bare(image).to_ascii_lowercase(), instances, annotations))
 }
 
 /// Compared with others of this process only.
-fn hashed(value: &impl Hash) -> u64 {
+fn hashed(value: &impl Hash) -> NonZeroU64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
-    hasher.finish()
+    NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN)
 }
 
 #[cfg(test)]
@@ -290,7 +301,7 @@ mod tests {
     fn put(target: &str) -> Command {
         let link = Link {
             target: target.parse().unwrap(),
-            interfaces: std::collections::BTreeSet::new(),
+            interfaces: crate::model::FewOf::default(),
             source_config: Vec::new(),
             target_config: Vec::new(),
         };
@@ -299,7 +310,7 @@ mod tests {
 
     /// `ours` done, and what others make of it a second later, at each of these times.
     fn fought(undoings: &mut Undoings, ours: &[Command], theirs: State, at: &[u64]) -> Vec<bool> {
-        let thing = Thing::Link(key());
+        let thing = Thing::Link(Box::new(key()));
         let fight = |second: &u64| {
             for command in ours {
                 undoings.made(command, self::at(*second));
@@ -338,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_late_message_undoes_nothing() {
-        let (mut undoings, thing) = (Undoings::default(), Thing::Link(key()));
+        let (mut undoings, thing) = (Undoings::default(), Thing::Link(Box::new(key())));
         let theirs = state_after(&put("theirs"));
         for second in 0..10 {
             undoings.made(&put("ours"), at(second));
@@ -351,7 +362,7 @@ mod tests {
 
     #[test]
     fn it_stays_contended_as_long_as_they_touch_it_and_ends_if_they_give_in() {
-        let (mut undoings, thing) = (Undoings::default(), Thing::Link(key()));
+        let (mut undoings, thing) = (Undoings::default(), Thing::Link(Box::new(key())));
         let theirs = state_after(&put("theirs"));
         fought(&mut undoings, &[put("ours")], theirs, &[0, 10, 20]);
         let until = |verdict: Option<Verdict>| match verdict {
@@ -372,7 +383,7 @@ mod tests {
         fn nothing_is_contended_before_it_was_undone_three_times_in_ten_minutes(
             steps in prop::collection::vec((0..400u64, any::<bool>()), 1..60)
         ) {
-            let (mut undoings, thing) = (Undoings::default(), Thing::Link(key()));
+            let (mut undoings, thing) = (Undoings::default(), Thing::Link(Box::new(key())));
             let (mut now, mut ours, mut undone) = (0, false, Vec::<u64>::new());
             for (after, us) in steps {
                 now += after;

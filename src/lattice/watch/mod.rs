@@ -40,8 +40,8 @@ use super::{
 use crate::{
     lattice::clock,
     model::{
-        ApplicationKey, Command, ConfigName, HostId, LatticeName, LossPolicy, Moment, Observed,
-        WorkloadId,
+        ApplicationKey, Command, ConfigName, FewOf, HostId, LatticeName, LossPolicy, Moment,
+        Observed, WorkloadId,
     },
 };
 use state::Shared;
@@ -205,7 +205,7 @@ impl Handle {
     }
 
     /// Which configs an Application wants kept read, all of them; they replace those of before.
-    pub fn want_configs(&self, application: &ApplicationKey, names: BTreeSet<ConfigName>) {
+    pub fn want_configs(&self, application: &ApplicationKey, names: FewOf<ConfigName>) {
         self.shared.lock().want_configs(application, names);
         self.shared.wake();
     }

@@ -18,7 +18,7 @@ use crate::{
         fence::Fence,
         inventory::{Change, Effect, Fold, Health, Input, Outcome, Predecessor},
     },
-    model::{ApplicationKey, Command, ConfigName, Lane, LossPolicy, Moment, WorkloadId},
+    model::{ApplicationKey, Command, ConfigName, FewOf, Lane, LossPolicy, Moment, WorkloadId},
 };
 
 /// What the task and the handles share.
@@ -166,7 +166,7 @@ impl State {
         after.is_some_and(|after| annotations(after) == annotations(before))
     }
 
-    pub(super) fn want_configs(&mut self, app: &ApplicationKey, names: BTreeSet<ConfigName>) {
+    pub(super) fn want_configs(&mut self, app: &ApplicationKey, names: FewOf<ConfigName>) {
         let outcome = self.fold.want_configs(app, names);
         self.take(outcome);
     }
@@ -175,7 +175,7 @@ impl State {
         for item in self.queue.remove(application) {
             self.withdraw(&item, now);
         }
-        self.want_configs(application, BTreeSet::new());
+        self.want_configs(application, FewOf::default());
         self.want_on_host_loss(application, None, now);
     }
 

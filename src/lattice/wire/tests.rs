@@ -1,11 +1,8 @@
 //! Texts of a running host, word by word, and what is made of them.
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::*;
-use crate::model::{Annotations, Command, ConfigName, HostId, Link, LinkKey, WorkloadId};
+use crate::model::{Annotations, Command, ConfigName, FewOf, HostId, Link, LinkKey, WorkloadId};
 
 /// Whole events of a wasmCloud 1.9.2 host, one a line.
 const EVENTS: &str = include_str!("tests/events.jsonl");
@@ -136,7 +133,7 @@ fn commands_read_as_hosts_expect_them() {
     };
     let link = Link {
         target: "kv".parse().unwrap(),
-        interfaces: BTreeSet::from(["a".into(), "b".into()]),
+        interfaces: FewOf::from(["a".into(), "b".into()]),
         source_config: vec!["c".parse().unwrap()],
         target_config: Vec::new(),
     };

@@ -1,17 +1,14 @@
 //! Short ways to write what is wanted and what is shown.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     model::{
         APPLICATION, Annotations, ApplicationKey, AskHash, Command, ConfigName, ConfigWanted,
-        Desired, Failure, Gate, HASH, Host, HostId, HostState, INSTALLATION, Inventory, Layout,
-        Link, LinkKey, LinkMap, Links, Moment, Observed, Owner, Plan, Rollout, RunningComponent,
-        RunningProvider, Scaling, SpreadEntry, Workload, WorkloadId, WorkloadKind,
+        Desired, Failure, FewOf, Gate, HASH, Host, HostId, HostState, INSTALLATION, Inventory,
+        Layout, Link, LinkKey, LinkMap, Links, Moment, Observed, Owner, Plan, Rollout,
+        RunningComponent, RunningProvider, Scaling, SpreadEntry, Workload, WorkloadId,
+        WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, claims::Created, plan},
 };
@@ -206,7 +203,7 @@ pub(super) fn link(source: &str, target: &str, configs: &[&str]) -> (LinkKey, Li
     };
     let link = Link {
         target: id(target),
-        interfaces: BTreeSet::from(["handler".into()]),
+        interfaces: FewOf::from(["handler".into()]),
         source_config: configs.iter().map(|name| config(name)).collect(),
         target_config: Vec::new(),
     };

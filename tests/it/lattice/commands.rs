@@ -1,10 +1,7 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use simhost::{Fault, Verb};
-use trellis::model::{Command, ConfigName, Lane, Link, LinkKey, Links};
+use trellis::model::{Command, ConfigName, FewOf, Lane, Link, LinkKey, Links};
 
 use super::world::{World, annotations, app, host_id, scale, shown};
 
@@ -70,7 +67,7 @@ async fn links_are_put_and_deleted_and_shown() {
     };
     let link = Link {
         target: "kv".parse().unwrap(),
-        interfaces: BTreeSet::from(["store".into()]),
+        interfaces: FewOf::from(["store".into()]),
         source_config: Vec::new(),
         target_config: Vec::new(),
     };
@@ -103,7 +100,7 @@ async fn wanted_configs_are_kept_read() {
     let mut world = World::start_with(|settings| settings, 1).await;
     world.open().await;
     let name: ConfigName = "shop-web-c".parse().unwrap();
-    world.handle.want_configs(&app(), BTreeSet::from([name.clone()]));
+    world.handle.want_configs(&app(), FewOf::from([name.clone()]));
     world.until("that there is none", |o| o.configs.get(&name) == Some(&None)).await;
 
     let values = BTreeMap::from([("k".to_owned(), "v".to_owned())]);

@@ -16,7 +16,7 @@ use trellis::{
         fence::Fence,
         watch::{Handle, Settings, watch},
     },
-    model::{Command, Link, LinkKey},
+    model::{Command, FewOf, Link, LinkKey},
 };
 
 use super::world::{HEARTBEAT, PATIENCE, annotations, app, host_id, scale, settings, start_nats};
@@ -45,7 +45,7 @@ fn one_of_each(host: &HostHandle, name: &str) -> Vec<Command> {
     };
     let link = Link {
         target: "kv".parse().unwrap(),
-        interfaces: BTreeSet::from(["store".into()]),
+        interfaces: FewOf::from(["store".into()]),
         source_config: Vec::new(),
         target_config: Vec::new(),
     };
@@ -77,7 +77,7 @@ async fn do_everything(
     enough: impl Fn(&BTreeSet<Permission>, usize) -> bool,
 ) -> BTreeSet<Permission> {
     let name = handle.name().to_string();
-    handle.want_configs(&app(), BTreeSet::from([format!("{name}-read").parse().unwrap()]));
+    handle.want_configs(&app(), FewOf::from([format!("{name}-read").parse().unwrap()]));
     let mut unsent = one_of_each(host, &name);
     let doing = async {
         loop {

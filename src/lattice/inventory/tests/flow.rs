@@ -1,5 +1,5 @@
 //! Commands, links and configs: from what is sent to what is shown.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::{
         in_flight::Answer,
         inventory::{Change, Denied, Input, LinksUnread, Silence, StoredLinks},
     },
-    model::{ApplicationKey, Command, ConfigName, Link, LinkKey, LinkMap, Links},
+    model::{ApplicationKey, Command, ConfigName, FewOf, Link, LinkKey, LinkMap, Links},
 };
 
 #[test]
@@ -126,7 +126,7 @@ fn link(target: &str) -> (LinkKey, Link) {
     };
     let link = Link {
         target: target.parse().unwrap(),
-        interfaces: BTreeSet::from(["handler".into()]),
+        interfaces: FewOf::from(["handler".into()]),
         source_config: Vec::new(),
         target_config: Vec::new(),
     };
@@ -286,7 +286,7 @@ fn regression_a_config_that_no_host_could_read_was_waited_for_without_a_word() {
         world.input(Input::Config { name: name.clone(), values: Err(why.into()) });
         (world.changed().configs.contains(&name), world.fold.observed().unreadable.len())
     };
-    let names = BTreeSet::from([name.clone()]);
+    let names = FewOf::from([name.clone()]);
     let _ = world.fold.want_configs(&ApplicationKey::new("n", "a"), names);
     assert_eq!(fails(&mut world, "failed getting entry"), (true, 1));
     assert_eq!(fails(&mut world, "failed getting entry"), (false, 1), "which is no news");
@@ -304,7 +304,7 @@ fn only_wanted_configs_are_read_and_each_only_once() {
     world.input(event("config_set", "a", &json!({ "config_name": "c" })));
     assert_eq!(world.asked(), "");
     for app in ["a", "b"] {
-        let names = BTreeSet::from(["c".parse().unwrap()]);
+        let names = FewOf::from(["c".parse().unwrap()]);
         let outcome = world.fold.want_configs(&ApplicationKey::new("n", app), names);
         world.effects.extend(outcome.effects);
     }
@@ -318,7 +318,7 @@ fn only_wanted_configs_are_read_and_each_only_once() {
     world.input(Input::Config { name: name.clone(), values: Ok(Some(values)) });
     assert!(world.changed().configs.contains(&name));
     for app in ["a", "b"] {
-        let _ = world.fold.want_configs(&ApplicationKey::new("n", app), BTreeSet::new());
+        let _ = world.fold.want_configs(&ApplicationKey::new("n", app), FewOf::default());
     }
     assert!(world.fold.observed().configs.is_empty(), "nobody wants it any more");
 }
@@ -327,7 +327,7 @@ fn only_wanted_configs_are_read_and_each_only_once() {
 fn a_config_that_we_put_is_known_by_its_answer() {
     let mut world = World::whole(&["a"], "");
     let name: ConfigName = "c".parse().unwrap();
-    let names = BTreeSet::from([name.clone()]);
+    let names = FewOf::from([name.clone()]);
     let _ = world.fold.want_configs(&ApplicationKey::new("n", "a"), names);
     let values = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
     let put = Command::PutConfig { name: name.clone(), values: values.clone() };
@@ -401,7 +401,7 @@ fn a_config_that_others_write_back_is_contended() {
     let mut world = World::whole(&["a"], "");
     let name: ConfigName = "c".parse().unwrap();
     let app = ApplicationKey::new("n", "a");
-    let _ = world.fold.want_configs(&app, BTreeSet::from([name.clone()]));
+    let _ = world.fold.want_configs(&app, FewOf::from([name.clone()]));
     let values = BTreeMap::from([("k".to_owned(), "ours".to_owned())]);
     let put = Command::PutConfig { name: name.clone(), values };
     let seen = [(); 3].map(|()| {
