@@ -156,7 +156,7 @@ async fn check_and_control(
         checked = check(&options.kube, scope) => checked?,
         () = options.stop.cancelled() => return Ok(()),
     }
-    controller::run(options).await.map_err(Error::Controller)
+    Box::pin(controller::run(options)).await.map_err(Error::Controller)
 }
 
 /// Logs what stands in the way. What would make the operator useless or harmful ends it; with

@@ -5,13 +5,7 @@ use std::{
     time::Duration,
 };
 
-use kube::{
-    Api, ResourceExt,
-    runtime::{
-        controller::Action,
-        finalizer::{Event, finalizer},
-    },
-};
+use kube::{Api, ResourceExt};
 use tracing::instrument;
 
 use super::{
@@ -21,6 +15,7 @@ use super::{
     cleanup::cleanup,
     context::Context,
     decision::{Decision, Run, Sight, World, decide},
+    finalizer::{Kept, keep, let_go},
     index::Names,
     memory,
     metrics::ReconcileResult,
@@ -43,57 +38,68 @@ const STALE_RETRY: Duration = Duration::from_millis(200);
 
 /// Brings one Application a step closer to its spec; called again until nothing is left to do.
 #[instrument(skip_all, fields(app = %key_of(&app), generation = app.metadata.generation))]
-pub(super) async fn reconcile(app: Arc<Application>, ctx: Arc<Context>) -> Result<Action, Error> {
+///
+/// Says how long to wait before it is called again even if nothing happens.
+pub(super) async fn reconcile(
+    app: Arc<Application>,
+    ctx: Arc<Context>,
+) -> Result<Option<Duration>, Error> {
     if app.annotations().get(CLASS) != ctx.class.as_ref() {
         // It may have been ours before.
         ctx.forget(&key_of(&app));
-        return Ok(Action::await_change());
+        return Ok(None);
     }
     ctx.ready().await;
     if ctx.unseen.misses_some(&key_of(&app).namespace) {
         // What its revisions put where isn't known. Once it is, all are looked at again.
-        return Ok(Action::await_change());
+        return Ok(None);
     }
     if !ctx.leads() {
         take_note(&app, &ctx);
-        return Ok(Action::await_change());
+        return Ok(None);
     }
     let _timer = ctx.metrics.timer();
     if let Some(since) = ctx.touched.begun(&key_of(&app)) {
         ctx.metrics.event_lag.observe(clock::now().since(since).as_secs_f64());
     }
+    memory::meet(&app, &ctx);
     let (app, object) = (memory::newest(Arc::clone(&app), &ctx), app);
     let namespace = app.namespace().unwrap_or_default();
     let api = Api::<Application>::namespaced(ctx.kube.clone(), &namespace);
-    passed(Box::pin(finalizer(&api, FINALIZER, app, |event| async {
-        match event {
-            Event::Apply(app) => apply(&app, &ctx).await,
-            Event::Cleanup(app) => cleanup(&app, &ctx).await,
+    let pass = async {
+        match keep(&api, FINALIZER, app).await? {
+            Kept::Stays(app) => apply(&app, &ctx).await,
+            Kept::New(app) => apply(&memory::learn(app, &ctx), &ctx).await,
+            Kept::Leaves(app) => {
+                cleanup(&app, &ctx).await?;
+                let_go(&api, FINALIZER, &*app).await?;
+                Ok(None)
+            }
+            Kept::Gone => Ok(None),
         }
-    })))
-    .await
-    .inspect(|_| ctx.retries.passed(&*object))
+    };
+    passed(Box::pin(pass)).await.inspect(|_| ctx.retries.passed(&*object))
 }
 
-/// What is done about a pass that failed.
-#[allow(clippy::needless_pass_by_value, reason = "kube's controller says how it is called")]
-pub(super) fn error_policy(app: Arc<Application>, error: &Error, ctx: Arc<Context>) -> Action {
+/// Tells of a pass that failed, and how long to wait before the next one.
+pub(super) fn retry_after(app: &Application, error: &Error, ctx: &Context) -> Duration {
     if let Error::Deleting { look_again } = error {
-        return Action::requeue(*look_again);
+        return *look_again;
     }
     if error.is_stale() {
-        tracing::debug!(app = %key_of(&app), error = chain(error), "stale");
-        return Action::requeue(STALE_RETRY);
+        tracing::debug!(app = %key_of(app), error = chain(error), "stale");
+        return STALE_RETRY;
     }
     ctx.metrics.count(ReconcileResult::Failed);
     ctx.metrics.failed(error.step());
-    tracing::warn!(app = %key_of(&app), error = chain(error), "reconcile failed");
-    Action::requeue(ctx.retries.failed(&*app))
+    tracing::warn!(app = %key_of(app), error = chain(error), "reconcile failed");
+    ctx.retries.failed(app)
 }
 
 /// Takes down what an Application is about without acting on it: before this replica acts, and
 /// before anything is decided from what all of them are about.
 pub(super) fn take_note(app: &Application, ctx: &Context) {
+    memory::meet(app, ctx);
     let release = match app.metadata.deletion_timestamp {
         None => release::last(app, ctx),
         Some(_) => release::remains(app, ctx),
@@ -101,7 +107,7 @@ pub(super) fn take_note(app: &Application, ctx: &Context) {
     observe(app, ctx, &release, Run::Unknown);
 }
 
-async fn apply(app: &Application, ctx: &Context) -> Result<Action, Error> {
+async fn apply(app: &Application, ctx: &Context) -> Result<Option<Duration>, Error> {
     let paused = report::is_paused(app);
     let release = if paused { release::last(app, ctx) } else { release::settle(app, ctx).await? };
     let world = observe(app, ctx, &release, run_of(app, &release));
@@ -114,8 +120,7 @@ async fn apply(app: &Application, ctx: &Context) -> Result<Action, Error> {
     } else {
         ReconcileResult::Quiet
     });
-    let wake = decision.wake_at.into_iter().chain(written.wake_at).min();
-    Ok(wake.map_or_else(Action::await_change, Action::requeue))
+    Ok(decision.wake_at.into_iter().chain(written.wake_at).min())
 }
 
 /// Decides, with what was decided before at hand.

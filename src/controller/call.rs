@@ -4,7 +4,6 @@ use std::{future::Future, time::Duration};
 use kube::{
     api::{PatchParams, PostParams},
     core::Status,
-    runtime::finalizer,
 };
 
 use super::{Error, fenced};
@@ -59,6 +58,11 @@ impl CallError {
     }
 
     #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        self.status().is_some_and(Status::is_invalid)
+    }
+
+    #[must_use]
     pub fn is_already_exists(&self) -> bool {
         self.status().is_some_and(Status::is_already_exists)
     }
@@ -97,19 +101,16 @@ pub(super) async fn within_time<T>(
     }
 }
 
-/// Waits for a pass, but not for ever: kube's own calls for the finalizer have no end of their own.
-pub(super) async fn passed<T>(
-    pass: impl Future<Output = Result<T, finalizer::Error<Error>>>,
-) -> Result<T, Error> {
+/// Waits for a pass, but not for ever.
+pub(super) async fn passed<T>(pass: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     passed_within(LONGEST_PASS, pass).await
 }
 
 async fn passed_within<T>(
     after: Duration,
-    pass: impl Future<Output = Result<T, finalizer::Error<Error>>>,
+    pass: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let passed = tokio::time::timeout(after, pass).await;
-    passed.map_err(|_| Error::TimedOut)?.map_err(Error::from)
+    tokio::time::timeout(after, pass).await.map_err(|_| Error::TimedOut)?
 }
 
 #[cfg(test)]

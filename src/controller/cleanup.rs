@@ -1,7 +1,7 @@
 //! Deletes what an Application put on its lattices, before the Application itself goes.
 use std::{collections::BTreeMap, time::Duration};
 
-use kube::{ResourceExt, runtime::controller::Action};
+use kube::ResourceExt;
 
 use super::{
     Error,
@@ -32,7 +32,7 @@ const NAMED: usize = 5;
 
 /// One pass over an Application that is being deleted. Its finalizer goes when this returns `Ok`;
 /// as long as something is left it returns [`Error::Deleting`], which is no fault.
-pub(super) async fn cleanup(app: &Application, ctx: &Context) -> Result<Action, Error> {
+pub(super) async fn cleanup(app: &Application, ctx: &Context) -> Result<(), Error> {
     let release = release::remains(app, ctx);
     if says(app, DELETION_POLICY, "Orphan") {
         tracing::info!("let go without removing what runs");
@@ -57,7 +57,7 @@ pub(super) async fn cleanup(app: &Application, ctx: &Context) -> Result<Action, 
     if forced || deadline.is_some_and(|deadline| waited >= deadline) {
         let leave = leave(app, ctx, &world, &left).await?;
         if leave.new || (forced && leave.refusal.is_some()) {
-            announce(app, ctx, &let_go(&left, leave.refusal.as_deref())).await;
+            announce(app, ctx, let_go(&left, leave.refusal.as_deref()));
         }
         if leave.refusal.is_none() || forced {
             return done(app, ctx, &release, &left).await;
@@ -201,7 +201,7 @@ async fn hold(
     ctx: &Context,
     before: &ApplicationStatus,
     (reason, message): (&'static str, &str),
-) -> Result<Action, Error> {
+) -> Result<(), Error> {
     let release = release::last(app, ctx);
     let world = observe(app, ctx, &release, Run::Unknown);
     let decision = plan(ctx, &key_of(app), &world);
@@ -222,7 +222,7 @@ async fn done(
     ctx: &Context,
     release: &Release,
     left: &[LatticeName],
-) -> Result<Action, Error> {
+) -> Result<(), Error> {
     let key = key_of(app);
     buried::lift(ctx, &key, left).await?;
     for revision in ctx.revisions.of(&key) {
@@ -231,5 +231,5 @@ async fn done(
     ctx.revisions.drop_all(&key);
     tracing::info!(app = %key, revisions = release.unswept.len(), "deleted");
     ctx.forget(&key);
-    Ok(Action::await_change())
+    Ok(())
 }

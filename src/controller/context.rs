@@ -19,9 +19,10 @@ use kube::{
 use tokio::sync::{Notify, OnceCell};
 
 use super::{
-    application::take_note, claims::ClaimTables, index::Index, lattices::Lattices, memory::Memory,
-    metrics::Metrics, namespaces::Abroad, release::key_of, retries::Retries, revisions::Revisions,
-    touched::Touched, unseen::Unseen, watches::Scope,
+    announce::Announcements, application::take_note, claims::ClaimTables, index::Index,
+    lattices::Lattices, memory::Memory, metrics::Metrics, namespaces::Abroad, release::key_of,
+    retries::Retries, revisions::Revisions, sweep::Sweeps, touched::Touched, unseen::Unseen,
+    watches::Scope,
 };
 use crate::{
     api::{Application, CLASS, Lattice},
@@ -39,6 +40,10 @@ pub struct Context {
     /// Whether other Secrets may be wanted than before.
     pub lattices_changed: Arc<Notify>,
     pub revisions: Arc<Revisions>,
+    /// What becomes of them, to be written down.
+    pub sweeps: Sweeps,
+    /// Events to publish.
+    pub announcements: Announcements,
     pub lattices: Arc<Lattices>,
     pub claims: Mutex<ClaimTables>,
     pub index: RwLock<Index>,
@@ -141,6 +146,7 @@ impl Context {
             self.touched.add(&other);
         }
         self.index_mut().remove(application);
+        self.sweeps.remove(application);
         self.abroad().set(application, []);
         self.touched.begun(application);
         self.lattices.forget(application);

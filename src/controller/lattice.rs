@@ -2,13 +2,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{
-    Api, ResourceExt,
-    runtime::{
-        controller::Action,
-        finalizer::{Event, finalizer},
-    },
-};
+use kube::{Api, ResourceExt, runtime::controller::Action};
 use tracing::instrument;
 
 use super::{
@@ -21,6 +15,7 @@ use super::{
     conditions::{Verdict, set},
     context::Context,
     deletion,
+    finalizer::{Kept, keep, let_go},
     lattice_status::{self, Facts},
     orphans,
     report::now,
@@ -54,14 +49,22 @@ pub(super) async fn reconcile(lattice: Arc<Lattice>, ctx: Arc<Context>) -> Resul
     }
     let (lattice, object) = (ctx.lattices.newest(Arc::clone(&lattice)), lattice);
     let api = Api::<Lattice>::all(ctx.kube.clone());
-    passed(Box::pin(finalizer(&api, FINALIZER, lattice, |event| async {
-        match event {
-            Event::Apply(lattice) => apply(&lattice, &ctx).await,
-            Event::Cleanup(lattice) => cleanup(&lattice, &ctx).await,
+    let pass = async {
+        match keep(&api, FINALIZER, lattice).await? {
+            Kept::Stays(lattice) => apply(&lattice, &ctx).await,
+            Kept::New(mut lattice) => {
+                trim(&mut lattice);
+                apply(&Arc::new(lattice), &ctx).await
+            }
+            Kept::Leaves(lattice) => {
+                let action = cleanup(&lattice, &ctx).await?;
+                let_go(&api, FINALIZER, &*ctx.lattices.newest(lattice)).await?;
+                Ok(action)
+            }
+            Kept::Gone => Ok(Action::await_change()),
         }
-    })))
-    .await
-    .inspect(|_| ctx.retries.passed(&*object))
+    };
+    passed(Box::pin(pass)).await.inspect(|_| ctx.retries.passed(&*object))
 }
 
 /// Another installation's: Applications that name it are told so.
@@ -359,7 +362,7 @@ pub(super) async fn put_status(
     }
     ctx.metrics.status_writes.inc();
     for transition in transitions {
-        announce(lattice, ctx, &transition).await;
+        announce(lattice, ctx, transition);
     }
     Ok(())
 }

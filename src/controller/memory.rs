@@ -24,6 +24,9 @@ use crate::{
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Memory {
+    /// A hash of the uid of the Application that this is about: one that has its name later is another,
+    /// whose revisions may have the same names.
+    of: Option<u64>,
     /// The spec that was read last.
     manifest: Option<Read>,
     /// The targets that it was found to have, and with which facts.
@@ -100,6 +103,16 @@ impl Memory {
     }
 }
 
+/// Forgets what is remembered of an Application that had this one's name before.
+pub(super) fn meet(app: &Application, ctx: &Context) {
+    let of = Some(MARKS.hash_one(app.uid()));
+    let memory = ctx.memories.of(&key_of(app));
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    if memory.of != of {
+        *memory = Memory { of, ..Memory::default() };
+    }
+}
+
 /// The newest that is known of an Application: what the watch shows may be older than what was
 /// written last, and whoever decides on that is refused.
 pub(super) fn newest(app: Arc<Application>, ctx: &Context) -> Arc<Application> {
@@ -120,12 +133,14 @@ pub(super) fn newest(app: Arc<Application>, ctx: &Context) -> Arc<Application> {
 }
 
 /// Takes note of what was written of an Application.
-pub(super) fn learn(mut written: Application, ctx: &Context) {
+pub(super) fn learn(mut written: Application, ctx: &Context) -> Arc<Application> {
     trim(&mut written);
+    let written = Arc::new(written);
     let memory = ctx.memories.of(&key_of(&written));
     let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
     memory.last_write = Some(clock::now().0);
-    memory.written = Some(Arc::new(written));
+    memory.written = Some(Arc::clone(&written));
+    written
 }
 
 /// The Appfile and its hash, read anew only if what they are read from is new.

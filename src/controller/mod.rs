@@ -26,6 +26,7 @@ mod decision;
 mod deletion;
 mod events;
 mod fenced;
+mod finalizer;
 mod graves;
 mod held;
 mod index;
@@ -40,6 +41,7 @@ mod merged;
 mod metrics;
 mod namespaces;
 mod orphans;
+mod passes;
 mod reached;
 mod refusal;
 mod release;
@@ -51,6 +53,7 @@ mod secrets;
 mod settings;
 mod sharing;
 mod status;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod tombstone;
@@ -70,7 +73,6 @@ pub use run::{Options, RunError, lattices, run};
 pub use watches::Scope;
 
 use call::CallError;
-use kube::runtime::finalizer;
 
 /// Why one pass over an object did not finish.
 ///
@@ -84,8 +86,8 @@ pub enum Error {
     #[error("could not read Secret {name}")]
     Secret { name: String, source: CallError },
     #[error("could not update the finalizer")]
-    Finalizer(#[source] Box<finalizer::Error<Error>>),
-    /// Something of it is still on a lattice; kube keeps the finalizer only on an error.
+    Finalizer(#[source] CallError),
+    /// Something of it is still on a lattice, so its finalizer stays.
     #[error("something is left on a lattice")]
     Deleting { look_again: std::time::Duration },
     #[error("the API server did not answer in time")]
@@ -93,17 +95,6 @@ pub enum Error {
     /// What was read is older than what was written; the next pass will know.
     #[error("acted on an old copy of the object")]
     Stale,
-}
-
-/// kube wraps the error that our own closure returned; it is taken back out, so that labels, retry
-/// rules and messages see the real one.
-impl From<finalizer::Error<Error>> for Error {
-    fn from(error: finalizer::Error<Error>) -> Self {
-        match error {
-            finalizer::Error::ApplyFailed(ours) | finalizer::Error::CleanupFailed(ours) => ours,
-            kubes => Self::Finalizer(Box::new(kubes)),
-        }
-    }
 }
 
 impl Error {
@@ -115,15 +106,13 @@ impl Error {
             Self::Revision(call) | Self::Status(call) => {
                 call.is_conflict() || call.is_not_found() || call.is_not_leading()
             }
-            Self::Finalizer(error) => match &**error {
-                finalizer::Error::AddFinalizer(kube::Error::Api(status))
-                | finalizer::Error::RemoveFinalizer(kube::Error::Api(status)) => {
-                    status.is_conflict() || status.is_not_found() || status.is_invalid()
-                }
-                finalizer::Error::AddFinalizer(error)
-                | finalizer::Error::RemoveFinalizer(error) => fenced::is_not_leading(error),
-                _ => false,
-            },
+            // Invalid is a finalizer on what is being deleted by now.
+            Self::Finalizer(call) => {
+                call.is_conflict()
+                    || call.is_not_found()
+                    || call.is_invalid()
+                    || call.is_not_leading()
+            }
             Self::Secret { .. } | Self::Deleting { .. } | Self::TimedOut => false,
         }
     }

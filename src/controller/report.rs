@@ -1,5 +1,5 @@
 //! Writes what was found out: status, events, and what became of the revisions.
-use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
+use std::{sync::PoisonError, time::Duration};
 
 use kube::{Api, ResourceExt};
 
@@ -12,15 +12,13 @@ use super::{
     decision::{Decision, World},
     events::transitions,
     memory,
-    release::{Release, key_of, record},
-    revisions,
+    release::{Release, key_of},
     status::{self, Facts, is_uncertain},
 };
 use crate::{
     api::{Application, ApplicationStatus},
     appfile::PAUSED,
     lattice::clock,
-    model::ApplicationKey,
 };
 
 /// The annotation whose value the status repeats once it was acted on.
@@ -77,7 +75,10 @@ pub(super) async fn report(
     let after = status::compute(&facts);
     let written = write(app, ctx, &before, after).await?;
     if decision.settled && release.refusal.is_none() && !is_paused(app) {
-        sweep(ctx, &key_of(app), release).await?;
+        buried::lift(ctx, &key_of(app), &[]).await?;
+        ctx.sweeps.add(ctx, &key_of(app), release);
+    } else {
+        ctx.sweeps.remove(&key_of(app));
     }
     Ok(written)
 }
@@ -125,7 +126,7 @@ pub(super) async fn write(
     memory::learn(written.map_err(Error::Status)?, ctx);
     ctx.metrics.status_writes.inc();
     for transition in transitions(before, &after) {
-        announce(app, ctx, &transition).await;
+        announce(app, ctx, transition);
     }
     Ok(Written { changed: true, wake_at: None })
 }
@@ -158,30 +159,6 @@ fn too_soon(
         return None;
     }
     left(memory.last_write?, WRITE_INTERVAL)
-}
-
-/// Once everything is as wanted and nothing else is left: the revision in force has succeeded and
-/// needs only its present targets, and the others have nothing left to remove, nor has an Application
-/// that had this name before.
-async fn sweep(ctx: &Context, key: &ApplicationKey, release: &Release) -> Result<(), Error> {
-    let Some(current) = &release.current else { return Ok(()) };
-    let name = current.revision.name_any();
-    buried::lift(ctx, key, &[]).await?;
-    for revision in release.unswept.iter().filter(|revision| revision.name_any() != name) {
-        ctx.revisions.learn(revisions::record_sweep(&ctx.kube, revision).await?);
-    }
-    let targets: BTreeSet<_> = current.targets.iter().map(record).collect();
-    let targets: Vec<_> = targets.into_iter().collect();
-    let succeeded = current.revision.status.as_ref().is_some_and(|status| status.succeeded);
-    if !succeeded || current.revision.targets() != targets {
-        let written = revisions::record_success(&ctx.kube, &current.revision, &targets).await?;
-        ctx.revisions.learn(written);
-    }
-    let all = ctx.revisions.of(key);
-    for revision in revisions::superfluous(&all, &name) {
-        revisions::delete(&ctx.kube, revision).await?;
-    }
-    Ok(())
 }
 
 /// RFC 3339, in whole seconds, as Kubernetes writes times.

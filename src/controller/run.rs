@@ -20,7 +20,8 @@ use tokio::sync::{Notify, OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    application, changes,
+    announce::Announcements,
+    changes,
     claims::ClaimTables,
     context::{Context, Memories},
     fenced::fenced,
@@ -29,9 +30,10 @@ use super::{
     lattices::Lattices,
     lease::{Campaign, Election},
     metrics::Metrics,
-    namespaces,
+    namespaces, passes,
     retries::Retries,
     secrets,
+    sweep::Sweeps,
     touched::Touched,
     unseen::Unseen,
     watches::{self, Scope},
@@ -110,9 +112,10 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (namespaces, namespace_writer) = reflector::store();
     let (heard, all_listed) = (Arc::clone(&some_gone), Arc::new(Notify::new()));
     let heard = (heard, Arc::clone(&all_listed));
-    let applications = applications(&options, heard.clone(), &namespaces, &unseen);
+    let (application_store, applications) =
+        applications(&options, heard.clone(), &namespaces, &unseen);
     let (lattices, lattices_changed) = lattice_objects(&options, heard);
-    let stores = (applications.store(), namespaces, lattices.store());
+    let stores = (application_store, namespaces, lattices.store());
     let ctx = context(&options, stores, lattices_changed, (some_gone, unseen));
     let (ctx_of_passes, lattice_store) = (Arc::clone(&ctx), lattices.store());
 
@@ -123,11 +126,12 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let changes = changes::drive(&ctx, changes, changed_in);
     let lattice_passes = drive_lattices(lattices, &ctx, changed_lattices, stop);
     let listed = drive_start(&ctx, &lattice_store, &options.ready);
-    let passes = drive_applications(applications, ctx_of_passes, stop);
+    let passes = passes::drive(ctx_of_passes, applications, stop);
     let mut campaign = Campaign::begin(unfenced, &options, &ctx);
     let elected = campaign.is_some();
     let passes = async {
         tokio::join!(passes, lattice_passes);
+        ctx.announcements.published().await;
         // Who is alone has nobody to leave a clean lattice to.
         elected && ctx.leads() && ctx.lattices.drain(DRAIN).await
     };
@@ -136,6 +140,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = namespaces => ("the watch on namespaces", false),
         () = revisions => ("the watch on revisions", false),
         () = secrets => ("the watch on Secrets", false),
+        () = ctx.announcements.drive(&ctx) => ("publishing events", false),
+        () = ctx.sweeps.drive(&ctx) => ("sweeping revisions", false),
         () = changes => ("the watch on lattices", false),
         () = drive_listings(&ctx, &all_listed) => ("listing", false),
         () = drive_forgetting(&ctx) => ("forgetting", false),
@@ -194,7 +200,10 @@ fn applications(
     (gone, listed): (Arc<Notify>, Arc<Notify>),
     namespaces: &reflector::Store<Namespace>,
     unseen: &Arc<Unseen>,
-) -> Controller<Application> {
+) -> (
+    reflector::Store<Application>,
+    impl Stream<Item = watcher::Result<watcher::Event<Application>>> + use<>,
+) {
     let (store, writer) = reflector::store();
     let events = watches::in_scope(&options.kube, &options.scope, namespaces, unseen);
     let events = events.map(Ok).reflect(writer);
@@ -202,7 +211,7 @@ fn applications(
         tell_if_gone(event, &gone);
         tell_if_listed(event, &listed);
     });
-    Controller::for_stream(events.applied_objects(), store)
+    (store, events)
 }
 
 /// After an object has gone from the store, or several may have.
@@ -253,6 +262,8 @@ fn context(
         lattice_objects,
         lattices_changed,
         revisions: Arc::default(),
+        sweeps: Sweeps::default(),
+        announcements: Announcements::default(),
         lattices: Arc::clone(&options.lattices),
         claims: Mutex::new(ClaimTables::default()),
         index: RwLock::new(Index::default()),
@@ -327,23 +338,6 @@ async fn drive_lattices(
         .graceful_shutdown_on(stopped)
         .run(lattice::reconcile, lattice::error_policy, Arc::clone(ctx))
         .for_each(|outcome| async move { log("lattice", outcome) })
-        .await;
-}
-
-async fn drive_applications(
-    controller: Controller<Application>,
-    ctx: Arc<Context>,
-    stop: &CancellationToken,
-) {
-    let all = each(Arc::clone(&ctx.everything));
-    let touched = Arc::clone(&ctx.touched).stream();
-    controller
-        .with_config(Config::default().concurrency(CONCURRENCY))
-        .reconcile_on(touched)
-        .reconcile_all_on(all)
-        .graceful_shutdown_on(stop.clone().cancelled_owned())
-        .run(application::reconcile, application::error_policy, ctx)
-        .for_each(|outcome| async move { log("application", outcome) })
         .await;
 }
 

@@ -115,8 +115,13 @@ impl Cell<'_> {
 
     /// When it may be tried here again, if it failed so often that others get its share till then.
     pub(super) fn passed_over_until(&self, now: Moment) -> Option<Moment> {
-        let failure = self.failure.filter(|it| it.count >= FAILURES_UNTIL_ELSEWHERE)?;
+        let failure = self.failure.filter(|_| self.gave_up())?;
         (failure.retry_at > now).then_some(failure.retry_at)
+    }
+
+    /// Whether it failed so often that others get its share.
+    pub(super) fn gave_up(&self) -> bool {
+        self.failure.is_some_and(|it| it.count >= FAILURES_UNTIL_ELSEWHERE)
     }
 
     /// Whether callers are answered there, as far as anyone can see.

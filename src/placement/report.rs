@@ -1,7 +1,7 @@
 //! What a plan says beside its commands: who waits for what in vain, and how far everything is.
 
 use super::{
-    cell::{Cell, FAILURES_UNTIL_ELSEWHERE, Fit},
+    cell::{Cell, Fit},
     image,
     order::Draft,
     spread,
@@ -132,8 +132,9 @@ fn block_by_host(draft: &mut Draft<'_>, placement: &Placement<'_>) {
     let namespace = &placement.workload.namespace;
     for cell in &placement.cells {
         let lane = || Lane::Workload(cell.host.clone(), placement.id.clone());
+        let is_passed_over = cell.passed_over_until(draft.inputs.time).is_some();
         if let Some(failure) = cell.failure
-            && (failure.count >= FAILURES_UNTIL_ELSEWHERE || cell.pending.is_some())
+            && (is_passed_over || cell.pending.is_some())
         {
             draft.report(namespace, &lane(), failure);
         }

@@ -208,8 +208,8 @@ impl<'a> Site<'a> {
         let failing = cell.passed_over_until(inputs.time).is_some();
         let daemon = matches!(self.workload.scaling, Scaling::Daemon { .. });
         let held = !cell.info.state.takes_work() || (failing && !daemon && cell.pending.is_none());
-        // What failed there isn't there.
-        let have = if failing && cell.running().is_none() { 0 } else { have };
+        // What failed there isn't there, nor comes back once others have its share.
+        let have = if cell.gave_up() && cell.running().is_none() { 0 } else { have };
         let index = self.candidates.len();
         let occupied = cell.pending.is_some() || cell.failure.is_some() || cell.running().is_some();
         let mut met = 0;

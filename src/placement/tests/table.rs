@@ -532,6 +532,16 @@ fn a_host_that_failed_three_times_gives_its_share_to_others_until_its_delay_is_o
 }
 
 #[test]
+fn regression_a_host_that_failed_is_not_reported_once_others_have_its_share_and_its_delay_is_over()
+{
+    let mut observed = lattice("a [] web=1\nb []\nc [] web=1");
+    fail(&mut observed, &wanted(&web(2, "all"), "b", 1), 3, at(1010));
+    let lines_at = |seconds| lines(&plan_at(&web(2, "all"), &[], &observed, at(seconds)));
+    assert!(lines_at(1009)[0].starts_with("blocked: web: Failing"));
+    assert_eq!(lines_at(1010), [""; 0], "nobody tries it again");
+}
+
+#[test]
 fn where_every_host_fails_the_failures_say_why_and_no_host_is_said_to_lack() {
     let mut observed = lattice("a []\nb [zone=eu]");
     fail(&mut observed, &wanted(&web(2, "all"), "a", 1), 3, at(1010));

@@ -1,0 +1,127 @@
+//! What becomes of revisions once everything is as wanted: written down beside the passes, one
+//! Application after the other, for nothing depends on when.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use kube::ResourceExt;
+use tokio::sync::Notify;
+
+use super::{
+    Error, chain,
+    context::Context,
+    release::{Release, record},
+    revisions,
+};
+use crate::{
+    api::{ApplicationRevision, RevisionTarget},
+    model::ApplicationKey,
+};
+
+/// After one that failed: mostly the API server's trouble, and so the next one's too.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The Applications whose revisions are to be swept.
+#[derive(Debug, Default)]
+pub struct Sweeps {
+    waiting: Mutex<BTreeMap<ApplicationKey, Sweep>>,
+    some: Notify,
+}
+
+/// The revision in force has succeeded and needs only its present targets, and the others have
+/// nothing left to remove, nor has an Application that had this name before.
+#[derive(Debug)]
+struct Sweep {
+    in_force: Arc<ApplicationRevision>,
+    /// What it needs.
+    targets: Vec<RevisionTarget>,
+    /// Earlier ones that aren't marked yet.
+    earlier: Vec<Arc<ApplicationRevision>>,
+}
+
+impl Sweeps {
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<ApplicationKey, Sweep>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has it written down that a release is whole, and nothing else is left.
+    pub(super) fn add(&self, ctx: &Context, key: &ApplicationKey, release: &Release) {
+        let Some(current) = &release.current else { return };
+        let in_force = Arc::clone(&current.revision);
+        let name = in_force.name_any();
+        let targets: BTreeSet<_> = current.targets.iter().map(record).collect();
+        let others = release.unswept.iter().filter(|revision| revision.name_any() != name);
+        let sweep = Sweep {
+            targets: targets.into_iter().collect(),
+            earlier: others.cloned().collect(),
+            in_force,
+        };
+        if sweep.is_done(ctx, key) {
+            self.remove(key);
+        } else {
+            self.waiting().insert(key.clone(), sweep);
+            self.some.notify_one();
+        }
+    }
+
+    /// Not so any more.
+    pub(super) fn remove(&self, key: &ApplicationKey) {
+        self.waiting().remove(key);
+    }
+
+    /// Writes down what is to be written; it has no end.
+    pub(super) async fn drive(&self, ctx: &Context) {
+        loop {
+            let next = self.waiting().pop_first();
+            let Some((key, sweep)) = next else {
+                self.some.notified().await;
+                continue;
+            };
+            if !ctx.leads() {
+                continue;
+            }
+            match sweep.carry_out(ctx, &key).await {
+                Ok(()) => {}
+                Err(error) if error.is_stale() => ctx.touched.add(&key),
+                Err(error) => {
+                    ctx.metrics.failed(error.step());
+                    tracing::warn!(app = %key, error = chain(&error), "could not sweep revisions");
+                    tokio::time::sleep(PAUSE).await;
+                    ctx.touched.add(&key);
+                }
+            }
+        }
+    }
+}
+
+impl Sweep {
+    fn is_done(&self, ctx: &Context, key: &ApplicationKey) -> bool {
+        let all = ctx.revisions.of(key);
+        self.earlier.is_empty()
+            && self.is_recorded()
+            && revisions::superfluous(&all, &self.in_force.name_any()).is_empty()
+    }
+
+    fn is_recorded(&self) -> bool {
+        let succeeded = self.in_force.status.as_ref().is_some_and(|status| status.succeeded);
+        succeeded && self.in_force.targets() == self.targets
+    }
+
+    async fn carry_out(&self, ctx: &Context, key: &ApplicationKey) -> Result<(), Error> {
+        for revision in &self.earlier {
+            ctx.revisions.learn(revisions::record_sweep(&ctx.kube, revision).await?);
+        }
+        if !self.is_recorded() {
+            let written =
+                revisions::record_success(&ctx.kube, &self.in_force, &self.targets).await?;
+            ctx.revisions.learn(written);
+        }
+        let all = ctx.revisions.of(key);
+        for revision in revisions::superfluous(&all, &self.in_force.name_any()) {
+            revisions::delete(&ctx.kube, revision).await?;
+        }
+        Ok(())
+    }
+}
