@@ -109,7 +109,7 @@ impl Fold {
             }
             return;
         }
-        self.change_inventory(host, now, |inventory| {
+        self.change_inventory(host, |inventory| {
             if running.instances == 0 {
                 inventory.components.remove(id);
             } else {
@@ -139,7 +139,7 @@ impl Fold {
             }
             return;
         }
-        self.change_inventory(host, now, |inventory| {
+        self.change_inventory(host, |inventory| {
             inventory.providers.insert(id.clone(), running);
         });
         self.outcome.change.workloads.insert(id.clone());
@@ -155,7 +155,7 @@ impl Fold {
             }
             return;
         }
-        self.change_inventory(host, now, |inventory| {
+        self.change_inventory(host, |inventory| {
             inventory.providers.remove(id);
         });
         self.outcome.change.workloads.insert(id.clone());
@@ -196,15 +196,13 @@ impl Fold {
         self.inventory_of(host).is_none_or(known)
     }
 
-    fn change_inventory(
-        &mut self,
-        host: &HostId,
-        now: Moment,
-        change: impl FnOnce(&mut Inventory),
-    ) {
-        let Some(mut inventory) = self.inventory_of(host).cloned() else { return };
+    fn change_inventory(&mut self, host: &HostId, change: impl FnOnce(&mut Inventory)) {
+        let Some(known) = self.observed.hosts.get(host) else { return };
+        let Some(mut inventory) = known.inventory.clone() else { return };
+        // An event tells of one thing: of the others, nothing later is known than before.
+        let at = known.inventory_at;
         change(&mut inventory);
-        self.set_inventory(host, inventory, now);
+        self.set_inventory(host, inventory, at);
     }
 
     /// Has a host asked in a moment, unless its heartbeat comes first.

@@ -220,6 +220,8 @@ impl Fold {
             });
         }
         if !same {
+            // Who waits for just this look is told, whatever else it shows.
+            self.date(&id, now);
             self.set_inventory(&id, inventory, now);
         }
     }

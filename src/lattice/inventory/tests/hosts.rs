@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::json;
 
-use super::world::{SECOND, World, event, host, inventory};
+use super::world::{SECOND, World, event, host, inventory, scaled};
 use crate::{
     lattice::{
         inventory::{Change, Effect, Input, Silence},
@@ -345,6 +345,23 @@ fn what_an_earlier_process_sent_is_ruled_out_by_looking_again() {
     world.pass(SECOND, &["a", "b"]);
     assert!(!world.fold.may_hide_something());
     assert!(!world.changed().touches_plans(), "nobody else need be looked at");
+}
+
+#[test]
+fn regression_who_waits_for_a_look_at_a_host_is_told_of_it_whatever_else_it_shows_and_of_no_event()
+{
+    let mut world = World::whole(&["a"], "x=1");
+    let until = world.fold.observed().unseen_until;
+    while world.now < until {
+        world.pass(SECOND, &["a"]);
+    }
+    world.change = Change::default();
+    world.input(scaled("a", "x", 2));
+    let looked_at = |world: &World| world.fold.observed().hosts[&host("a")].inventory_at >= until;
+    assert!(!looked_at(&world), "an event is no look at all that runs there");
+    world.shows("a", 200, "x=3");
+    assert!(looked_at(&world));
+    assert!(world.changed().hosts.contains(&host("a")));
 }
 
 #[test]
