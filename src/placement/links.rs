@@ -69,10 +69,7 @@ fn put_one(draft: &mut Draft<'_>, key: &LinkKey, wanted: &Link, shown: Option<&L
             );
             draft.block(namespace, subject, Reason::NotOwned, message);
         }
-        // With nobody there to ignore it, a put replaces a link to the same target.
-        Some(shown) if shown.target == wanted.target && !any_runs(inputs, key, wanted) => {
-            draft.offer(namespace, put, Effect::Adds, waits);
-        }
+        // What runs ignores another put, be it on a host that is taken for gone and comes back.
         Some(_) => {
             draft.offer(namespace, Command::DeleteLink { key: key.clone() }, Effect::Takes, waits);
         }
@@ -86,11 +83,6 @@ fn is_ours(inputs: &Inputs<'_>, key: &LinkKey, shown: &Link) -> bool {
         desired.links.get(key).is_some_and(|link| link.target == shown.target)
     };
     inputs.desired.workloads.contains_key(&key.source) || inputs.former.iter().any(target)
-}
-
-fn any_runs(inputs: &Inputs<'_>, key: &LinkKey, link: &Link) -> bool {
-    let runs = |id| inputs.observed.runs().hosts(id).next().is_some();
-    runs(&key.source) || runs(&link.target)
 }
 
 /// Deletes what only earlier revisions wanted, once ends that go are gone.
