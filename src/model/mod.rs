@@ -22,6 +22,7 @@ mod name;
 mod observed;
 mod plan;
 mod reach;
+mod recent;
 mod rollout;
 mod runs;
 mod unhealthy;
@@ -46,6 +47,7 @@ pub use observed::{
 };
 pub use plan::{Blocked, HostProgress, Later, Plan, Planned, Progress, Reason, Subject, WaitsFor};
 pub use reach::{Labels, Reach, has_all};
+pub use recent::Recent;
 pub use rollout::{
     Bound, Fill, Layout, REBALANCE_DELAY, Rebalance, Rollout, Strategy, Unsatisfiable,
 };

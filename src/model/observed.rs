@@ -7,8 +7,8 @@ use std::{
 use imbl::OrdMap;
 
 use super::{
-    Annotations, ConfigName, Contended, HostId, InFlight, LatticeName, Link, LinkKey, Moment, Runs,
-    Thing, Unhealthy, WorkloadId,
+    Annotations, ConfigName, Contended, HostId, InFlight, LatticeName, Link, LinkKey, Moment,
+    Recent, Runs, Thing, Unhealthy, WorkloadId,
 };
 
 /// What one lattice showed last. Cheap to clone: clones share what they have in common.
@@ -26,9 +26,12 @@ pub struct Observed {
     pub hosts: BTreeMap<HostId, Arc<Host>>,
     runs: Runs,
     pub links: Links,
-    /// When a link of this source was last put or deleted by us: a provider that starts right
-    /// after could miss it. Entries older than a few seconds may be dropped.
-    pub links_written: BTreeMap<WorkloadId, Moment>,
+    /// When a link of a source was last put or deleted by us: a provider that starts right after
+    /// could miss it.
+    pub links_written: Recent,
+    /// When a provider was last seen to have started somewhere: while it boots it can miss what is
+    /// written of its links.
+    pub providers_started: Recent,
     /// Three states: no entry, not read yet; `None`, surely absent; `Some`, its values.
     pub configs: OrdMap<ConfigName, Option<Arc<BTreeMap<String, String>>>>,
     /// Why those that haven't been read can't be.
@@ -54,7 +57,8 @@ impl Observed {
             hosts: BTreeMap::new(),
             runs: Runs::default(),
             links: Links::Unread,
-            links_written: BTreeMap::new(),
+            links_written: Recent::default(),
+            providers_started: Recent::default(),
             configs: OrdMap::new(),
             unreadable: BTreeMap::new(),
             in_flight: InFlight::default(),

@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -15,6 +16,9 @@ use super::{
     survey::Survey,
 };
 use crate::model::{Command, Desired, Link, LinkKey, Links, Reason, Subject, WaitsFor, WorkloadId};
+
+/// A provider hears of its links from then on at the latest, counted from when it was seen to run.
+const BOOT: Duration = Duration::from_secs(2);
 
 /// For each id, links of it that the lattice doesn't show as wanted yet.
 pub(super) type Open<'a> = BTreeMap<&'a WorkloadId, Vec<WaitsFor>>;
@@ -56,6 +60,8 @@ fn put_one(draft: &mut Draft<'_>, key: &LinkKey, wanted: &Link, shown: Option<&L
     }
     let names = wanted.source_config.iter().chain(&wanted.target_config);
     let mut waits = config::missing(inputs, names);
+    let ends = [Some(&key.source), Some(&wanted.target), shown.map(|shown| &shown.target)];
+    waits.extend(deaf(draft, ends.into_iter().flatten()));
     if inputs.observed.links == Links::Unread {
         waits.push(WaitsFor::Read { what: "the links".to_owned() });
     }
@@ -132,8 +138,29 @@ fn delete_one(draft: &mut Draft<'_>, former: &Desired, key: &LinkKey, link: &Lin
             waits.extend(ours_running(inputs, end));
         }
     }
+    waits.extend(deaf(draft, [&key.source, &link.target].into_iter()));
     let command = Command::DeleteLink { key: key.clone() };
     draft.offer(namespace(former, key, link), command, Effect::Takes, waits);
+}
+
+/// A provider among the ends of a link that wouldn't hear of a change: it is about to start, or boots.
+fn deaf<'a>(
+    draft: &mut Draft<'_>,
+    mut ends: impl Iterator<Item = &'a WorkloadId>,
+) -> Option<WaitsFor> {
+    let observed = draft.inputs.observed;
+    ends.find_map(|end| {
+        let pending = observed.in_flight.pending_of(end).map(|(_, pending)| &pending.command);
+        let mut starts = pending.filter(|it| matches!(it, Command::StartProvider { .. }));
+        if let Some(start) = starts.next() {
+            return Some(WaitsFor::InFlight { what: start.to_string() });
+        }
+        observed.runs().hosts(end).next()?;
+        let listens = observed.providers_started.last(end)? + BOOT;
+        draft.wake(listens);
+        let why = format!("{end} to have booted, because it can miss what its links become");
+        (listens > draft.inputs.time).then_some(WaitsFor::Delay { why })
+    })
 }
 
 /// The first host on which something of ours still runs under `id`.

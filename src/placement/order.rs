@@ -108,7 +108,10 @@ impl<'a> Draft<'a> {
                 self.block(namespace, subject, Reason::Contended, message);
             }
             waits_for.push(WaitsFor::Delay { why: "others to leave it alone".to_owned() });
-        } else if let Some(failure) = self.failure(&lane, &command) {
+        } else if let Some(failure) = self.failure(&lane, &command)
+            // What may not go yet holds nothing up by having failed before; reported, it would.
+            && !waits_for.contains(&WaitsFor::Rollout)
+        {
             self.report(namespace, &lane, failure);
             if self.inputs.time < failure.retry_at {
                 self.wake(failure.retry_at);

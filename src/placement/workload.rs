@@ -11,7 +11,8 @@
 //!    and never the last that serves while another is; one that is away for any other reason counts
 //!    too, so a change waits until everything is up. `Recreate` knows no such bound: all of the old
 //!    stops, and is seen gone before anything of the new starts.
-//! 2. What is too many goes only when enough runs without it.
+//! 2. What is too many goes only when enough runs without it; a host's at once, unless a share has no
+//!    host and so leaves some of it to stay.
 //! 3. A change halts, and nothing more of the old is stopped, once the image has failed on as many
 //!    hosts as that says, or so many hosts failed otherwise that it can't be their own fault. The
 //!    last that serves isn't stopped for what has failed elsewhere and runs nowhere.
@@ -193,6 +194,9 @@ impl<'p, 'a> Settling<'p, 'a> {
 
     /// A host that must not run it: it stops when enough runs elsewhere.
     fn drain(&mut self, draft: &mut Draft<'a>, cell: &Cell<'a>, running: &Running<'a>) {
+        if running.fit != Fit::OtherStart && (1..running.count).contains(&self.spare()) {
+            return self.scale(draft, cell, running);
+        }
         // What restarts elsewhere in the same moment counts as enough, and doesn't serve.
         let last = self.serving == 1 && cell.serves();
         let waits =
@@ -210,11 +214,16 @@ impl<'p, 'a> Settling<'p, 'a> {
         let workload = self.placement.workload;
         let (mut effect, mut waits) = (Effect::Adds, self.needs.clone());
         waits.extend(unlooked(draft, cell));
-        if cell.target < running.count {
+        let mut target = cell.target;
+        if target < running.count {
             effect = Effect::Takes;
-            waits.extend(self.spend(running.count - cell.target));
+            if self.spare() > 0 {
+                target = target.max(running.count.saturating_sub(self.spare()));
+            }
+            waits.extend(self.spend(running.count - target));
         }
-        draft.offer(&workload.namespace, self.wanted(cell), effect, waits);
+        let command = wanted(self.placement.id, workload, cell.host, target);
+        draft.offer(&workload.namespace, command, effect, waits);
     }
 
     /// A host that runs what is wanted without our annotations: it takes them with one instance
@@ -294,6 +303,12 @@ impl<'p, 'a> Settling<'p, 'a> {
         }
     }
 
+    /// How much of a host's may go while the rest stays in place of a share that finds no host.
+    fn spare(&self) -> u32 {
+        let lacks = self.placement.entries.iter().any(|(_, unplaced)| *unplaced > 0);
+        if lacks { self.surplus } else { 0 }
+    }
+
     /// Takes `count` off the surplus, or says that it isn't there.
     fn spend(&mut self, count: u32) -> Vec<WaitsFor> {
         match self.surplus.checked_sub(count) {
@@ -366,8 +381,8 @@ fn needs<'a>(
     match placement.workload.kind {
         WorkloadKind::Provider => {
             let written = peers.chain([id]);
-            let written = written.filter_map(|source| inputs.observed.links_written.get(source));
-            if let Some(quiet) = written.max().map(|&written| written + LINK_QUIET)
+            let written = written.filter_map(|source| inputs.observed.links_written.last(source));
+            if let Some(quiet) = written.max().map(|written| written + LINK_QUIET)
                 && quiet > inputs.time
             {
                 draft.wake(quiet);

@@ -24,6 +24,9 @@ struct Work {
     number: u64,
     host: Arc<Host>,
     command: Command,
+    /// One that is the same to the letter has ended meanwhile: from outside nobody can tell the two
+    /// apart, so for whoever sent them this one may have ended as well.
+    twin_ended: bool,
 }
 
 /// Ends a piece of work when it is dropped.
@@ -34,7 +37,7 @@ pub(crate) struct Begun {
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        lock(&self.lattice.works).begun.retain(|work| work.number != self.number);
+        lock(&self.lattice.works).end(self.number);
     }
 }
 
@@ -42,10 +45,14 @@ pub(crate) fn begin(cx: &crate::host::Cx, command: &Command) -> Begun {
     let mut works = lock(&cx.lattice.works);
     works.next += 1;
     let number = works.next;
-    let work = Work { number, host: cx.host.clone(), command: command.clone() };
+    let (host, command) = (cx.host.clone(), command.clone());
+    let work = Work { number, host, command, twin_ended: false };
     let unknown_before = works.unknown_before;
     let clash = works.begun.iter().find(|other| {
-        other.command.at >= unknown_before && other.host.lives() && work.clashes_with(other)
+        other.command.at >= unknown_before
+            && !other.twin_ended
+            && other.host.lives()
+            && work.clashes_with(other)
     });
     if let Some(other) = clash {
         let said = format!("{} beside {}", told(&work), told(other));
@@ -63,6 +70,17 @@ fn told(work: &Work) -> String {
 impl Works {
     pub(crate) fn clashes(&self) -> &[String] {
         &self.clashes
+    }
+
+    fn end(&mut self, number: u64) {
+        let Some(at) = self.begun.iter().position(|work| work.number == number) else { return };
+        let ended = self.begun.swap_remove(at);
+        for work in &mut self.begun {
+            let (one, two) = (&work.command, &ended.command);
+            work.twin_ended |= Arc::ptr_eq(&work.host, &ended.host)
+                && one.verb == two.verb
+                && one.body == two.body;
+        }
     }
 
     pub(crate) fn unknown_before(&mut self, at: Duration) {

@@ -337,9 +337,16 @@ impl Lanes {
         self.notes.len() - self.queued
     }
 
-    /// Everything in flight on a host is void: it is gone, or it is another process by now.
-    pub fn void_host(&mut self, in_flight: &mut InFlight, host: &HostId) -> Vec<Lane> {
-        let lanes = self.on(host);
+    /// Everything in flight on a host that was sent before `born` is void: the host is gone, or
+    /// another process since then.
+    pub fn void_host(
+        &mut self,
+        in_flight: &mut InFlight,
+        host: &HostId,
+        born: Moment,
+    ) -> Vec<Lane> {
+        let mut lanes = self.on(host);
+        lanes.retain(|lane| in_flight.pending.get(lane).is_none_or(|it| it.sent <= born));
         for lane in &lanes {
             self.succeed(in_flight, lane);
         }

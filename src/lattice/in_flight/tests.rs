@@ -242,7 +242,7 @@ fn a_host_that_is_gone_takes_its_lanes_with_it() {
     world.send(&scale("b", 1));
     world.send(&put_link("c", "d"));
     let host = "h".parse().unwrap();
-    let void = world.lanes.void_host(&mut world.in_flight, &host);
+    let void = world.lanes.void_host(&mut world.in_flight, &host, world.now);
     let id = |id: &str| id.parse::<WorkloadId>().unwrap();
     assert_eq!(
         void,
@@ -250,6 +250,18 @@ fn a_host_that_is_gone_takes_its_lanes_with_it() {
     );
     assert_eq!(world.in_flight.pending.len(), 1, "the link");
     assert!(world.in_flight.failures.is_empty() && world.lanes.on(&host).is_empty());
+}
+
+#[test]
+fn regression_what_was_sent_to_a_host_after_it_restarted_stays_in_flight() {
+    let mut world = World::new();
+    world.send(&scale("old", 1));
+    let born = world.now + SECOND;
+    world.pass(2 * SECOND);
+    world.send(&scale("new", 1));
+    let void = world.lanes.void_host(&mut world.in_flight, &"h".parse().unwrap(), born);
+    assert_eq!(void, [scale("old", 1).lane()]);
+    assert_eq!(world.register(&scale("new", 2)), Err(Taken::Unresolved));
 }
 
 #[test]

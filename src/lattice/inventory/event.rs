@@ -128,6 +128,7 @@ impl Fold {
         running: RunningProvider,
         now: Moment,
     ) {
+        Arc::make_mut(&mut self.observed).providers_started.note(id.clone(), now);
         let lane = Lane::Workload(host.clone(), id.clone());
         let plain = matches!(self.pending(&lane),
             Some(Command::StartProvider { image, annotations, .. })

@@ -162,7 +162,9 @@ impl Fold {
         }
         // A provider that boots wants to know when its links were written last.
         if let Links::Read(links) = &observed.links {
-            observed.links_written = links.keys().map(|key| (key.source.clone(), now)).collect();
+            for key in links.keys() {
+                observed.links_written.note(key.source.clone(), now);
+            }
         }
         observed.links = Links::Unread;
         let configs = std::mem::take(&mut observed.configs);

@@ -162,7 +162,7 @@ impl Fold {
         if let Some(life) = self.lives.get_mut(id) {
             life.held = Some(now);
         }
-        self.void(id);
+        self.void(id, now);
         self.keep(id, held, now);
         self.show_state(id, now);
         self.tick_phase(now);

@@ -44,6 +44,8 @@ impl Fold {
         self.outcome.change.health = true;
         let workloads = inventory.iter().flat_map(ids).cloned();
         self.outcome.change.workloads.extend(workloads);
+        let started = inventory.as_ref().map(|it| new_providers(None, it)).unwrap_or_default();
+        self.note_started(started, now);
         let host = Host {
             friendly_name,
             version,
@@ -175,7 +177,7 @@ impl Fold {
         life.mute = 0;
         life.confirm_at = None;
         if another {
-            self.void(id);
+            self.void(id, now.before(uptime));
         }
         true
     }
@@ -201,6 +203,7 @@ impl Fold {
             && known.friendly_name == friendly_name
             && known.version == version;
         let same = known.inventory.as_ref() == Some(&inventory);
+        let started = new_providers(known.inventory.as_ref(), &inventory);
         if !same {
             let differing = differences(known.inventory.as_ref(), &inventory);
             self.outcome.change.workloads.extend(differing);
@@ -220,9 +223,20 @@ impl Fold {
             });
         }
         if !same {
+            self.note_started(started, now);
             // Who waits for just this look is told, whatever else it shows.
             self.date(&id, now);
             self.set_inventory(&id, inventory, now);
+        }
+    }
+
+    /// These providers have been seen to run: they may be booting.
+    fn note_started(&mut self, started: Vec<WorkloadId>, now: Moment) {
+        if !started.is_empty() {
+            let noted = &mut Arc::make_mut(&mut self.observed).providers_started;
+            for id in started {
+                noted.note(id, now);
+            }
         }
     }
 
@@ -297,12 +311,13 @@ impl Fold {
         self.outcome.effects.push(Effect::Inventory(host.clone()));
     }
 
-    /// What was known of a host, and was under way there, belongs to a process that is no more.
-    pub(super) fn void(&mut self, id: &HostId) {
+    /// What was known of a host, and was sent there before `born`, belongs to a process that is no
+    /// more.
+    pub(super) fn void(&mut self, id: &HostId, born: Moment) {
         self.forget_made_on(id);
         self.forget_vitals_on(id);
         let observed = Arc::make_mut(&mut self.observed);
-        for lane in self.lanes.void_host(&mut observed.in_flight, id) {
+        for lane in self.lanes.void_host(&mut observed.in_flight, id, born) {
             self.outcome.change.lane(lane);
         }
     }
@@ -342,7 +357,7 @@ impl Fold {
         self.outcome.change.workloads.extend(workloads.cloned());
         self.outcome.change.host(id, known.map_or(&Labels::new(), |host| &host.labels));
         self.outcome.change.health = true;
-        self.void(id);
+        self.void(id, now);
         Arc::make_mut(&mut self.observed).remove_host(id);
         if !said_so {
             self.lost(id, now);
@@ -354,6 +369,12 @@ impl Fold {
 
 pub(super) fn ids(inventory: &Inventory) -> impl Iterator<Item = &WorkloadId> {
     inventory.components.keys().chain(inventory.providers.keys())
+}
+
+/// Providers that `new` shows and `old` doesn't.
+fn new_providers(old: Option<&Inventory>, new: &Inventory) -> Vec<WorkloadId> {
+    let known = |id: &&WorkloadId| old.is_some_and(|old| old.providers.contains_key(*id));
+    new.providers.keys().filter(|id| !known(id)).cloned().collect()
 }
 
 /// The ids that run otherwise in `new` than in `old`.

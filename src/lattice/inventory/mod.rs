@@ -304,8 +304,7 @@ impl Fold {
         let observed = Arc::make_mut(&mut self.observed);
         let command = self.lanes.send(&mut observed.in_flight, lane, ticket, now)?;
         if let Lane::Links(source) = lane {
-            observed.links_written.retain(|_, at| now.since(*at) < LINKS_WRITTEN_KEPT);
-            observed.links_written.insert(source.clone(), now);
+            observed.links_written.note(source.clone(), now);
         }
         self.restarts(&command, now);
         Some(command)
@@ -433,9 +432,6 @@ impl Fold {
         !matches!(self.observed.gate, Gate::Disconnected { .. })
     }
 }
-
-/// For how long it is remembered that a source's links were written.
-const LINKS_WRITTEN_KEPT: Duration = Duration::from_secs(10);
 
 /// Why a command wasn't registered.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,5 @@
 mod layout;
+mod links;
 mod properties;
 mod rollout;
 mod support;

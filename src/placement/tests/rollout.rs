@@ -26,6 +26,17 @@ const RECREATE: Rollout = Rollout {
 };
 
 #[test]
+fn regression_what_stays_in_place_of_a_share_without_a_host_is_no_more_than_that_lacks() {
+    let wanted = |image| nothing().component("web", image, 4, "zone=eu");
+    let scaled = plan_of(&wanted("v1"), &[], &lattice("a [zone=us] web=6"));
+    assert_eq!(lines(&scaled)[0], "scale component web on a to 4");
+    let four = plan_of(&wanted("v1"), &[], &lattice("a [zone=us] web=4"));
+    assert!(four.now.is_empty(), "{four}");
+    let old = plan_of(&wanted("v2"), &[], &lattice("a [zone=us] web=6"));
+    assert!(old.now.is_empty(), "its config list isn't known: {old}");
+}
+
+#[test]
 fn as_many_hosts_are_away_as_may_be() {
     let four = "a [] web=1\nb [] web=1\nc [] web=1\nd [] web=1";
     let stops = |bound, shown: &str| {

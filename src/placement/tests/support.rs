@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use imbl::OrdMap;
+
 use crate::{
     model::{
         APPLICATION, Annotations, ApplicationKey, AskHash, Command, ConfigName, ConfigWanted,
-        Desired, Failure, FewOf, Gate, HASH, Host, HostId, HostState, INSTALLATION, Inventory,
-        Layout, Link, LinkKey, LinkMap, Links, Moment, Observed, Owner, Plan, Rollout,
-        RunningComponent, RunningProvider, Scaling, SpreadEntry, Workload, WorkloadId,
+        Desired, Failure, FewOf, Gate, HASH, Host, HostId, HostState, INSTALLATION, InFlight,
+        Inventory, Layout, Link, LinkKey, LinkMap, Links, Moment, Observed, Owner, Pending, Plan,
+        Rollout, RunningComponent, RunningProvider, Scaling, SpreadEntry, Workload, WorkloadId,
         WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, claims::Created, plan},
@@ -178,6 +180,13 @@ pub(super) fn fail(observed: &mut Observed, command: &Command, count: u32, retry
     let (lane, command, error) = (command.lane(), command.clone(), "no such image".into());
     let failure = Failure { command, error, of_image: true, count, retry_at };
     observed.in_flight.failures.insert(lane, failure);
+}
+
+/// `command` was sent and has no outcome yet.
+pub(super) fn in_flight(command: &Command, sent: Moment, deadline: Moment) -> InFlight {
+    let pending =
+        Pending { command: command.clone(), sent, acknowledged: Some(sent), deadline, tries: 1 };
+    InFlight { pending: OrdMap::unit(command.lane(), pending), failures: OrdMap::new() }
 }
 
 /// The command that starts or scales `web` as `desired` has it.

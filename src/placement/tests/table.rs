@@ -5,13 +5,13 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use super::support::{
-    APP, Case, Wants, app, at, check, claims, config, fail, host, id, lattice, lines, link,
-    nothing, plan_at, plan_of, wanted,
+    APP, Case, Wants, app, at, check, claims, config, fail, host, id, in_flight, lattice, lines,
+    link, nothing, plan_at, plan_of, wanted,
 };
 use crate::{
     model::{
-        Annotations, Command, Contended, Desired, Gate, InFlight, LinkMap, Links, Moment, Observed,
-        Pending, Reason, Scaling, Sign, Unhealthy, WorkloadKind,
+        Annotations, Command, Contended, Desired, Gate, LinkMap, Links, Moment, Observed, Reason,
+        Scaling, Sign, Unhealthy, WorkloadKind,
     },
     placement::{Claims, Inputs, Removal, claims::Created, plan},
 };
@@ -335,7 +335,7 @@ fn config_then_links_then_providers_then_components() {
     assert_eq!(plan(&observed)[0], "put link http -(wasi:http, default)-> web");
 
     observed.links = Links::Read(LinkMap::from_iter([link("http", "web", &["route"])]));
-    observed.links_written.insert(id("http"), at(1000));
+    observed.links_written.note(id("http"), at(1000));
     let starting = plan(&observed);
     assert_eq!(starting[0], "scale component alone on a to 1");
     assert!(starting[1].ends_with("a provider that boots can miss some"), "{starting:?}");
@@ -392,37 +392,23 @@ fn nothing_goes_before_the_new_revision_has_succeeded() {
 }
 
 #[test]
-fn a_link_to_another_target_is_changed_at_once() {
-    let desired = web(1, "all").provider("new", "v1", 1, "all").link("web", "new", &[]);
-    let mut observed = lattice("a [] web=1 ~new=1");
-    observed.links = Links::Read(LinkMap::from_iter([link("web", "old", &[])]));
+fn regression_a_removal_that_has_failed_does_not_hold_up_what_it_waits_for() {
+    let (desired, former) = (nothing(), nothing().config("route", "/"));
+    let mut observed = lattice("a []");
+    let values = Arc::new([("value".to_owned(), "/".to_owned())].into());
+    observed.configs.insert(config("route"), Some(values));
+    fail(&mut observed, &Command::DeleteConfig { name: config("route") }, 2, at(1010));
+    let (claims, former) = (claims(&desired), [Arc::new(former)]);
+    let lines = |removal| {
+        let (desired, former, observed) = (&desired, &former[..], &observed);
+        let inputs = Inputs { desired, former, observed, claims: &claims, removal, time: at(1000) };
+        lines(&plan(&inputs))
+    };
     assert_eq!(
-        lines(&plan_of(&desired, &[], &observed)),
-        ["delete link web -(wasi:http, default)->"]
+        lines(Removal::Hold),
+        ["later: delete config route waits for what is newly wanted to be in place"]
     );
-    observed.links = Links::Read(LinkMap::new());
-    assert_eq!(
-        lines(&plan_of(&desired, &[], &observed)),
-        ["put link web -(wasi:http, default)-> new"]
-    );
-}
-
-#[test]
-fn links_of_a_source_and_starts_of_it_exclude_each_other() {
-    let desired = web(2, "all").provider("http", "v1", 1, "all").link("web", "http", &[]);
-    let mut observed = lattice("a [] web=1 ~http=1\nb []");
-    let start = wanted(&desired, "b", 1);
-    observed.in_flight = in_flight(&start, at(990), at(1050));
-    let plan = plan_of(&desired, &[], &observed);
-    assert_eq!(
-        lines(&plan),
-        [
-            "later: put link web -(wasi:http, default)-> http waits for the outcome of: scale component \
-         web on b to 1",
-            "later: scale component web on b to 1 waits for the outcome of: scale component web on b to 1",
-        ]
-    );
-    assert_eq!(plan.wake_at, Some(at(1050)));
+    assert!(lines(Removal::Allowed).iter().any(|line| line.contains("route: Failing")));
 }
 
 #[test]
@@ -716,12 +702,6 @@ fn a_config_that_another_application_names_stays() {
     let created = Created { at: 1, uid: "u".into() };
     claims.set(&app("other/app"), created, Arc::new(other));
     assert_eq!(sent(&claims), 0);
-}
-
-fn in_flight(command: &Command, sent: Moment, deadline: Moment) -> InFlight {
-    let pending =
-        Pending { command: command.clone(), sent, acknowledged: Some(sent), deadline, tries: 1 };
-    InFlight { pending: OrdMap::unit(command.lane(), pending), failures: OrdMap::new() }
 }
 
 /// What `host` runs, with wadm's annotations for an application of this name.

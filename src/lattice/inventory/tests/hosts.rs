@@ -238,6 +238,7 @@ fn a_late_host_stopped_is_ignored() {
 fn a_restart_under_the_same_id_is_found_by_its_uptime() {
     let mut world = World::whole(&["a", "b"], "x=1");
     world.send(&super::world::scale("a", "y", 1));
+    world.now = world.now + 4 * SECOND;
     world.beats("a", 3, "");
     assert_eq!(world.running("a", "x"), 1, "it could be a delayed heartbeat");
     assert_eq!(world.asked(), "a");
