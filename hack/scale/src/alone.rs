@@ -19,13 +19,14 @@ use crate::{
 
 /// Far over every bar, so that a miss is measured and not only noticed.
 const LIMIT: Duration = Duration::from_mins(15);
-const REST: Duration = Duration::from_secs(45);
+/// By then the first heartbeat after a change, which is read whole, has come from each host.
+const HEARD: Duration = Duration::from_secs(40);
 /// How long it is watched while nothing happens.
 const IDLE: Duration = Duration::from_mins(1);
 /// How many foreign stops are answered to measure the time from an event to its command.
 const SAMPLES: usize = 1000;
-/// Between two of them: the load that they are measured under is that of the hosts.
-const PAUSE: Duration = Duration::from_millis(10);
+/// Between two of them, so that none is measured under what is written because of the one before.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Longer than the default `lossGrace`.
 const APART: Duration = Duration::from_mins(1);
 
@@ -39,8 +40,11 @@ pub(crate) async fn measure(program: &Path, size: Size) -> Result<(), Failure> {
     kubernetes.create_applications(size).await?;
     figures.note("Applications created in the API", seconds(creating.elapsed()));
 
+    let before = kubernetes.written().await?;
     let mut trellis = Trellis::start(program, &kubernetes)?;
     deploy(&figures, &trellis, &kubernetes, &lattices).await?;
+    let writes = kubernetes.rest(before, LIMIT).await?;
+    figures.note("API server at rest, after writes", writes.to_string());
     idle(&figures, &trellis).await?;
     events(&figures, &lattices, size).await?;
     kill(&figures, &lattices).await?;
@@ -78,9 +82,7 @@ async fn deploy(
 }
 
 async fn idle(figures: &Figures, trellis: &Trellis) -> Result<(), Failure> {
-    // What the deployment left to do comes to rest: revisions are marked as swept, and the first
-    // heartbeat after a change, which is read whole, comes after 30 s at most.
-    sleep(REST).await;
+    sleep(HEARD).await;
     let before = trellis.usage()?;
     sleep(IDLE).await;
     let after = trellis.usage()?;

@@ -1,6 +1,6 @@
 //! A Kubernetes API with our definitions, and what the measurements ask of it.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::{
@@ -9,8 +9,9 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
-use parts::{Cluster, ClusterOptions};
+use parts::{Cluster, ClusterOptions, Stopwatch};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::{failure::Failure, size::Size};
 
@@ -18,6 +19,10 @@ use crate::{failure::Failure, size::Size};
 const AT_ONCE: usize = 16;
 /// So many are listed to count what isn't as it should be.
 const COUNTED: u32 = 500;
+
+/// So long a time with no more writes than so many, as leases make, is rest.
+const REST: Duration = Duration::from_secs(5);
+const AT_REST: u64 = 20;
 
 pub(crate) struct Kubernetes {
     pub(crate) cluster: Cluster,
@@ -76,6 +81,37 @@ impl Kubernetes {
     pub(crate) async fn not_running(&self) -> Result<usize, Failure> {
         let params = ListParams::default().fields("status.status!=running").limit(COUNTED);
         Ok(self.applications().list_metadata(&params).await?.items.len())
+    }
+
+    /// Waits until hardly anything is written any more; how many writes there were until then since
+    /// `before`, which a call of [`Kubernetes::written`] told.
+    pub(crate) async fn rest(&self, before: u64, limit: Duration) -> Result<u64, Failure> {
+        let clock = Stopwatch::start();
+        let mut last = self.written().await?;
+        loop {
+            sleep(REST).await;
+            let now = self.written().await?;
+            if now - last <= AT_REST {
+                return Ok(now - before);
+            }
+            if clock.elapsed() > limit {
+                return Err(Failure::Never {
+                    what: "the API server came to rest".to_owned(),
+                    seconds: limit.as_secs(),
+                    seen: format!("{} writes in {} s", now - last, REST.as_secs()),
+                });
+            }
+            last = now;
+        }
+    }
+
+    /// How many writes its store has seen: each makes the version of every list another.
+    pub(crate) async fn written(&self) -> Result<u64, Failure> {
+        let kind = resource("lattice.oam.dev", "v1alpha1", "Lattice");
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind);
+        let version = api.list_metadata(&ListParams::default()).await?.metadata.resource_version;
+        let version = version.unwrap_or_default();
+        version.parse().map_err(Failure::step("read the version of a list"))
     }
 
     fn applications(&self) -> Api<DynamicObject> {
