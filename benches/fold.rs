@@ -27,6 +27,7 @@ fn fold() -> Fold {
         loss_grace: 30 * second,
         mass_loss_timeout: 900 * second,
         known_hosts: Vec::new(),
+        missed_links: BTreeMap::new(),
         on_host_loss: Vec::new(),
         forgotten: std::collections::BTreeSet::new(),
         confirmed_loss: None,

@@ -239,6 +239,10 @@ pub struct LatticeStatus {
     pub hosts: Vec<HostSummary>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient::or_default")]
     pub host_counts: Option<HostCounts>,
+    /// Hosts that were out of reach while links changed, at most 2,000 ids on all of them. A provider
+    /// there goes by what it was told before, so it is started anew once its host is back.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::or_default")]
+    pub missed_links: Vec<MissedLinks>,
     /// What carries our installation's name and that of no Application that exists, at most 100; it
     /// is left alone.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::or_default")]
@@ -262,6 +266,15 @@ pub struct HostSummary {
     /// What it runs that stays with it when it is lost, at most 2,000 things on all hosts.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::or_default")]
     pub held: Vec<HeldWorkload>,
+}
+
+/// What a host has missed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct MissedLinks {
+    pub host: String,
+    /// Both ends of the links that have changed; none if it isn't known which.
+    pub ids: Vec<String>,
 }
 
 /// Something that runs, as it was seen last.

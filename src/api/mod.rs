@@ -44,8 +44,8 @@ pub use crds::{MARK, Mark, crds};
 pub use json::Json;
 pub use lattice::{
     AllowedNamespaces, CrossNamespace, HeldWorkload, HostCounts, HostSummary, Lattice, LatticeSpec,
-    LatticeStatus, LeftBehind, LeftLink, LeftWorkload, LossPolicy, NamespacesFrom, NatsSpec,
-    OnHostLoss, Orphan, SecretName, TlsSpec, Tombstone,
+    LatticeStatus, LeftBehind, LeftLink, LeftWorkload, LossPolicy, MissedLinks, NamespacesFrom,
+    NatsSpec, OnHostLoss, Orphan, SecretName, TlsSpec, Tombstone,
 };
 
 /// On an object: which of several Trellis installations it is for.

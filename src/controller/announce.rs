@@ -38,6 +38,7 @@ impl Announcements {
         loop {
             let next = self.waiting().front().cloned();
             if let Some((object, transition)) = next {
+                ctx.touched.calm().await;
                 publish(ctx, &object, &transition).await;
                 self.waiting().pop_front();
             } else {

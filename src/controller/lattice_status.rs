@@ -9,18 +9,20 @@ use super::{
     events::{MAX_NOTE, Transition},
     held,
     lattice_fault::{self, Trouble},
+    missed_links,
     settings::SettingsError,
 };
 use crate::{
     api::{Condition, ConditionStatus, HostCounts, HostSummary, Lattice, LatticeStatus, Orphan},
-    lattice::{fault::Fault, inventory::Health},
+    lattice::{
+        fault::Fault,
+        inventory::{Health, MOST_KNOWN},
+    },
     model::{CONFIRM_LOSS, Gate, Host, HostId, HostState, Observed},
 };
 
 /// Stands while a lattice is used with credentials that its Secret doesn't hold any more.
 const KEPT: &str = "CredentialsKept";
-/// A status lists no more hosts than this.
-const MAX_HOSTS: usize = 2000;
 /// And no more orphans; the metric counts all.
 const MAX_ORPHANS: usize = 100;
 /// Nor more things that are held: some 250 bytes each, in an object of 1.5 MiB at most.
@@ -69,6 +71,7 @@ pub(super) fn compute(
             if let Some(orphans) = orphans {
                 after.orphans = orphans.iter().take(MAX_ORPHANS).cloned().collect();
             }
+            after.missed_links = missed_links::to_status(&health.missed_links);
             count_hosts(&mut after, lattice, health, observed);
             report_kept(&mut after, *kept, generation, now);
             report_troubles(&mut after, lattice, health, now);
@@ -355,12 +358,12 @@ fn summaries(
     first.sort_by_key(|(_, host)| host.state != HostState::Held);
     first.append(&mut rest);
     let mut hosts: Vec<_> =
-        first.into_iter().take(MAX_HOSTS).map(|(id, host)| summary(id, host)).collect();
+        first.into_iter().take(MOST_KNOWN).map(|(id, host)| summary(id, host)).collect();
     if health.mass_loss.is_some() {
         // The next process has to find out that they were lost together.
         let known: BTreeSet<String> = hosts.iter().map(|host| host.id.clone()).collect();
         let lost = before.iter().filter(|host| !known.contains(&host.id)).cloned();
-        hosts.extend(lost.take(MAX_HOSTS - hosts.len()));
+        hosts.extend(lost.take(MOST_KNOWN - hosts.len()));
     }
     hosts.sort_by(|one, other| one.id.cmp(&other.id));
     hosts
@@ -419,6 +422,7 @@ mod tests {
             unsupported: BTreeMap::new(),
             mass_loss: None,
             held: BTreeMap::new(),
+            missed_links: BTreeMap::new(),
             links_unreadable: false,
         }
     }

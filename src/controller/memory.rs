@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::{
-    context::Context, convergence::Convergence, decision::Plans, release::key_of,
+    context::Context, convergence::Convergence, decision::Plans, pace::Pace, release::key_of,
     revisions::version, sharing, trim::trim,
 };
 use crate::{
@@ -41,10 +41,8 @@ pub struct Memory {
     desired: Few<(String, LatticeName), Wanted>,
     /// The Application as it was written last, until the watch shows that or something newer.
     written: Option<Arc<Application>>,
-    /// When the status was written last, in this process's time.
-    pub last_write: Option<Duration>,
-    /// Since when it is known without having a status.
-    pub new_since: Option<Duration>,
+    /// What is put off until it is worth a write.
+    pub(super) pace: Pace,
     /// Since when a lattice that it uses can't be judged.
     pub uncertain_since: Option<Duration>,
 }
@@ -138,7 +136,7 @@ pub(super) fn learn(mut written: Application, ctx: &Context) -> Arc<Application>
     let written = Arc::new(written);
     let memory = ctx.memories.of(&key_of(&written));
     let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    memory.last_write = Some(clock::now().0);
+    memory.pace.written(clock::now());
     memory.written = Some(Arc::clone(&written));
     written
 }

@@ -23,11 +23,6 @@ use crate::{
 
 /// The annotation whose value the status repeats once it was acted on.
 pub(super) const RECONCILE: &str = "lattice.oam.dev/reconcile";
-/// A status that only progresses is written at most this often.
-const WRITE_INTERVAL: Duration = Duration::from_secs(1);
-/// A new Application that only progresses is first written about after so long: most are as wanted by
-/// then, and are written about once.
-const FIRST_WRITE: Duration = Duration::from_secs(2);
 /// How long a lattice's own trouble is the lattice's alone before its Applications say so too.
 const LATTICE_GRACE: Duration = Duration::from_secs(30);
 
@@ -112,11 +107,14 @@ pub(super) async fn write(
     before: &ApplicationStatus,
     after: ApplicationStatus,
 ) -> Result<Written, Error> {
-    if *before == after {
-        return Ok(Written::default());
-    }
-    if let Some(wait) = too_soon(app, ctx, before, &after) {
-        return Ok(Written { changed: false, wake_at: Some(wait) });
+    let memory = ctx.memories.of(&key_of(app));
+    let wait = memory.lock().unwrap_or_else(PoisonError::into_inner).pace.wait(
+        before,
+        &after,
+        clock::now(),
+    );
+    if wait.is_some() || *before == after {
+        return Ok(Written { changed: false, wake_at: wait });
     }
     let namespace = app.namespace().unwrap_or_default();
     let api = Api::<Application>::namespaced(ctx.kube.clone(), &namespace);
@@ -129,36 +127,6 @@ pub(super) async fn write(
         announce(app, ctx, transition);
     }
     Ok(Written { changed: true, wake_at: None })
-}
-
-/// How long to wait before a status that only shows progress is written. A change of phase or readiness
-/// never waits, but for the first phase of an Application that has none.
-fn too_soon(
-    app: &Application,
-    ctx: &Context,
-    before: &ApplicationStatus,
-    after: &ApplicationStatus,
-) -> Option<Duration> {
-    let memory = ctx.memories.of(&key_of(app));
-    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    let now = clock::now().0;
-    let left = |since, interval: Duration| {
-        let left = interval.saturating_sub(now.saturating_sub(since));
-        (!left.is_zero()).then_some(left)
-    };
-    if before.conditions.is_empty() && status::only_progresses(after) {
-        return left(*memory.new_since.get_or_insert(now), FIRST_WRITE);
-    }
-    let ready = |status| status::is_true(status, "Ready");
-    let stalled = |status| status::is_true(status, "Stalled");
-    if before.status != after.status
-        || ready(before) != ready(after)
-        || stalled(before) != stalled(after)
-        || before.observed_generation != after.observed_generation
-    {
-        return None;
-    }
-    left(memory.last_write?, WRITE_INTERVAL)
 }
 
 /// RFC 3339, in whole seconds, as Kubernetes writes times.

@@ -7,7 +7,7 @@ use std::{
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
-use super::held;
+use super::{held, missed_links};
 use crate::{
     api::{Lattice, LossPolicy, NatsSpec, OnHostLoss},
     lattice::{
@@ -91,6 +91,7 @@ pub(super) fn build(
     let hosts = status.into_iter().flat_map(|status| &status.hosts);
     let known_hosts = hosts.filter_map(|host| held::from_status(host, &spec.installation));
     let known_hosts = known_hosts.collect();
+    let missed = status.map_or(&[][..], |status| &status.missed_links);
     let access = Access { urls: urls(&spec.nats), credentials, inbox_prefix: Some(INBOX.into()) };
     Ok(Settings {
         wire_name: spec.lattice.clone(),
@@ -103,6 +104,7 @@ pub(super) fn build(
         mass_loss_timeout: duration("massLossTimeout", &spec.mass_loss_timeout)?,
         max_in_flight: usize::try_from(spec.max_in_flight).unwrap_or(1).max(1),
         known_hosts,
+        missed_links: missed_links::from_status(missed),
         on_host_loss: spec.on_host_loss.iter().map(on_host_loss).collect(),
         forgotten: forgotten(lattice),
         confirmed_loss: lattice.annotations().get(CONFIRM_LOSS).map(|token| token.trim().into()),

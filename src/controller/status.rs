@@ -335,11 +335,20 @@ fn still_settled(facts: &Facts) -> bool {
     had && is_true(facts.before, "Ready") && facts.decision.idle
 }
 
+/// Whether nothing is the matter but that something is being put right.
+#[must_use]
+pub(super) fn only_repairs(status: &ApplicationStatus) -> bool {
+    status.status == Some(Phase::Unhealthy) && reason_of_ready(status) == Some(PROGRESSING)
+}
+
 /// Whether it isn't as wanted yet, only because that takes its time.
 #[must_use]
 pub(super) fn only_progresses(status: &ApplicationStatus) -> bool {
-    status.status == Some(Phase::RunningWorkflow)
-        && condition(status, "Ready").and_then(|it| it.reason.as_deref()) == Some(PROGRESSING)
+    status.status == Some(Phase::RunningWorkflow) && reason_of_ready(status) == Some(PROGRESSING)
+}
+
+fn reason_of_ready(status: &ApplicationStatus) -> Option<&str> {
+    condition(status, "Ready").and_then(|it| it.reason.as_deref())
 }
 
 fn unready(facts: &Facts, services: &[Service]) -> (&'static str, String) {

@@ -74,11 +74,11 @@ impl Sweeps {
     /// Writes down what is to be written; it has no end.
     pub(super) async fn drive(&self, ctx: &Context) {
         loop {
-            let next = self.waiting().pop_first();
-            let Some((key, sweep)) = next else {
+            if self.waiting().is_empty() {
                 self.some.notified().await;
-                continue;
-            };
+            }
+            ctx.touched.calm().await;
+            let Some((key, sweep)) = self.waiting().pop_first() else { continue };
             if !ctx.leads() {
                 continue;
             }

@@ -3,9 +3,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 
 use crate::model::{ApplicationKey, Moment};
 
@@ -15,7 +16,13 @@ pub struct Touched {
     /// When what they are to be looked at for was known, until the pass over them begins.
     since: Mutex<BTreeMap<ApplicationKey, Moment>>,
     some: Notify,
+    few: Notify,
 }
+
+/// When more than this wait, each call to the API server that could come later holds them up.
+const MANY: usize = 64;
+/// What could come later doesn't wait for longer.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// In the order in which they came.
 #[derive(Debug, Default)]
@@ -93,7 +100,20 @@ impl Touched {
 
     /// The next one.
     pub fn take(&self) -> Option<ApplicationKey> {
-        self.queue().take()
+        let mut queue = self.queue();
+        let next = queue.take();
+        if queue.waiting.len() <= MANY {
+            self.few.notify_waiters();
+        }
+        next
+    }
+
+    /// Waits while many wait, for nobody is waiting for what comes then.
+    pub async fn calm(&self) {
+        let few = self.few.notified();
+        if self.queue().waiting.len() > MANY {
+            timeout(LONGEST, few).await.ok();
+        }
     }
 
     /// Waits for one that was added since this was last waited for.

@@ -19,6 +19,8 @@ pub enum Sign {
     Failed,
     /// It used to answer and doesn't any more.
     Silent,
+    /// Its host was out of reach when links of it changed: it goes by what they were.
+    MissedLinks,
 }
 
 impl fmt::Display for Sign {
@@ -26,6 +28,7 @@ impl fmt::Display for Sign {
         f.write_str(match self {
             Self::Failed => "says that it is unhealthy",
             Self::Silent => "doesn't answer health checks any more",
+            Self::MissedLinks => "missed a change of its links while its host was out of reach",
         })
     }
 }

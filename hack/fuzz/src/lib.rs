@@ -3,7 +3,10 @@
 //! replays them.
 #![allow(clippy::panic, clippy::missing_panics_doc, reason = "that is how a finding is told")]
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::Value;
 use trellis::{
@@ -92,6 +95,7 @@ fn settings() -> Settings {
         loss_grace: 30 * SECOND,
         mass_loss_timeout: 900 * SECOND,
         known_hosts: Vec::new(),
+        missed_links: BTreeMap::new(),
         on_host_loss: Vec::new(),
         forgotten: BTreeSet::new(),
         confirmed_loss: None,

@@ -15,6 +15,7 @@
 //!
 //! Everything blocks. Call it from a plain thread, or from `spawn_blocking` in async code.
 
+mod cable;
 pub mod cache;
 mod clock;
 mod cluster;
@@ -38,6 +39,7 @@ mod token;
 pub mod toolchain;
 mod watchdog;
 
+pub use cable::Cable;
 pub use clock::{Stopwatch, poll};
 pub use cluster::{Cluster, ClusterOptions, Error as ClusterError, free_ports};
 pub use host::{Error as HostError, Feature, Host, HostOptions};

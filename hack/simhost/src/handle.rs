@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::dispatch::{serve_host, serve_shared};
 use crate::host::{ComponentView, Cx, HostOptions, Phase, ProviderHealth, ProviderView};
 use crate::inventory::inventory;
+use crate::link::catch_up;
 use crate::sim::{SimError, SimLattice};
 use crate::wire::Map;
 use crate::{heartbeat, provider};
@@ -106,11 +107,16 @@ impl HostHandle {
     }
 
     fn change_phase(&self, from: Phase, to: Phase) {
-        self.cx.host.with(|state| {
-            if state.phase == from {
+        let changed = self.cx.host.with(|state| {
+            let changes = state.phase == from;
+            if changes {
                 state.phase = to;
             }
+            changes
         });
+        if changed && to == Phase::Running {
+            tokio::spawn(catch_up(self.cx.clone()));
+        }
         self.cx.lattice.touch();
     }
 

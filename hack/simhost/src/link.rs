@@ -156,7 +156,7 @@ impl Cx {
         let (lattice, lag) = (self.lattice.clone(), self.lattice.options.link_lag);
         tokio::spawn(async move {
             sleep(lag).await;
-            for host in lattice.all_hosts() {
+            for host in lattice.all_hosts().into_iter().filter(|host| host.hears()) {
                 pass_on(&Cx { lattice: lattice.clone(), host }, &new).await;
             }
         });
@@ -191,8 +191,16 @@ async fn pass_on(cx: &Cx, links: &[Link]) {
     }
 }
 
+/// A host that was out of reach sees all records as they are by now, and passes on what its providers
+/// may not know. Of links that are gone nobody tells them.
+pub(crate) async fn catch_up(cx: Cx) {
+    let links = lock(&cx.lattice.store).links();
+    pass_on(&cx, &links).await;
+    cx.lattice.touch();
+}
+
 fn tell_everywhere(cx: &Cx, link: &EffectiveLink) {
-    for host in cx.lattice.all_hosts() {
+    for host in cx.lattice.all_hosts().into_iter().filter(|host| host.hears()) {
         host.with(|state| tell(state, link));
     }
 }
@@ -216,7 +224,7 @@ fn tell(state: &mut State, told: &EffectiveLink) {
 }
 
 fn forget_everywhere(cx: &Cx, gone: &Link) {
-    for host in cx.lattice.all_hosts() {
+    for host in cx.lattice.all_hosts().into_iter().filter(|host| host.hears()) {
         host.with(|state| {
             for id in [&gone.source_id, &gone.target] {
                 let Some(provider) = state.providers.get_mut(id) else { continue };

@@ -182,6 +182,7 @@ impl Fold {
             }
             Predecessor::Drained => (Duration::ZERO, Duration::ZERO),
         };
+        self.predecessor = before;
         let from = now + request;
         Arc::make_mut(&mut self.observed).unseen_until = from + start;
         self.unseen = Unseen::Possible;

@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use super::Fold;
+use super::{Fold, MissedLinks};
 use crate::{
     lattice::fault::{Fault, Permission},
     model::{Gate, HostId, HostState, Inventory, Links},
@@ -32,6 +32,8 @@ pub struct Health {
     pub mass_loss: Option<MassLoss>,
     /// What each host runs that stays with it when it is lost.
     pub held: BTreeMap<HostId, Inventory>,
+    /// What hosts have missed that are out of reach, or were when they were taken for gone.
+    pub missed_links: MissedLinks,
     /// The links don't fit into one message any more, or nobody answers with them.
     pub links_unreadable: bool,
 }
@@ -86,6 +88,7 @@ impl Fold {
             unsupported: self.unsupported.clone(),
             mass_loss,
             held: self.all_held(),
+            missed_links: self.missed.links(),
             links_unreadable: self.observed.links == Links::Unreadable,
         }
     }

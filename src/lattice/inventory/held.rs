@@ -21,6 +21,9 @@ use crate::model::{
     WorkloadId,
 };
 
+/// Of the hosts that are there no more are kept for the next process.
+pub const MOST_KNOWN: usize = 2000;
+
 /// A host that was there when an earlier process looked last, and what of it is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownHost {

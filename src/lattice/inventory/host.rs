@@ -62,25 +62,37 @@ impl Fold {
         if host.version.starts_with("0.") {
             return self.old_host(&host.id, &host.version);
         }
+        if self.knows(&host.id) {
+            return self.pong_again(round, &host.id, host.uptime, now);
+        }
         let id = host.id.clone();
-        let Some(life) = self.lives.get_mut(&id) else {
-            self.lives.insert(id.clone(), Life { heard: Some(now), ..Life::default() });
-            self.put_host(host, None, now);
-            self.awaited(&id);
-            return self.ask(&id, now);
-        };
+        self.lives.insert(id.clone(), Life { heard: Some(now), ..Life::default() });
+        self.stranger(&id, host.uptime, now);
+        self.put_host(host, None, now);
+        self.awaited(&id);
+        self.ask(&id, now);
+    }
+
+    /// Whether there is such a host, as far as anyone knows.
+    #[must_use]
+    pub fn knows(&self, host: &HostId) -> bool {
+        self.lives.contains_key(host)
+    }
+
+    pub(super) fn pong_again(&mut self, round: u64, id: &HostId, uptime: Duration, now: Moment) {
+        let Some(life) = self.lives.get_mut(id) else { return };
         life.heard(now);
-        let another = life.is_another(host.uptime, now);
+        let another = life.is_another(uptime, now);
         let unshown = life.inventory_at.is_none() || life.held.is_some();
         life.pongs = if life.pongs.0 == round { (round, life.pongs.1 + 1) } else { (round, 1) };
         if life.pongs.1 == 2 && self.duplicates.insert(id.clone()) {
             self.outcome.change.health = true;
         }
         if another || unshown {
-            self.ask(&id, now);
+            self.ask(id, now);
         }
-        self.arrived(&id, now);
-        self.show_state(&id, now);
+        self.arrived(id, now);
+        self.show_state(id, now);
     }
 
     /// The answer to a `host.get`.
@@ -123,7 +135,9 @@ impl Fold {
             let (heard, inventory_at) = (Some(now), Some(now));
             let life = Life { heard, inventory_at, uptime, print, ..Life::default() };
             self.lives.insert(id.clone(), life);
+            self.stranger(&id, uptime, now);
             self.put_host(brief, Some(inventory), now);
+            self.is_back(&id, uptime, now);
             self.awaited(&id);
             return self.arrived(&id, now);
         }
@@ -134,6 +148,9 @@ impl Fold {
         if let Some(life) = self.lives.get_mut(&id) {
             life.print = print;
         }
+        self.is_back(&id, uptime, now);
+        self.resolve(&id, now);
+        self.look_at_host(&id, now);
         self.has_shown(&id, now);
     }
 
@@ -146,6 +163,9 @@ impl Fold {
     /// A heartbeat that says what is shown.
     pub(super) fn same_again(&mut self, id: &HostId, uptime: Duration, now: Moment) {
         if self.accepts(id, uptime, Via::Heartbeat, now) {
+            self.is_back(id, uptime, now);
+            self.resolve(id, now);
+            self.look_again_at_host(id, now);
             self.has_shown(id, now);
         }
     }
@@ -184,8 +204,6 @@ impl Fold {
 
     /// What comes of an inventory, be it the same as before.
     fn has_shown(&mut self, id: &HostId, now: Moment) {
-        self.resolve(id, now);
-        self.look_at_host(id, now);
         self.date(id, now);
         self.show_state(id, now);
         self.arrived(id, now);
@@ -345,11 +363,17 @@ impl Fold {
             self.outcome.change.workloads.extend(workloads);
         }
         Arc::make_mut(&mut self.observed).host_mut(id, |host| host.state = state);
+        if state.is_lost() {
+            self.away(id);
+        }
         self.show_remembered(id, state, now);
     }
 
     /// Takes a host out of the picture.
     pub(super) fn gone(&mut self, id: &HostId, said_so: bool, now: Moment) {
+        if !said_so {
+            self.away(id);
+        }
         self.lives.remove(id);
         self.duplicates.remove(id);
         let known = self.observed.hosts.get(id);

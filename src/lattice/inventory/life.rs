@@ -67,6 +67,15 @@ impl Life {
         uptime < self.uptime || uptime + START_SLACK < expected
     }
 
+    /// Whether nothing is to be found out about it but by its next word.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.unanswered == 0
+            && self.unreachable.is_none()
+            && self.stopped.is_none()
+            && self.confirm_at.is_none()
+            && self.mute == 0
+    }
+
     pub(super) fn overdue(&self, settings: &Settings, now: Moment) -> bool {
         let patience = settings.heartbeat_interval * 3 / 2;
         self.inventory_at.is_none_or(|at| now.since(at) > patience)

@@ -176,11 +176,15 @@ impl Fold {
                 self.outcome.change.health = true;
             }
         }
-        Arc::make_mut(&mut self.observed).links = links.clone();
+        let observed = Arc::make_mut(&mut self.observed);
+        let before = std::mem::replace(&mut observed.links, links.clone());
         self.resolve_links(now);
         let Links::Read(links) = links else { return };
         for key in others {
             let link = links.get(&key);
+            if let Links::Read(before) = &before {
+                self.link_changed(&key, [before.get(&key), link], now);
+            }
             self.look_at_link(&Thing::Link(Box::new(key)), link, now);
         }
     }
@@ -246,14 +250,13 @@ impl Fold {
         self.links.dirty = true;
         self.links.due_at(now + TWICE);
         let Links::Read(links) = &mut Arc::make_mut(&mut self.observed).links else { return };
-        let (source, changed) = match command {
+        let (key, before, after) = match command {
             Command::PutLink { key, link } => {
-                let source = key.source.clone();
-                (source, links.insert(key, link.clone()) != Some(link))
+                (key.clone(), links.insert(key, link.clone()), Some(link))
             }
             Command::DeleteLink { key } => {
-                let changed = links.remove(&key).is_some();
-                (key.source, changed)
+                let before = links.remove(&key);
+                (key, before, None)
             }
             Command::PutConfig { .. }
             | Command::DeleteConfig { .. }
@@ -261,9 +264,10 @@ impl Fold {
             | Command::StopProvider { .. }
             | Command::ScaleComponent { .. } => return,
         };
-        if changed {
-            self.resolve_link(&Lane::Links(source.clone()), now);
-            self.outcome.change.link_sources.insert(source);
+        if before != after {
+            self.link_changed(&key, [before.as_ref(), after.as_ref()], now);
+            self.resolve_link(&Lane::Links(key.source.clone()), now);
+            self.outcome.change.link_sources.insert(key.source);
         }
     }
 }

@@ -23,6 +23,7 @@ mod held;
 mod host;
 mod life;
 mod link;
+mod missed;
 mod probe;
 mod undone;
 mod vitals;
@@ -30,7 +31,8 @@ mod vitals;
 pub use change::Change;
 pub use gate::Predecessor;
 pub use health::{Health, HostHealth, MassLoss};
-pub use held::{KnownHost, OnHostLoss};
+pub use held::{KnownHost, MOST_KNOWN, OnHostLoss};
+pub use missed::MissedLinks;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -53,6 +55,7 @@ use gate::{Loss, Phase, Unseen};
 use held::Policies;
 use life::{Life, Round};
 use link::LinkReads;
+use missed::Missed;
 use undone::Undoings;
 use vitals::Vitals;
 
@@ -71,6 +74,8 @@ pub struct Settings {
     pub mass_loss_timeout: Duration,
     /// The hosts that were there when an earlier process looked last.
     pub known_hosts: Vec<KnownHost>,
+    /// What hosts had missed that were out of reach then.
+    pub missed_links: MissedLinks,
     /// What is done about hosts that are lost; the first that matches counts, else `Replace`.
     pub on_host_loss: Vec<OnHostLoss>,
     /// Hosts of which nothing is held, because somebody who may say so gave them up.
@@ -95,6 +100,12 @@ pub enum Input {
     Pong {
         round: u64,
         host: HostBrief,
+    },
+    /// That of a host that is known.
+    PongAgain {
+        round: u64,
+        host: HostId,
+        uptime: Duration,
     },
     /// The end of a `host.get`.
     Inventory {
@@ -170,9 +181,12 @@ pub struct Fold {
     observed: Arc<Observed>,
     lanes: Lanes,
     phase: Phase,
+    predecessor: Predecessor,
     unseen: Unseen,
     lives: BTreeMap<HostId, Life>,
     round: Round,
+    /// Hosts needn't be gone over before, unless something happens.
+    rest_until: Moment,
     loss: Loss,
     links: LinkReads,
     configs: ConfigReads,
@@ -181,6 +195,7 @@ pub struct Fold {
     policies: Policies,
     undoings: Undoings,
     vitals: Vitals,
+    missed: Missed,
     /// What this input has changed and asked so far.
     outcome: Outcome,
 }
@@ -192,9 +207,11 @@ impl Fold {
             observed: Arc::new(Observed::unknown(settings.name.clone())),
             lanes: Lanes::new(settings.deadlines),
             phase: Phase::Disconnected { was_whole: false },
+            predecessor: Predecessor::Unknown,
             unseen: Unseen::Possible,
             lives: BTreeMap::new(),
             round: Round::default(),
+            rest_until: Moment::default(),
             loss: Loss::default(),
             links: LinkReads::new(&settings.name),
             configs: ConfigReads::new(&settings.name),
@@ -203,6 +220,7 @@ impl Fold {
             policies: Policies::default(),
             undoings: Undoings::default(),
             vitals: Vitals::default(),
+            missed: Missed::known(&settings.missed_links),
             outcome: Outcome::default(),
             settings,
         }
@@ -230,6 +248,9 @@ impl Fold {
             Input::Missed => self.missed(now),
             Input::Event(event) => self.event(event, now),
             Input::Pong { round, host } => self.pong(round, host, now),
+            Input::PongAgain { round, host, uptime } => {
+                self.pong_again(round, &host, uptime, now);
+            }
             Input::Inventory { host, answer } => match answer {
                 Ok(inventory) => self.answered(&host, inventory, now),
                 Err(silence) => self.silent(&host, silence, now),
@@ -247,6 +268,9 @@ impl Fold {
 
     fn finish(&mut self) -> Outcome {
         let outcome = std::mem::take(&mut self.outcome);
+        if outcome != Outcome::default() {
+            self.rest_until = Moment::default();
+        }
         if outcome.change.touches_plans() {
             let observed = Arc::make_mut(&mut self.observed);
             observed.version += 1;

@@ -8,6 +8,8 @@ use crate::model::{HostId, Lane, Moment};
 const GRACE: Duration = Duration::from_secs(2);
 /// Who hasn't answered a ping by then is asked by name: a dead process has no responders.
 const SOON: Duration = Duration::from_millis(500);
+/// Where nothing happens and nothing is waited for, hosts are gone over this often.
+const REST: Duration = Duration::from_secs(1);
 /// A host that said it stops is asked this often whether that is so.
 const STOPPING: Duration = Duration::from_millis(500);
 /// An acknowledged command that shows nothing for so long makes us ask.
@@ -18,13 +20,22 @@ const UNSEEN_AGAIN: Duration = Duration::from_secs(5);
 impl Fold {
     pub(super) fn tick_hosts(&mut self, now: Moment) {
         self.tick_round(now);
-        let unsure = self.unsure();
-        let acknowledged = self.acknowledged(now);
         self.tick_unseen(now);
+        if now < self.rest_until {
+            return;
+        }
+        let grace = self.grace(now);
+        let acknowledged = self.acknowledged(now);
+        let mut at_rest = self.observed.in_flight.pending.is_empty();
         let mut ask = Vec::new();
         let mut changed = Vec::new();
         let mut gone = Vec::new();
+        let known = &self.observed.hosts;
+        // Both have the same hosts, in the same order.
+        let mut shown = known.iter();
         for (id, life) in &mut self.lives {
+            at_rest &= life.is_at_rest();
+            let shown = shown.next().filter(|(host, _)| *host == id).map(|(_, host)| host);
             let idle = |pause| life.asked_at.is_none_or(|at| now.since(at) >= pause);
             let overdue = life.overdue(&self.settings, now);
             let pause = life.pause(&self.settings, id);
@@ -47,22 +58,16 @@ impl Fold {
                 life.stopped = None;
             }
             let state = life.state(&self.settings, self.duplicates.contains(id), now);
-            if self.observed.hosts.get(id).is_some_and(|host| host.state != state) {
+            if shown.or_else(|| known.get(id)).is_some_and(|host| host.state != state) {
                 changed.push(id.clone());
             }
-            if let Some(since) = life.unreachable.filter(|_| life.held.is_none()) {
-                let alone = unsure == 1
-                    && self
-                        .loss
-                        .recent
-                        .values()
-                        .all(|at| now.since(*at) >= self.settings.loss_grace)
-                    && now.since(self.loss.connected) >= self.settings.loss_grace;
-                let grace = if alone { GRACE } else { self.settings.loss_grace };
-                if now.since(since) >= grace {
-                    gone.push(id.clone());
-                }
+            let lost = life.unreachable.filter(|_| life.held.is_none());
+            if lost.is_some_and(|since| now.since(since) >= grace) {
+                gone.push(id.clone());
             }
+        }
+        if at_rest {
+            self.rest_until = now + REST;
         }
         for id in &ask {
             self.ask(id, now);
@@ -77,10 +82,14 @@ impl Fold {
         }
     }
 
-    /// How many hosts are unreachable, or may be.
-    fn unsure(&self) -> usize {
+    /// How long who is unreachable is waited for: not long if it is alone in that.
+    fn grace(&self, now: Moment) -> Duration {
         let unsure = |l: &&Life| l.held.is_none() && (l.unreachable.is_some() || l.unanswered > 0);
-        self.lives.values().filter(unsure).count()
+        let long_ago = |at: &Moment| now.since(*at) >= self.settings.loss_grace;
+        let alone = self.lives.values().filter(unsure).count() == 1
+            && self.loss.recent.values().all(long_ago)
+            && long_ago(&self.loss.connected);
+        if alone { GRACE } else { self.settings.loss_grace }
     }
 
     /// The hosts that have accepted a command a while ago, of which nothing has been seen since.
@@ -133,7 +142,7 @@ impl Fold {
         }
     }
 
-    fn is_syncing(&self) -> bool {
+    pub(super) fn is_syncing(&self) -> bool {
         matches!(self.phase, Phase::Syncing { .. })
     }
 

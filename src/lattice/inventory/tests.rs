@@ -1,6 +1,7 @@
 mod flow;
 mod held;
 mod hosts;
+mod missed;
 mod order;
 mod take_over;
 mod vitals;

@@ -9,7 +9,7 @@
 //! Only what was made within the last ten minutes is watched. What is shown for a moment because a
 //! message was late is shown as made again, and counts no longer.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
     num::NonZeroU64,
     sync::Arc,
@@ -39,6 +39,9 @@ type State = Option<NonZeroU64>;
 #[derive(Debug, Default)]
 pub(super) struct Undoings {
     records: BTreeMap<Thing, Record>,
+    /// Hosts on which something was made, or was under way, when they were looked at last: the same
+    /// inventory once more may tell what the one before didn't.
+    unsure: BTreeSet<HostId>,
     swept: Moment,
 }
 
@@ -107,6 +110,11 @@ impl Undoings {
     /// Takes note that `command` has done what it asked for.
     fn made(&mut self, command: &Command, now: Moment) {
         let (thing, made) = (command.thing(), state_after(command));
+        if let Thing::Workload(host, _) = &thing
+            && !self.unsure.contains(host)
+        {
+            self.unsure.insert(host.clone());
+        }
         if !self.records.contains_key(&thing) && self.records.len() >= MOST {
             return;
         }
@@ -186,8 +194,16 @@ impl Fold {
         self.look(thing, values.map(|values| hashed(&**values)), now);
     }
 
+    /// Takes note that a host runs what it ran.
+    pub(super) fn look_again_at_host(&mut self, host: &HostId, now: Moment) {
+        if self.undoings.unsure.contains(host) {
+            self.look_at_host(host, now);
+        }
+    }
+
     /// Takes note of what a host runs now.
     pub(super) fn look_at_host(&mut self, host: &HostId, now: Moment) {
+        self.undoings.unsure.remove(host);
         if self.undoings.records.is_empty() {
             return;
         }
@@ -207,6 +223,9 @@ impl Fold {
             Thing::Config(name) => crate::model::Lane::Config(name.clone()),
         };
         if self.observed.in_flight.pending.contains_key(&lane) {
+            if let Thing::Workload(host, _) = thing {
+                self.undoings.unsure.insert(host.clone());
+            }
             return;
         }
         let Some(verdict) = self.undoings.look(thing, shown, now) else { return };
@@ -220,6 +239,7 @@ impl Fold {
 
     /// What ran on a host is no more, whoever ended it.
     pub(super) fn forget_made_on(&mut self, host: &HostId) {
+        self.undoings.unsure.remove(host);
         for id in self.undoings.on(host) {
             let thing = Thing::Workload(host.clone(), id);
             self.undoings.records.remove(&thing);

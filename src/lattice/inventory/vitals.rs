@@ -15,7 +15,9 @@
 //! 2. All processes of an id share the subject that hosts ask on: one that is well may hide one that
 //!    isn't, and one that isn't may be taken for another. What is restarted may so be the wrong one,
 //!    and is restarted ever less.
-//! 3. Builtin providers are never asked, and so never judged.
+//! 3. Who goes by links that are no more ([`Sign::MissedLinks`]) stays so until it is stopped, however
+//!    well it says it is; stopping it is no restart that counts.
+//! 4. Builtin providers are never asked, and so never judged.
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::Fold;
@@ -89,6 +91,7 @@ impl Fold {
         vital.told = now;
         let sick = self.observed.unhealthy.get(&process);
         let sick = match (passed, sick) {
+            (Some(true) | None, Some(sick)) if sick.sign == Sign::MissedLinks => Some(sick.clone()),
             (Some(true), _) => {
                 vital.well_since.get_or_insert(now);
                 None
@@ -115,6 +118,9 @@ impl Fold {
     pub(super) fn restarts(&mut self, command: &Command, now: Moment) {
         let Command::StopProvider { host, id } = command else { return };
         let process = (host.clone(), id.clone());
+        if self.observed.unhealthy.get(&process).is_some_and(|it| it.sign == Sign::MissedLinks) {
+            return self.show_vital(process, None);
+        }
         let vital = self.vitals.hosts.get_mut(host).and_then(|vitals| vitals.get_mut(id));
         if let (Some(sick), Some(vital)) = (self.observed.unhealthy.get(&process), vital) {
             vital.restarts = vital.restarts.saturating_add(1);
@@ -130,6 +136,9 @@ impl Fold {
             vital.told = now;
         }
         for (process, sick) in self.observed.unhealthy.clone() {
+            if sick.sign == Sign::MissedLinks {
+                continue;
+            }
             let due = sick.due.max(now + SILENCE);
             self.show_vital(process, Some(Unhealthy { due, ..sick }));
         }
@@ -137,8 +146,10 @@ impl Fold {
 
     /// Another process answers for a host by now, or none.
     pub(super) fn forget_vitals_on(&mut self, host: &HostId) {
-        for id in self.vitals.hosts.remove(host).unwrap_or_default().into_keys() {
-            self.show_vital((host.clone(), id), None);
+        self.vitals.hosts.remove(host);
+        let sick = self.observed.unhealthy.keys().filter(|(on, _)| on == host);
+        for process in sick.cloned().collect::<Vec<_>>() {
+            self.show_vital(process, None);
         }
     }
 
@@ -172,6 +183,10 @@ impl Fold {
                 }
             }
         }
+        let stopped = self.observed.unhealthy.iter().filter(|((host, id), sick)| {
+            sick.sign == Sign::MissedLinks && !self.shows_provider(host, id)
+        });
+        gone.extend(stopped.map(|(process, _)| process.clone()));
         for (process, sick) in silent {
             self.show_vital(process, Some(sick));
         }

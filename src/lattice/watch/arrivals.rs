@@ -59,6 +59,11 @@ impl Task {
         if !self.up || is_nobody(message) {
             return;
         }
+        if let Some((host, uptime)) = wire::glance_at_pong(&message.payload)
+            && self.shared.lock().fold.knows(&host)
+        {
+            return self.fold(Input::PongAgain { round, host, uptime });
+        }
         match wire::decode_ping(&message.payload) {
             Ok(wire::Answer::Accepted(Some(host))) => self.fold(Input::Pong { round, host }),
             Ok(wire::Answer::Accepted(None) | wire::Answer::Refused(_)) => {}

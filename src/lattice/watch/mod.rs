@@ -34,7 +34,7 @@ use super::{
     access::Access,
     fence::Fence,
     in_flight::Deadlines,
-    inventory::{self, Change, Health, KnownHost, OnHostLoss, Predecessor},
+    inventory::{self, Change, Health, KnownHost, MissedLinks, OnHostLoss, Predecessor},
     line::{Lines, Nats},
 };
 use crate::{
@@ -66,6 +66,8 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// The hosts that were there when an earlier process looked last.
     pub known_hosts: Vec<KnownHost>,
+    /// What hosts had missed that were out of reach then.
+    pub missed_links: MissedLinks,
     /// What is done about hosts that are lost; the first that matches counts, else `Replace`.
     pub on_host_loss: Vec<OnHostLoss>,
     /// Hosts of which nothing is held, because somebody who may say so gave them up.
@@ -93,6 +95,7 @@ impl Settings {
             mass_loss_timeout: Duration::from_mins(15),
             max_in_flight: 200,
             known_hosts: Vec::new(),
+            missed_links: MissedLinks::new(),
             on_host_loss: Vec::new(),
             forgotten: BTreeSet::new(),
             confirmed_loss: None,
@@ -110,6 +113,7 @@ impl Settings {
             loss_grace: self.loss_grace,
             mass_loss_timeout: self.mass_loss_timeout,
             known_hosts: self.known_hosts.clone(),
+            missed_links: self.missed_links.clone(),
             on_host_loss: self.on_host_loss.clone(),
             forgotten: self.forgotten.clone(),
             confirmed_loss: self.confirmed_loss.clone(),

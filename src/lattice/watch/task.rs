@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
-use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Interval, MissedTickBehavior, Sleep, interval, sleep, timeout},
@@ -29,7 +29,9 @@ const ATTEMPTS: (Duration, Duration) = (Duration::from_millis(200), Duration::fr
 /// The first and the longest pause before a connection is tried beside one that doesn't bring all.
 const TRIALS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(2));
 /// How often time is looked at, at most.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(100);
+/// So many of what has arrived are taken at a time, before anything else has its turn.
+const ARRIVALS: usize = 32;
 /// Dropped messages come in thousands; the picture is taken again at most this often.
 const RESYNC: Duration = Duration::from_secs(1);
 
@@ -130,7 +132,7 @@ pub(super) async fn run(
         match next {
             Next::Opened(opened) => task.opened(opened),
             Next::Retry => task.connect(),
-            Next::Arrived(arrival) => task.arrived(arrival),
+            Next::Arrived(arrival) => task.arrive(arrival),
             Next::Tried(session) => task.tried(session),
             Next::Done(done) => task.done(done),
             Next::Tick => task.tick(),
@@ -177,6 +179,16 @@ impl Link {
 }
 
 impl Task {
+    /// Takes what has arrived, and what is there beside it: answers to a ping come by hundreds.
+    fn arrive(&mut self, first: Arrival) {
+        self.arrived(first);
+        for _ in 1..ARRIVALS {
+            let Link::Open(session) = &mut self.link else { return };
+            let Some(next) = session.next().now_or_never() else { return };
+            self.arrived(next);
+        }
+    }
+
     pub(super) fn fold(&self, input: Input) {
         self.shared.lock().fold(input, clock::now());
     }

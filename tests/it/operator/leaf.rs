@@ -1,14 +1,9 @@
 //! Hosts behind a leaf node, whose NATS server goes on while its cable is cut.
 use std::time::Duration;
 
-use parts::{Nats, NatsOptions};
+use parts::{Cable, Nats, NatsOptions};
 use serde_json::json;
 use simhost::{Command, HostHandle, HostOptions, LatticeOptions, SimLattice};
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    sync::watch,
-};
 
 use super::{
     owned::{because, message},
@@ -21,45 +16,6 @@ const HUB: &str = "
 leafnodes: {
     listen: \"127.0.0.1:-1\", no_advertise: true, authorization: { user: leaf, password: leaf }
 }";
-
-/// What leads from the leaf to the hub, and can be cut.
-struct Cable {
-    address: String,
-    whole: watch::Sender<bool>,
-}
-
-impl Cable {
-    async fn to(hub: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (whole, state) = watch::channel(true);
-        let hub = hub.to_owned();
-        tokio::spawn(async move {
-            while let Ok((mut leaf, _)) = listener.accept().await {
-                let (mut state, hub) = (state.clone(), hub.clone());
-                if !*state.borrow() {
-                    continue;
-                }
-                tokio::spawn(async move {
-                    let mut hub = TcpStream::connect(hub).await.unwrap();
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut leaf, &mut hub) => {}
-                        _ = state.wait_for(|whole| !whole) => {}
-                    }
-                });
-            }
-        });
-        Self { address, whole }
-    }
-
-    fn cut(&self) {
-        self.whole.send_replace(false);
-    }
-
-    fn mend(&self) {
-        self.whole.send_replace(true);
-    }
-}
 
 /// Two hosts at the hub and two behind the leaf, with an instance each.
 struct Site {
@@ -79,8 +35,8 @@ impl Site {
 
         let log = stage.nats.log();
         let line = log.lines().find_map(|line| line.split_once("leafnode connections on "));
-        let cable = Cable::to(line.expect("the hub lets leaf nodes in").1.trim()).await;
-        let remote = format!("nats-leaf://leaf:leaf@{}", cable.address);
+        let cable = Cable::to(line.expect("the hub lets leaf nodes in").1.trim()).unwrap();
+        let remote = format!("nats-leaf://leaf:leaf@{}", cable.address());
         let config = format!("leafnodes: {{ remotes: [{{ url: \"{remote}\" }}] }}");
         let leaf = tokio::task::spawn_blocking(move || {
             let options = NatsOptions { config, without_jetstream: true, ..Default::default() };

@@ -10,7 +10,9 @@
 //! | T5, T11 | here |
 //! | T10, T12 | [`links`] |
 //! | T14 | [`providers`] |
+//! | links that change while a host is out of reach | [`cut_off`] |
 
+mod cut_off;
 mod links;
 mod locks;
 mod providers;

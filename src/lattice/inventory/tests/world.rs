@@ -35,6 +35,7 @@ pub(super) fn settings(known: &[&str]) -> Settings {
         loss_grace: 30 * SECOND,
         mass_loss_timeout: 900 * SECOND,
         known_hosts: known.iter().map(|id| KnownHost::named(host(id))).collect(),
+        missed_links: BTreeMap::new(),
         on_host_loss: Vec::new(),
         forgotten: BTreeSet::new(),
         confirmed_loss: None,
@@ -86,7 +87,11 @@ pub(super) fn scale(at: &str, id: &str, count: u32) -> Command {
 
 impl World {
     pub(super) fn new(known: &[&str]) -> Self {
-        let fold = Fold::new(settings(known));
+        Self::with(settings(known))
+    }
+
+    pub(super) fn with(settings: Settings) -> Self {
+        let fold = Fold::new(settings);
         let (effects, change) = (Vec::new(), Change::default());
         Self { fold, now: Moment(1000 * SECOND), effects, change, round: 0 }
     }
