@@ -3,10 +3,11 @@
 use std::{path::Path, time::Duration};
 
 use parts::Stopwatch;
-use simhost::{HostOptions, Verb};
+use simhost::{HostOptions, SimLattice, Verb};
 use tokio::time::sleep;
 
 use crate::{
+    control::Control,
     failure::Failure,
     figures::{Figures, percentile},
     kubernetes::Kubernetes,
@@ -27,6 +28,8 @@ const IDLE: Duration = Duration::from_mins(1);
 const SAMPLES: usize = 1000;
 /// Between two of them, so that none is measured under what is written because of the one before.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Every so many of them one is taken where no operator is on the way.
+const CONTROLLED: usize = 4;
 /// Longer than the default `lossGrace`.
 const APART: Duration = Duration::from_mins(1);
 
@@ -46,7 +49,10 @@ pub(crate) async fn measure(program: &Path, size: Size) -> Result<(), Failure> {
     let writes = kubernetes.rest(before, LIMIT).await?;
     figures.note("API server at rest, after writes", writes.to_string());
     idle(&figures, &trellis).await?;
-    events(&figures, &lattices, size).await?;
+    let each = usize::try_from(lattices.running()).unwrap_or_default() / size.hosts.max(1);
+    let control = Control::start(&nats, each).await?;
+    events(&figures, &lattices, &control, size).await?;
+    drop(control);
     kill(&figures, &lattices).await?;
     trellis = restart(&figures, trellis, program, &kubernetes, &lattices).await?;
     join(&figures, &mut trellis, &lattices, size).await?;
@@ -93,9 +99,15 @@ async fn idle(figures: &Figures, trellis: &Trellis) -> Result<(), Failure> {
 }
 
 /// Stops instances behind the operator's back, one after the other, and looks how long after the
-/// stop arrived at the host the start that makes up for it does.
-async fn events(figures: &Figures, lattices: &Lattices, size: Size) -> Result<(), Failure> {
-    let mut times = Vec::with_capacity(SAMPLES);
+/// stop arrived at the host the start that makes up for it does; and now and then the same where no
+/// operator is on the way.
+async fn events(
+    figures: &Figures,
+    lattices: &Lattices,
+    control: &Control,
+    size: Size,
+) -> Result<(), Failure> {
+    let (mut times, mut without) = (Vec::with_capacity(SAMPLES), Vec::new());
     for sample in 0..SAMPLES {
         let number = sample * size.applications / SAMPLES;
         let lattice = &lattices.all[number % size.lattices];
@@ -103,25 +115,43 @@ async fn events(figures: &Figures, lattices: &Lattices, size: Size) -> Result<()
         let Some(host) = lattice.hosts().into_iter().find(|it| it.component(&id).is_some()) else {
             return Err(Failure::Wrong(format!("{id} runs nowhere")));
         };
-        let before = lattice.instances(&id);
-        let mark = lattice.elapsed();
-        lattices.stop(lattice, host.id(), &id).await?;
-        lattice
-            .wait_until(Duration::from_secs(30), |it| {
-                answered(it, &id, mark).is_some() && it.instances(&id) == before
-            })
-            .await?;
-        times.extend(answered(lattice, &id, mark));
-        sleep(PAUSE).await;
+        times.extend(stopped(lattices, lattice, host.id(), &id).await?);
+        if sample % CONTROLLED == 0 {
+            let (lattice, host) = (&control.lattice, control.host.id());
+            without.extend(stopped(lattices, lattice, host, &Control::id(0)).await?);
+        }
     }
-    times.sort_unstable();
-    figures.note("event → command, median", milliseconds(percentile(&times, 50)));
-    figures.bar("event → command, 99 of 100", milliseconds(percentile(&times, 99)), "≤ 5 ms");
+    for (whose, times) in [("event → command", &mut times), ("the same without", &mut without)] {
+        times.sort_unstable();
+        figures.note(&format!("{whose}, median"), milliseconds(percentile(times, 50)));
+        let bar = if whose.starts_with("event") { "≤ 5 ms" } else { "" };
+        figures.bar(&format!("{whose}, 99 of 100"), milliseconds(percentile(times, 99)), bar);
+    }
     Ok(())
 }
 
+/// Stops an instance, and waits until it is made up for: how long that took.
+async fn stopped(
+    lattices: &Lattices,
+    lattice: &SimLattice,
+    host: &str,
+    id: &str,
+) -> Result<Option<Duration>, Failure> {
+    let before = lattice.instances(id);
+    let mark = lattice.elapsed();
+    lattices.stop(lattice, host, id).await?;
+    lattice
+        .wait_until(Duration::from_secs(30), |it| {
+            answered(it, id, mark).is_some() && it.instances(id) == before
+        })
+        .await?;
+    let took = answered(lattice, id, mark);
+    sleep(PAUSE).await;
+    Ok(took)
+}
+
 /// The time from the first stop of `id` after `mark` to the start after it.
-fn answered(lattice: &simhost::SimLattice, id: &str, mark: Duration) -> Option<Duration> {
+fn answered(lattice: &SimLattice, id: &str, mark: Duration) -> Option<Duration> {
     lattice.with_commands(|commands| {
         let since = commands.iter().rev().take_while(|it| it.at >= mark);
         let scales = since.filter(|it| it.verb == Verb::ComponentScale && it.id() == id);

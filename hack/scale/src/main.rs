@@ -3,6 +3,7 @@
 
 mod alone;
 mod beside;
+mod control;
 mod failure;
 mod figures;
 mod kubernetes;
@@ -35,6 +36,9 @@ enum Command {
         #[command(flatten)]
         size: Size,
     },
+    /// What [`control`] measures against; the other commands start it
+    #[command(hide = true)]
+    Echo { nats: String },
     /// The operator and wadm, one after the other, on one lattice
     Beside {
         /// The operator, built with optimizations
@@ -64,6 +68,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Beside { size: Size { lattices: 2.., .. }, .. } => {
                 Err(Failure::Wrong("wadm minds one lattice: --lattices 1".to_owned()))
             }
+            Command::Echo { nats } => control::echo(&nats).await,
             Command::Beside { program, size } => beside::measure(&program, size).await,
         }
     })

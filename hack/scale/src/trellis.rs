@@ -6,7 +6,7 @@ use parts::{Process, Program, Scratch, http};
 
 use crate::{failure::Failure, kubernetes::Kubernetes, usage::Usage};
 
-const START: Duration = Duration::from_mins(2);
+pub(crate) const START: Duration = Duration::from_mins(2);
 
 pub(crate) struct Trellis {
     process: Process,
