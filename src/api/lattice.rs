@@ -239,8 +239,9 @@ pub struct LatticeStatus {
     pub hosts: Vec<HostSummary>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient::or_default")]
     pub host_counts: Option<HostCounts>,
-    /// Hosts that were out of reach while links changed, at most 2,000 ids on all of them. A provider
-    /// there goes by what it was told before, so it is started anew once its host is back.
+    /// Hosts that were out of reach while links of their providers changed, at most 200, with at most
+    /// 2,000 ids on all of them. A provider there goes by what it was told before, so it is started anew
+    /// once its host is back.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::or_default")]
     pub missed_links: Vec<MissedLinks>,
     /// What carries our installation's name and that of no Application that exists, at most 100; it
@@ -273,7 +274,8 @@ pub struct HostSummary {
 #[serde(default)]
 pub struct MissedLinks {
     pub host: String,
-    /// Both ends of the links that have changed; none if it isn't known which.
+    /// The providers whose links have changed, or any id that could be one; none if it isn't known
+    /// which.
     pub ids: Vec<String>,
 }
 

@@ -97,8 +97,7 @@ fn what_was_missed_is_known_to_the_next_process() {
     leaves(&mut world, "a");
     read_links(&mut world, "new");
     let missed_links = world.fold.health().missed_links;
-    let ends = ["p".parse().unwrap(), "web".parse().unwrap()];
-    assert_eq!(missed_links, [(host("a"), ends.into())].into());
+    assert_eq!(missed_links, [(host("a"), ["p".parse().unwrap()].into())].into());
 
     let mut next = World::with(Settings { missed_links, ..settings(&["a", "b"]) });
     next.input(Input::Connected);
@@ -126,6 +125,18 @@ fn what_a_process_that_died_changed_last_may_have_been_missed() {
     shows(&mut world, "a", 160);
     let stale: Vec<_> = stale(&world).into_iter().map(|(host, _)| host).collect();
     assert_eq!(stale, ["a", "c"], "b was there, and d is new");
+}
+
+#[test]
+fn what_is_remembered_has_an_end() {
+    let mut world = lattice();
+    for number in 0..300 {
+        let id = format!("h{number}");
+        shows(&mut world, &id, 150);
+        leaves(&mut world, &id);
+    }
+    read_links(&mut world, "new");
+    assert_eq!(world.fold.health().missed_links.len(), 200);
 }
 
 #[test]
