@@ -37,9 +37,9 @@ pub const FINALIZER: &str = "lattice.oam.dev/cleanup";
 const STALE_RETRY: Duration = Duration::from_millis(200);
 
 /// Brings one Application a step closer to its spec; called again until nothing is left to do.
-#[instrument(skip_all, fields(app = %key_of(&app), generation = app.metadata.generation))]
 ///
 /// Says how long to wait before it is called again even if nothing happens.
+#[instrument(skip_all, fields(app = %key_of(&app), generation = app.metadata.generation))]
 pub(super) async fn reconcile(
     app: Arc<Application>,
     ctx: Arc<Context>,

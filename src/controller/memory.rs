@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     hash::{BuildHasher, RandomState},
     sync::{Arc, LazyLock, PoisonError},
-    time::Duration,
 };
 
 use kube::ResourceExt;
@@ -43,8 +42,6 @@ pub struct Memory {
     written: Option<Arc<Application>>,
     /// What is put off until it is worth a write.
     pub(super) pace: Pace,
-    /// Since when a lattice that it uses can't be judged.
-    pub uncertain_since: Option<Duration>,
 }
 
 /// A spec, as it was read.

@@ -13,6 +13,9 @@ const FIRST_WRITE: Duration = Duration::from_secs(2);
 /// about after so long: most are put right within milliseconds.
 const REPAIR: Duration = Duration::from_secs(1);
 
+/// How long a lattice's own trouble is the lattice's alone before its Applications say so too.
+const LATTICE_GRACE: Duration = Duration::from_secs(30);
+
 /// How far one Application has come with what isn't written yet.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
@@ -21,12 +24,32 @@ pub(super) struct Pace {
     new_since: Option<Moment>,
     /// Since when it is being put right, after it was ready.
     repairs_since: Option<Moment>,
+    /// Since when a lattice that it uses can't be judged.
+    uncertain_since: Option<Moment>,
 }
 
 impl Pace {
     /// A status was written.
     pub(super) fn written(&mut self, now: Moment) {
         self.written_at = Some(now);
+    }
+
+    /// How long to wait before anything is written of an Application that a lattice's trouble makes
+    /// uncertain: what ran when it began most likely still runs. `generation` is the object's.
+    pub(super) fn wait_for_lattice(
+        &mut self,
+        before: &ApplicationStatus,
+        generation: Option<i64>,
+        uncertain: bool,
+        now: Moment,
+    ) -> Option<Duration> {
+        if !uncertain {
+            self.uncertain_since = None;
+            return None;
+        }
+        let since = *self.uncertain_since.get_or_insert(now);
+        let known = before.observed_generation == generation && is_true(before, "Ready");
+        left(since, LATTICE_GRACE, now).filter(|_| known)
     }
 
     /// How long to wait before `after` is written in place of `before`. A change of phase or readiness
@@ -38,18 +61,14 @@ impl Pace {
         after: &ApplicationStatus,
         now: Moment,
     ) -> Option<Duration> {
-        let left = |since, interval: Duration| {
-            let left = interval.saturating_sub(now.since(since));
-            (!left.is_zero()).then_some(left)
-        };
         if before.conditions.is_empty() && only_progresses(after) {
-            return left(*self.new_since.get_or_insert(now), FIRST_WRITE);
+            return left(*self.new_since.get_or_insert(now), FIRST_WRITE, now);
         }
         let ready = |status| is_true(status, "Ready");
         let stalled = |status| is_true(status, "Stalled");
         let same_spec = before.observed_generation == after.observed_generation;
         if same_spec && ready(before) && only_repairs(after) {
-            return left(*self.repairs_since.get_or_insert(now), REPAIR);
+            return left(*self.repairs_since.get_or_insert(now), REPAIR, now);
         }
         self.repairs_since = None;
         if !same_spec
@@ -60,8 +79,13 @@ impl Pace {
         {
             return None;
         }
-        left(self.written_at?, WRITE_INTERVAL)
+        left(self.written_at?, WRITE_INTERVAL, now)
     }
+}
+
+fn left(since: Moment, interval: Duration, now: Moment) -> Option<Duration> {
+    let left = interval.saturating_sub(now.since(since));
+    (!left.is_zero()).then_some(left)
 }
 
 #[cfg(test)]
@@ -116,6 +140,21 @@ mod tests {
         let mut next = status(Phase::Unhealthy, "Progressing");
         next.observed_generation = Some(2);
         assert_eq!(pace.wait(&running, &next, at(0)), None, "another spec");
+    }
+
+    #[test]
+    fn the_trouble_of_a_lattice_is_its_own_for_a_while() {
+        let running = status(Phase::Running, "Running");
+        let mut pace = Pace::default();
+        let mut wait = |generation, uncertain, milliseconds| {
+            pace.wait_for_lattice(&running, Some(generation), uncertain, at(milliseconds))
+        };
+        assert_eq!(wait(1, true, 0), Some(LATTICE_GRACE));
+        assert_eq!(wait(2, true, 1_000), None, "a new spec is answered");
+        assert_eq!(wait(1, true, 20_000), Some(Duration::from_secs(10)));
+        assert_eq!(wait(1, true, 30_000), None);
+        assert_eq!(wait(1, false, 31_000), None);
+        assert_eq!(wait(1, true, 32_000), Some(LATTICE_GRACE), "another one");
     }
 
     #[test]

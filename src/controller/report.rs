@@ -23,9 +23,6 @@ use crate::{
 
 /// The annotation whose value the status repeats once it was acted on.
 pub(super) const RECONCILE: &str = "lattice.oam.dev/reconcile";
-/// How long a lattice's own trouble is the lattice's alone before its Applications say so too.
-const LATTICE_GRACE: Duration = Duration::from_secs(30);
-
 /// What reporting did.
 #[derive(Debug, Default)]
 pub(super) struct Written {
@@ -48,8 +45,15 @@ pub(super) async fn report(
     decision: &Decision,
 ) -> Result<Written, Error> {
     let before = app.status.clone().unwrap_or_default();
-    if let Some(wait) = put_off(app, ctx, &before, world) {
-        return Ok(Written { changed: false, wake_at: Some(wait) });
+    let memory = ctx.memories.of(&key_of(app));
+    let wait = memory.lock().unwrap_or_else(PoisonError::into_inner).pace.wait_for_lattice(
+        &before,
+        app.metadata.generation,
+        is_uncertain(world),
+        clock::now(),
+    );
+    if wait.is_some() {
+        return Ok(Written { changed: false, wake_at: wait });
     }
     let current = release.current.as_ref();
     let name = current.map(super::release::Current::name);
@@ -76,28 +80,6 @@ pub(super) async fn report(
         ctx.sweeps.remove(&key_of(app));
     }
     Ok(written)
-}
-
-/// How long to wait before a status that a lattice's trouble makes uncertain is written: what ran
-/// when it began most likely still runs.
-fn put_off(
-    app: &Application,
-    ctx: &Context,
-    before: &ApplicationStatus,
-    world: &World,
-) -> Option<Duration> {
-    let memory = ctx.memories.of(&key_of(app));
-    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    if !is_uncertain(world) {
-        memory.uncertain_since = None;
-        return None;
-    }
-    let now = clock::now().0;
-    let since = *memory.uncertain_since.get_or_insert(now);
-    let left = LATTICE_GRACE.saturating_sub(now.saturating_sub(since));
-    let known =
-        before.observed_generation == app.metadata.generation && status::is_true(before, "Ready");
-    (known && !left.is_zero()).then_some(left)
 }
 
 /// Puts the status whole, with the version that it was decided on, if it differs.

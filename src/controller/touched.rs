@@ -108,7 +108,7 @@ impl Touched {
         next
     }
 
-    /// Waits while many wait, for nobody is waiting for what comes then.
+    /// Waits while many wait, but not for long: for what nobody is waiting for itself.
     pub async fn calm(&self) {
         let few = self.few.notified();
         if self.queue().waiting.len() > MANY {

@@ -52,11 +52,10 @@ const LISTENS: &str = "listens";
 /// What that process does, until it is ended.
 #[allow(clippy::print_stdout, reason = "it is how it says that it is ready")]
 pub(crate) async fn echo(nats: &str) -> Result<(), Failure> {
-    let failed = Failure::step::<async_nats::Error>;
     let client = async_nats::connect(nats).await.map_err(Failure::step("reach NATS"))?;
     let events = format!("wasmbus.evt.{LATTICE}.component_scaled");
-    let mut events = client.subscribe(events).await.map_err(|e| failed("listen")(e.into()))?;
-    client.flush().await.map_err(|e| failed("listen")(e.into()))?;
+    let mut events = client.subscribe(events).await.map_err(Failure::step("listen"))?;
+    client.flush().await.map_err(Failure::step("listen"))?;
     println!("{LISTENS}");
     while let Some(message) = events.next().await {
         let event: Value =

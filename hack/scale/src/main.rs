@@ -36,7 +36,7 @@ enum Command {
         #[command(flatten)]
         size: Size,
     },
-    /// What [`control`] measures against; the other commands start it
+    /// What `alone` compares the operator with, and starts by itself
     #[command(hide = true)]
     Echo { nats: String },
     /// The operator and wadm, one after the other, on one lattice

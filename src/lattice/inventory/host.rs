@@ -148,10 +148,8 @@ impl Fold {
         if let Some(life) = self.lives.get_mut(&id) {
             life.print = print;
         }
-        self.is_back(&id, uptime, now);
-        self.resolve(&id, now);
+        self.has_shown(&id, uptime, now);
         self.look_at_host(&id, now);
-        self.has_shown(&id, now);
     }
 
     /// Whether a heartbeat with this fingerprint says what is shown of its host.
@@ -163,10 +161,8 @@ impl Fold {
     /// A heartbeat that says what is shown.
     pub(super) fn same_again(&mut self, id: &HostId, uptime: Duration, now: Moment) {
         if self.accepts(id, uptime, Via::Heartbeat, now) {
-            self.is_back(id, uptime, now);
-            self.resolve(id, now);
+            self.has_shown(id, uptime, now);
             self.look_again_at_host(id, now);
-            self.has_shown(id, now);
         }
     }
 
@@ -203,7 +199,9 @@ impl Fold {
     }
 
     /// What comes of an inventory, be it the same as before.
-    fn has_shown(&mut self, id: &HostId, now: Moment) {
+    fn has_shown(&mut self, id: &HostId, uptime: Duration, now: Moment) {
+        self.is_back(id, uptime, now);
+        self.resolve(id, now);
         self.date(id, now);
         self.show_state(id, now);
         self.arrived(id, now);
@@ -221,8 +219,9 @@ impl Fold {
             && known.friendly_name == friendly_name
             && known.version == version;
         let same = known.inventory.as_ref() == Some(&inventory);
-        let started = new_providers(known.inventory.as_ref(), &inventory);
+        let mut started = Vec::new();
         if !same {
+            started = new_providers(known.inventory.as_ref(), &inventory);
             let differing = differences(known.inventory.as_ref(), &inventory);
             self.outcome.change.workloads.extend(differing);
             if known.inventory.is_none() {

@@ -132,7 +132,7 @@ pub(super) async fn run(
         match next {
             Next::Opened(opened) => task.opened(opened),
             Next::Retry => task.connect(),
-            Next::Arrived(arrival) => task.arrive(arrival),
+            Next::Arrived(arrival) => task.take_arrivals(arrival),
             Next::Tried(session) => task.tried(session),
             Next::Done(done) => task.done(done),
             Next::Tick => task.tick(),
@@ -180,7 +180,7 @@ impl Link {
 
 impl Task {
     /// Takes what has arrived, and what is there beside it: answers to a ping come by hundreds.
-    fn arrive(&mut self, first: Arrival) {
+    fn take_arrivals(&mut self, first: Arrival) {
         self.arrived(first);
         for _ in 1..ARRIVALS {
             let Link::Open(session) = &mut self.link else { return };

@@ -61,8 +61,10 @@ struct Brief {
     uptime_seconds: u64,
 }
 
-/// `None` if it can't be understood, or the host refuses to answer.
-pub(super) fn at_pong(payload: &[u8]) -> Option<(HostId, Duration)> {
+/// Which host answers a ping, and for how long it has run; the rest of what it says, which is the most,
+/// isn't read. `None` if it can't be understood, or the host refuses to answer.
+#[must_use]
+pub fn glance_at_pong(payload: &[u8]) -> Option<(HostId, Duration)> {
     let Pong { success, response } = serde_json::from_slice(payload).ok()?;
     let brief = response.filter(|_| success)?;
     Some((brief.id, Duration::from_secs(brief.uptime_seconds)))
@@ -153,15 +155,15 @@ mod tests {
     fn a_pong_tells_who_answers_and_for_how_long_it_has_run() {
         let brief = r#"{"id":"N1","friendly_name":"one","labels":{"a":"b"},"uptime_seconds":7}"#;
         let pong = |success| {
-            at_pong(
+            glance_at_pong(
                 format!(r#"{{"success":{success},"message":"","response":{brief}}}"#).as_bytes(),
             )
         };
         assert_eq!(pong(true), Some(("N1".parse().unwrap(), Duration::from_secs(7))));
         assert_eq!(pong(false), None);
-        assert_eq!(at_pong(br#"{"success":true,"message":""}"#), None);
-        assert_eq!(at_pong(br#"{"success":true,"response":{"id":""}}"#), None);
-        assert_eq!(at_pong(b"pong"), None);
+        assert_eq!(glance_at_pong(br#"{"success":true,"message":""}"#), None);
+        assert_eq!(glance_at_pong(br#"{"success":true,"response":{"id":""}}"#), None);
+        assert_eq!(glance_at_pong(b"pong"), None);
     }
 
     #[test]

@@ -16,17 +16,17 @@ mod request;
 mod snapshot;
 
 pub use event::{Event, Hint, decode_event, decode_news};
-pub use glance::Fingerprint;
+pub use glance::{Fingerprint, glance_at_pong};
 pub use host::{HostBrief, HostInventory};
 pub use link::{Record, links_of};
 pub use request::{Ask, Auction, Read, Request, Subjects};
 pub use snapshot::Snapshot;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-use crate::model::{HostId, LinkMap};
+use crate::model::LinkMap;
 
 /// A text from the lattice, or from a file in its form, that can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -96,13 +96,6 @@ pub fn decode_done(payload: &[u8]) -> Result<Answer<()>, DecodeError> {
 /// One answer to a ping.
 pub fn decode_ping(payload: &[u8]) -> Result<Answer<HostBrief>, DecodeError> {
     answer(payload)
-}
-
-/// Which host answers a ping, and for how long it has run, of an answer that says so; the rest of it,
-/// which is the most, isn't read.
-#[must_use]
-pub fn glance_at_pong(payload: &[u8]) -> Option<(HostId, Duration)> {
-    glance::at_pong(payload)
 }
 
 /// The answer to `host.get`.
