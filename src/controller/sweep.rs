@@ -82,6 +82,10 @@ impl Sweeps {
             if !ctx.leads() {
                 continue;
             }
+            if sweep.is_outdated(&ctx.revisions.of(&key)) {
+                ctx.touched.add(&key);
+                continue;
+            }
             match sweep.carry_out(ctx, &key).await {
                 Ok(()) => {}
                 Err(error) if error.is_stale() => ctx.touched.add(&key),
@@ -109,6 +113,14 @@ impl Sweep {
         succeeded && self.in_force.targets() == self.targets
     }
 
+    /// Whether it was decided on other versions than are known by now: by a pass that ran while the
+    /// sweep before this one was written.
+    fn is_outdated(&self, known: &[Arc<ApplicationRevision>]) -> bool {
+        let known: BTreeSet<_> = known.iter().map(|it| it.resource_version()).collect();
+        let mut decided_on = self.earlier.iter().chain([&self.in_force]);
+        decided_on.any(|revision| !known.contains(&revision.resource_version()))
+    }
+
     async fn carry_out(&self, ctx: &Context, key: &ApplicationKey) -> Result<(), Error> {
         for revision in &self.earlier {
             ctx.revisions.learn(revisions::record_sweep(&ctx.kube, revision).await?);
@@ -123,5 +135,37 @@ impl Sweep {
             revisions::delete(&ctx.kube, revision).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn revision(number: i64, version: &str) -> Arc<ApplicationRevision> {
+        let name = format!("shop-v{number}");
+        let metadata = json!({ "name": name, "namespace": "default", "resourceVersion": version });
+        let revision = json!({
+            "apiVersion": "core.oam.dev/v1beta1",
+            "kind": "ApplicationRevision",
+            "metadata": metadata,
+            "spec": { "revision": number, "hash": "", "application": {} },
+        });
+        serde_json::from_value(revision).unwrap()
+    }
+
+    #[test]
+    fn regression_a_pass_during_a_sweep_has_nothing_written_twice() {
+        let sweep = Sweep {
+            in_force: revision(2, "20"),
+            targets: Vec::new(),
+            earlier: vec![revision(1, "10")],
+        };
+        assert!(!sweep.is_outdated(&[revision(1, "10"), revision(2, "20"), revision(3, "30")]));
+        assert!(sweep.is_outdated(&[revision(1, "10"), revision(2, "21")]), "written meanwhile");
+        assert!(sweep.is_outdated(&[revision(1, "11"), revision(2, "20")]), "swept meanwhile");
+        assert!(sweep.is_outdated(&[revision(2, "20")]), "gone meanwhile");
     }
 }
