@@ -81,11 +81,11 @@ fn observed(hosts: u32, running: u32) -> Observed {
         let host = Host {
             friendly_name: "a host".into(),
             version: "1.9.2".into(),
-            labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            labels: Arc::new(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
             state: HostState::Ready,
             joined: Moment::default(),
             inventory_at: Moment::default(),
-            inventory: Some(inventory),
+            inventory: Some(inventory.into()),
         };
         observed.put_host(name, host);
     }

@@ -348,7 +348,7 @@ fn summaries(
             id: id.to_string(),
             name: host.friendly_name.to_string(),
             version: host.version.to_string(),
-            labels: if held.is_empty() { BTreeMap::new() } else { host.labels.clone() },
+            labels: if held.is_empty() { BTreeMap::new() } else { (*host.labels).clone() },
             held,
         }
     };
@@ -625,7 +625,7 @@ mod tests {
             let host = Host {
                 friendly_name: id.into(),
                 version: "1.9.2".into(),
-                labels: BTreeMap::from([("site".to_owned(), "north".to_owned())]),
+                labels: BTreeMap::from([("site".to_owned(), "north".to_owned())]).into(),
                 state,
                 joined: Moment::default(),
                 inventory_at: Moment::default(),

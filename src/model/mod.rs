@@ -44,6 +44,7 @@ pub use moment::Moment;
 pub use name::{ApplicationKey, ConfigName, HostId, LatticeName, NameError, WorkloadId, id_part};
 pub use observed::{
     Gate, Host, HostState, Inventory, LinkMap, Links, Observed, RunningComponent, RunningProvider,
+    like,
 };
 pub use plan::{Blocked, HostProgress, Later, Plan, Planned, Progress, Reason, Subject, WaitsFor};
 pub use reach::{Labels, Reach, has_all};

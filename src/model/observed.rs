@@ -4,11 +4,11 @@ use std::{
     sync::Arc,
 };
 
-use imbl::OrdMap;
+use imbl::{OrdMap, ordmap::DiffItem};
 
 use super::{
-    Annotations, ConfigName, Contended, HostId, InFlight, LatticeName, Link, LinkKey, Moment,
-    Recent, Runs, Thing, Unhealthy, WorkloadId,
+    Annotations, ConfigName, Contended, HostId, InFlight, Labels, LatticeName, Link, LinkKey,
+    Moment, Recent, Runs, Thing, Unhealthy, WorkloadId,
 };
 
 /// What one lattice showed last. Cheap to clone: clones share what they have in common.
@@ -23,7 +23,7 @@ pub struct Observed {
     /// Read it freely; change it through [`Observed::put_host`], [`Observed::set_inventory`],
     /// [`Observed::remove_host`] and, for all that is no inventory, [`Observed::host_mut`], which
     /// keep [`Observed::runs`] in step.
-    pub hosts: BTreeMap<HostId, Arc<Host>>,
+    pub hosts: OrdMap<HostId, Arc<Host>>,
     runs: Runs,
     pub links: Links,
     /// When a link of a source was last put or deleted by us: a provider that starts right after
@@ -54,7 +54,7 @@ impl Observed {
             version: 0,
             hosts_version: 0,
             gate: Gate::not_yet(),
-            hosts: BTreeMap::new(),
+            hosts: OrdMap::new(),
             runs: Runs::default(),
             links: Links::Unread,
             links_written: Recent::default(),
@@ -76,31 +76,37 @@ impl Observed {
 
     /// Takes `host` into the picture, in place of what was known under its id.
     pub fn put_host(&mut self, id: HostId, mut host: Host) {
-        self.runs.share(host.inventory.as_mut());
+        host.inventory = host.inventory.map(|inventory| self.shared(inventory));
         let known = self.hosts.get_key_value(&id);
-        let old = known.and_then(|(_, known)| known.inventory.as_ref());
+        let old = known.and_then(|(_, known)| known.inventory.as_deref());
         let kept = known.map_or(&id, |(kept, _)| kept);
-        self.runs.replace(kept, old, host.inventory.as_ref());
+        self.runs.replace(kept, old, host.inventory.as_deref());
         self.hosts.insert(id, Arc::new(host));
     }
 
     /// Takes note of what a known host says it runs; `None` if what it said before is void. A host
     /// that isn't known stays so.
-    pub fn set_inventory(&mut self, id: &HostId, mut inventory: Option<Inventory>, at: Moment) {
+    pub fn set_inventory(&mut self, id: &HostId, inventory: Option<Inventory>, at: Moment) {
         let Some((kept, host)) = self.hosts.get_key_value(id) else { return };
-        self.runs.share(inventory.as_mut());
+        let inventory = inventory.map(|inventory| self.shared(Arc::new(inventory)));
         // Kept with each thing that runs there, so it is one text for all.
-        self.runs.replace(kept, host.inventory.as_ref(), inventory.as_ref());
+        self.runs.replace(kept, host.inventory.as_deref(), inventory.as_deref());
         let Some(host) = self.hosts.get_mut(id) else { return };
         let host = Arc::make_mut(host);
         host.inventory_at = at;
         host.inventory = inventory;
     }
 
+    /// The same, with its texts shared with others that show the same ids.
+    fn shared(&self, mut inventory: Arc<Inventory>) -> Arc<Inventory> {
+        self.runs.share(Arc::make_mut(&mut inventory));
+        inventory
+    }
+
     /// Takes a host out of the picture, with all that it ran.
     pub fn remove_host(&mut self, id: &HostId) {
         if let Some(host) = self.hosts.remove(id) {
-            self.runs.replace(id, host.inventory.as_ref(), None);
+            self.runs.replace(id, host.inventory.as_deref(), None);
         }
     }
 
@@ -183,6 +189,24 @@ impl fmt::Display for Gate {
 /// Links, by what tells them apart on the wire.
 pub type LinkMap = OrdMap<LinkKey, Link>;
 
+/// What `new` says, in as much of what `old` is made of as says it: two maps that are made of the same
+/// are compared at the cost of what differs.
+#[must_use]
+pub fn like(old: &LinkMap, new: &LinkMap) -> LinkMap {
+    let mut like = old.clone();
+    for change in old.diff(new) {
+        match change {
+            DiffItem::Add(key, link) | DiffItem::Update { new: (key, link), .. } => {
+                like.insert(key.clone(), link.clone());
+            }
+            DiffItem::Remove(key, _) => {
+                like.remove(key);
+            }
+        }
+    }
+    like
+}
+
 /// The links of a lattice, which carry no heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Links {
@@ -196,7 +220,7 @@ pub enum Links {
 pub struct Host {
     pub friendly_name: Arc<str>,
     pub version: Arc<str>,
-    pub labels: BTreeMap<String, String>,
+    pub labels: Arc<Labels>,
     pub state: HostState,
     /// When this process first saw it.
     pub joined: Moment,
@@ -205,7 +229,7 @@ pub struct Host {
     /// may be waiting for: otherwise each heartbeat would be a change.
     pub inventory_at: Moment,
     /// `None`: not received yet, which never means that nothing runs.
-    pub inventory: Option<Inventory>,
+    pub inventory: Option<Arc<Inventory>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -305,13 +329,13 @@ pub struct RunningProvider {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{APPLICATION, INSTALLATION, Owner};
+    use crate::model::{APPLICATION, FewOf, INSTALLATION, Owner};
 
     fn host() -> Host {
         Host {
             friendly_name: "one".into(),
             version: "1.9.2".into(),
-            labels: BTreeMap::new(),
+            labels: Arc::default(),
             state: HostState::Ready,
             joined: Moment::default(),
             inventory_at: Moment::default(),
@@ -335,6 +359,10 @@ mod tests {
         inventory
     }
 
+    fn running(things: &[(&str, &str)]) -> Host {
+        Host { inventory: Some(inventory(things).into()), ..host() }
+    }
+
     fn owned(observed: &Observed, application: &str) -> String {
         let annotations = inventory(&[("x", application)]);
         let owner = Owner::of(annotations.annotations(&"x".parse().unwrap()).next().unwrap());
@@ -346,8 +374,7 @@ mod tests {
     fn who_runs_what_follows_the_inventories() {
         let mut observed = Observed::unknown("l".parse().unwrap());
         let (a, b): (HostId, HostId) = ("a".parse().unwrap(), "b".parse().unwrap());
-        observed
-            .put_host(a.clone(), Host { inventory: Some(inventory(&[("w", "n/x")])), ..host() });
+        observed.put_host(a.clone(), running(&[("w", "n/x")]));
         observed.put_host(b.clone(), host());
         assert_eq!(owned(&observed, "n/x"), "w@a");
 
@@ -366,11 +393,35 @@ mod tests {
     }
 
     #[test]
+    fn links_that_are_read_again_are_those_that_are_known_but_for_what_differs() {
+        let link = |target: &str| Link {
+            target: target.parse().unwrap(),
+            interfaces: FewOf::default(),
+            source_config: Vec::new(),
+            target_config: Vec::new(),
+        };
+        let key = |source: usize| LinkKey {
+            source: format!("id-{source}").parse().unwrap(),
+            name: "default".into(),
+            namespace: "wasi".into(),
+            package: "http".into(),
+        };
+        let old: LinkMap = (0..100).map(|source| (key(source), link("http"))).collect();
+        let same: LinkMap = (0..100).map(|source| (key(source), link("http"))).collect();
+        assert!(!old.ptr_eq(&same));
+        assert!(like(&old, &same).ptr_eq(&old));
+        let mut other = same;
+        other.remove(&key(7));
+        other.insert(key(8), link("other"));
+        other.insert(key(100), link("http"));
+        assert_eq!(like(&old, &other), other);
+    }
+
+    #[test]
     fn a_change_of_a_host_leaves_its_inventory_alone() {
         let mut observed = Observed::unknown("l".parse().unwrap());
         let a: HostId = "a".parse().unwrap();
-        observed
-            .put_host(a.clone(), Host { inventory: Some(inventory(&[("w", "n/x")])), ..host() });
+        observed.put_host(a.clone(), running(&[("w", "n/x")]));
         observed.host_mut(&a, |host| *host = Host { state: HostState::Mute, ..self::host() });
         assert_eq!(observed.hosts[&a].state, HostState::Mute);
         assert_eq!(owned(&observed, "n/x"), "w@a");

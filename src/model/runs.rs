@@ -39,8 +39,8 @@ impl Runs {
 
     /// Lets `inventory` share the texts of others that show the same ids: they are kept once, and a
     /// plan that has looked at them knows them again.
-    pub(super) fn share(&self, inventory: Option<&mut Inventory>) {
-        for (id, image, annotations) in inventory.into_iter().flat_map(Inventory::texts_mut) {
+    pub(super) fn share(&self, inventory: &mut Inventory) {
+        for (id, image, annotations) in inventory.texts_mut() {
             let Some(last) = self.hosts.get(id).and_then(|runners| runners.last.as_ref()) else {
                 continue;
             };

@@ -74,10 +74,10 @@ async fn host(client: &Client, brief: HostBrief) -> Result<Host, Error> {
     Ok(Host {
         friendly_name: brief.friendly_name,
         version: brief.version,
-        labels: brief.labels,
+        labels: brief.labels.into(),
         state,
         joined: Moment::default(),
         inventory_at: Moment::default(),
-        inventory,
+        inventory: inventory.map(Arc::new),
     })
 }

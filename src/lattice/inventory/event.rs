@@ -74,7 +74,7 @@ impl Fold {
 
     fn labels(&mut self, id: &HostId, labels: BTreeMap<String, String>, now: Moment) {
         let Some(host) = self.observed.hosts.get(id) else { return };
-        if host.labels == labels {
+        if *host.labels == labels {
             return;
         }
         self.outcome.change.health = true;
@@ -84,7 +84,7 @@ impl Fold {
         let workloads = running.flat_map(|i| i.components.keys().chain(i.providers.keys()));
         self.outcome.change.workloads.extend(workloads.cloned());
         self.differs_from_heartbeat(id);
-        Arc::make_mut(&mut self.observed).host_mut(id, |host| host.labels = labels);
+        Arc::make_mut(&mut self.observed).host_mut(id, |host| host.labels = labels.into());
         self.confirm(id, now);
     }
 
@@ -188,7 +188,7 @@ impl Fold {
     }
 
     fn inventory_of(&self, host: &HostId) -> Option<&Inventory> {
-        self.observed.hosts.get(host)?.inventory.as_ref()
+        self.observed.hosts.get(host)?.inventory.as_deref()
     }
 
     /// Whether a hint says only what is known; true too of hosts that aren't, for their
@@ -199,7 +199,7 @@ impl Fold {
 
     fn change_inventory(&mut self, host: &HostId, change: impl FnOnce(&mut Inventory)) {
         let Some(known) = self.observed.hosts.get(host) else { return };
-        let Some(mut inventory) = known.inventory.clone() else { return };
+        let Some(mut inventory) = known.inventory.as_deref().cloned() else { return };
         // An event tells of one thing: of the others, nothing later is known than before.
         let at = known.inventory_at;
         change(&mut inventory);

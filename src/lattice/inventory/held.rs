@@ -108,7 +108,7 @@ impl Fold {
             return nothing;
         }
         let Some(known) = self.observed.hosts.get(host) else { return nothing };
-        let Some(inventory) = &known.inventory else { return nothing };
+        let Some(inventory) = known.inventory.as_deref() else { return nothing };
         let lattice = self.policy_of(&known.labels);
         let before = if known.state.is_lost() { self.remembered(host) } else { None };
         if lattice == LossPolicy::Replace && before.is_none() && self.policies.holding.is_empty() {
@@ -158,7 +158,7 @@ impl Fold {
         if held == Inventory::default() {
             return self.gone(id, false, now);
         }
-        let before = self.observed.hosts.get(id).and_then(|host| host.inventory.as_ref());
+        let before = self.observed.hosts.get(id).and_then(|host| host.inventory.as_deref());
         if before.is_some_and(|before| *before != held) {
             self.lost(id, now);
         }
@@ -173,7 +173,7 @@ impl Fold {
 
     fn keep(&mut self, id: &HostId, held: Inventory, now: Moment) {
         let known = self.observed.hosts.get(id);
-        let inventory = known.and_then(|host| host.inventory.as_ref());
+        let inventory = known.and_then(|host| host.inventory.as_deref());
         let workloads = inventory.into_iter().flat_map(super::host::ids).cloned();
         self.outcome.change.workloads.extend(workloads);
         self.outcome.change.host(id, known.map_or(&Labels::new(), |host| &host.labels));
@@ -192,7 +192,7 @@ impl Fold {
             .collect();
         for id in held {
             let still = self.held_of(&id);
-            let shown = self.observed.hosts.get(&id).and_then(|host| host.inventory.as_ref());
+            let shown = self.observed.hosts.get(&id).and_then(|host| host.inventory.as_deref());
             if still == Inventory::default() {
                 self.gone(&id, true, now);
             } else if shown != Some(&still) {

@@ -49,11 +49,11 @@ impl Fold {
         let host = Host {
             friendly_name,
             version,
-            labels,
+            labels: labels.into(),
             state,
             joined: now,
             inventory_at: now,
-            inventory,
+            inventory: inventory.map(Arc::new),
         };
         Arc::make_mut(&mut self.observed).put_host(id, host);
     }
@@ -211,18 +211,19 @@ impl Fold {
     fn show(&mut self, brief: HostBrief, inventory: Inventory, now: Moment) {
         let HostBrief { id, friendly_name, version, labels, uptime: _ } = brief;
         let Some(known) = self.observed.hosts.get(&id) else { return };
-        if known.labels != labels {
+        if *known.labels != labels {
             self.outcome.change.host(&id, &known.labels);
             self.outcome.change.host(&id, &labels);
         }
-        let named = known.labels == labels
+        let named = *known.labels == labels
             && known.friendly_name == friendly_name
             && known.version == version;
-        let same = known.inventory.as_ref() == Some(&inventory);
+        let shown = known.inventory.as_deref();
+        let same = shown == Some(&inventory);
         let mut started = Vec::new();
         if !same {
-            started = new_providers(known.inventory.as_ref(), &inventory);
-            let differing = differences(known.inventory.as_ref(), &inventory);
+            started = new_providers(shown, &inventory);
+            let differing = differences(shown, &inventory);
             self.outcome.change.workloads.extend(differing);
             if known.inventory.is_none() {
                 self.outcome.change.host(&id, &labels);
@@ -236,7 +237,7 @@ impl Fold {
             Arc::make_mut(&mut self.observed).host_mut(&id, |host| {
                 host.friendly_name = friendly_name;
                 host.version = version;
-                host.labels = labels;
+                host.labels = labels.into();
             });
         }
         if !same {
@@ -282,7 +283,8 @@ impl Fold {
 
     /// Resolves what the inventory just shown proves done, be it undone by somebody else since.
     pub(super) fn resolve(&mut self, id: &HostId, now: Moment) {
-        let Some(inventory) = self.observed.hosts.get(id).and_then(|h| h.inventory.as_ref()) else {
+        let Some(inventory) = self.observed.hosts.get(id).and_then(|h| h.inventory.as_deref())
+        else {
             return;
         };
         let in_flight = &self.observed.in_flight;
@@ -358,7 +360,7 @@ impl Fold {
         self.outcome.change.health = true;
         if Self::matters(before, state) {
             self.outcome.change.host(id, &host.labels);
-            let workloads = host.inventory.iter().flat_map(ids).cloned();
+            let workloads = host.inventory.as_deref().into_iter().flat_map(ids).cloned();
             self.outcome.change.workloads.extend(workloads);
         }
         Arc::make_mut(&mut self.observed).host_mut(id, |host| host.state = state);
@@ -376,7 +378,7 @@ impl Fold {
         self.lives.remove(id);
         self.duplicates.remove(id);
         let known = self.observed.hosts.get(id);
-        let workloads = known.and_then(|host| host.inventory.as_ref()).into_iter().flat_map(ids);
+        let workloads = known.and_then(|host| host.inventory.as_deref()).into_iter().flat_map(ids);
         self.outcome.change.workloads.extend(workloads.cloned());
         self.outcome.change.host(id, known.map_or(&Labels::new(), |host| &host.labels));
         self.outcome.change.health = true;

@@ -46,11 +46,11 @@ impl Snapshot {
             let observed = Host {
                 friendly_name: host.friendly_name,
                 version: host.version,
-                labels: host.labels,
+                labels: host.labels.into(),
                 state: HostState::Ready,
                 joined: now,
                 inventory_at: now,
-                inventory: Some(host.inventory),
+                inventory: Some(host.inventory.into()),
             };
             (host.id, observed)
         };

@@ -416,7 +416,7 @@ proptest! {
             world.lose(&other);
             prop_assert_eq!(plan(&world), without);
         } else {
-            world.observed.host_mut(&other, |host| host.labels = zone(zones[1]));
+            world.observed.host_mut(&other, |host| host.labels = zone(zones[1]).into());
             let moved = plan(&world);
             let reached = zones.iter().any(|name| reach.has(&zone(name)));
             prop_assert!(with == moved || reached, "{with}\n{moved}");

@@ -277,7 +277,7 @@ fn other_limits_are_stop_then_start_and_unknown_ones_are_left_alone() {
     ];
     for (name, wanted, shown, settled) in cases {
         let mut observed = lattice("a [] web=1");
-        let mut inventory = observed.hosts[&host("a")].inventory.clone().unwrap();
+        let mut inventory = observed.hosts[&host("a")].inventory.as_deref().unwrap().clone();
         inventory.components.get_mut(&id("web")).unwrap().max_memory = shown;
         observed.set_inventory(&host("a"), Some(inventory), at(999));
         let plan = plan_of(&limited(wanted), &[], &observed);

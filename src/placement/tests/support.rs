@@ -254,11 +254,11 @@ pub(super) fn new_host(
     Host {
         friendly_name: "a host".into(),
         version: "1.9.2".into(),
-        labels,
+        labels: labels.into(),
         state,
         joined: Moment::default(),
         inventory_at: Moment::default(),
-        inventory,
+        inventory: inventory.map(Arc::new),
     }
 }
 

@@ -706,7 +706,7 @@ fn a_config_that_another_application_names_stays() {
 
 /// What `host` runs, with wadm's annotations for an application of this name.
 fn by_wadm(observed: &mut crate::model::Observed, on: &str, application: &str) {
-    let mut inventory = observed.hosts[&host(on)].inventory.clone().unwrap();
+    let mut inventory = observed.hosts[&host(on)].inventory.as_deref().unwrap().clone();
     let annotations: Arc<Annotations> = Arc::new(
         [
             (crate::model::MANAGED_BY, "wadm"),
@@ -789,7 +789,7 @@ fn links_and_configs_of_what_is_not_ours_are_neither_changed_nor_removed() {
     let (desired, observed) = with_link_and_config();
     let other = Owner { installation: "other".into(), ..super::support::owner(APP) };
     let mut elsewhere = observed.clone();
-    let mut inventory = elsewhere.hosts[&host("a")].inventory.clone().unwrap();
+    let mut inventory = elsewhere.hosts[&host("a")].inventory.as_deref().unwrap().clone();
     for running in inventory.components.values_mut() {
         let theirs =
             [(crate::model::INSTALLATION, &*other.installation), (crate::model::APPLICATION, APP)];

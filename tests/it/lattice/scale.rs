@@ -23,7 +23,7 @@ async fn five_hundred_hosts_are_synced_soon_after_a_start() {
 
     // A second watch, as of the next process, to whom the hosts are known.
     let hosts = world.handle.observed().hosts.clone();
-    let known_hosts = hosts.into_keys().map(KnownHost::named).collect();
+    let known_hosts = hosts.keys().cloned().map(KnownHost::named).collect();
     let next = usual(settings(world.nats.url(), Credentials::default()));
     let (tell, mut changes) = tokio::sync::mpsc::channel(16);
     let handle = watch(Settings { known_hosts, ..next }, Arc::new(Fence::open()), tell);

@@ -312,7 +312,7 @@ fn labels_change_eligibility_at_once() {
     let changed = world.changed();
     assert!(changed.hosts.contains(&host("a")) && changed.workloads.len() == 1);
     let labels = &world.fold.observed().hosts[&host("a")].labels;
-    assert_eq!(*labels, BTreeMap::from([("zone".to_owned(), "b".to_owned())]));
+    assert_eq!(**labels, BTreeMap::from([("zone".to_owned(), "b".to_owned())]));
 }
 
 #[test]

@@ -143,8 +143,8 @@ impl World {
             return input;
         }
         let shown = &self.fold.observed().hosts[host];
-        assert_eq!(shown.inventory.as_ref(), Some(&said.inventory));
-        let shown = (&shown.labels, &shown.friendly_name, &shown.version);
+        assert_eq!(shown.inventory.as_deref(), Some(&said.inventory));
+        let shown = (&*shown.labels, &shown.friendly_name, &shown.version);
         assert_eq!(shown, (&said.labels, &said.friendly_name, &said.version));
         let hint = Hint::SameAgain { uptime: said.uptime };
         Input::Event(Event { host: host.clone(), hint })
