@@ -1,5 +1,5 @@
 //! Tells each change of a lattice to the Applications that it touches, and to the `Lattice`.
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc;
@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(super) async fn drive(
-    ctx: &Context,
+    ctx: Arc<Context>,
     mut changes: mpsc::Receiver<(LatticeName, Change)>,
     lattices: mpsc::Sender<ObjectRef<Lattice>>,
 ) {

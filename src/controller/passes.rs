@@ -26,7 +26,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{application, chain, context::Context, release::key_of};
-use crate::{api::Application, model::ApplicationKey};
+use crate::{api::Application, lattice::aside::came, model::ApplicationKey};
 
 /// Passes that run at a time; each is short, but for its calls to the API server.
 const AT_ONCE: usize = 32;
@@ -36,7 +36,7 @@ const AT_ONCE: usize = 32;
 pub(super) async fn drive(
     ctx: Arc<Context>,
     objects: impl Stream<Item = watcher::Result<Event<Application>>>,
-    stop: &CancellationToken,
+    stop: CancellationToken,
 ) {
     let applications = ctx.applications.clone();
     let (mut objects, mut listed) =
@@ -126,14 +126,7 @@ impl Passes {
     }
 
     fn end(&mut self, ended: Result<(ApplicationKey, Option<Duration>), JoinError>) {
-        let (key, after) = match ended {
-            Ok(ended) => ended,
-            // As if it hadn't had a task of its own.
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => return,
-            },
-        };
+        let Some((key, after)) = came(ended) else { return };
         self.under_way.remove(&key);
         if self.again.remove(&key) {
             self.ctx.touched.add(&key);

@@ -40,7 +40,7 @@ use super::{
 };
 use crate::{
     api::{Application, CLASS, Lattice},
-    lattice::{fence::Fence, inventory::Change, line::Lines},
+    lattice::{aside::aside, fence::Fence, inventory::Change, line::Lines},
     model::LatticeName,
 };
 
@@ -117,16 +117,17 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (lattices, lattices_changed) = lattice_objects(&options, heard);
     let stores = (application_store, namespaces, lattices.store());
     let ctx = context(&options, stores, lattices_changed, (some_gone, unseen));
-    let (ctx_of_passes, lattice_store) = (Arc::clone(&ctx), lattices.store());
+    let lattice_store = lattices.store();
 
     let namespaces = namespaces::drive(&ctx, &options.scope, namespace_writer);
     let revisions = drive_revisions(&ctx, &options.scope);
     let (changed_in, changed_lattices) = mpsc::channel(CHANGES);
     let secrets = secrets::drive(&ctx, changed_in.clone());
-    let changes = changes::drive(&ctx, changes, changed_in);
+    // What a lattice tells goes through these two, so they wait for nothing else here.
+    let changes = aside(changes::drive(Arc::clone(&ctx), changes, changed_in));
     let lattice_passes = drive_lattices(lattices, &ctx, changed_lattices, stop);
     let listed = drive_start(&ctx, &lattice_store, &options.ready);
-    let passes = passes::drive(ctx_of_passes, applications, stop);
+    let passes = aside(passes::drive(Arc::clone(&ctx), applications, stop.clone()));
     let mut campaign = Campaign::begin(unfenced, &options, &ctx);
     let elected = campaign.is_some();
     let passes = async {

@@ -13,10 +13,11 @@
 //!   in_flight (lanes)
 //! ```
 //!
-//! [`wire`], [`inventory`], [`in_flight`] and [`fault`] are pure; [`access`], [`mod@line`], [`client`] and [`watch`]
-//! are the edge, where one task owns a lattice. The only clock read is in [`clock`].
+//! [`wire`], [`inventory`], [`in_flight`] and [`fault`] are pure; [`access`], [`mod@line`], [`client`],
+//! [`mod@aside`] and [`watch`] are the edge, where one task owns a lattice. The only clock read is in [`clock`].
 
 pub mod access;
+pub mod aside;
 pub mod client;
 pub mod clock;
 pub mod fault;

@@ -11,13 +11,14 @@ use super::{
 use crate::{
     lattice::{
         access::chain,
+        aside::aside,
         client::{Client, Error, LinkList},
         clock,
         in_flight::{Answer, Ticket},
         inventory::{Effect, Input, LinksUnread, Silence, StoredLinks},
         wire::{HostInventory, Read},
     },
-    model::{Command, ConfigName, HostId, Lane, LinkMap},
+    model::{Command, ConfigName, HostId, Lane, LinkMap, Links, like},
 };
 
 /// Questions under way at a time, of those that change nothing.
@@ -159,7 +160,7 @@ impl Task {
         while self.reading < READS
             && let Some(effect) = self.reads.pop_front()
         {
-            if let Some(request) = read(&client, effect) {
+            if let Some(request) = read(&client, &self.shared, effect) {
                 self.reading += 1;
                 self.requests.push(request);
             }
@@ -256,23 +257,37 @@ fn answer(result: Result<(), Error>) -> Answer {
     }
 }
 
-fn read(client: &Client, effect: Effect) -> Option<BoxFuture<'static, Done>> {
-    let client = client.clone();
+fn read(client: &Client, shared: &Arc<Shared>, effect: Effect) -> Option<BoxFuture<'static, Done>> {
+    let (client, shared) = (client.clone(), Arc::clone(shared));
     Some(match effect {
         Effect::Ping { .. } => return None,
         Effect::Inventory(host) => Box::pin(async move {
             let result = client.inventory(&host).await;
             Done::Inventory(host, result)
         }),
-        Effect::Links => Box::pin(async move { Done::Links(client.links().await) }),
-        Effect::StoredLinks => {
-            Box::pin(async move { Done::StoredLinks(client.stored_links().await) })
-        }
+        Effect::Links => Box::pin(aside(async move {
+            let read = client.links().await;
+            Done::Links(read.map(|list| like_known(list, &shared)))
+        })),
+        Effect::StoredLinks => Box::pin(aside(async move {
+            let read = client.stored_links().await;
+            Done::StoredLinks(read.map(|list| like_known(list, &shared)))
+        })),
         Effect::Config(name) => Box::pin(async move {
             let result = client.config(&name).await;
             Done::Config(name, result)
         }),
     })
+}
+
+/// The same links, and with what is known where they agree: thousands are compared here, so that
+/// whoever takes them up compares only what differs.
+fn like_known(list: LinkList, shared: &Shared) -> LinkList {
+    let observed = Arc::clone(shared.lock().fold.observed());
+    match &observed.links {
+        Links::Read(known) => LinkList { links: like(known, &list.links), ..list },
+        Links::Unread | Links::Unreadable => list,
+    }
 }
 
 async fn send(client: Client, shared: Arc<Shared>, command: Command, item: Item) -> Done {
