@@ -11,6 +11,9 @@ use crate::{
 const TWICE: Duration = Duration::from_secs(1);
 /// Links and configs are read again this often, give or take a tenth.
 pub(super) const REREAD: Duration = Duration::from_mins(5);
+/// What the read of a link weighs: after a start of which nobody knows that it has changed any, all are
+/// read again so much later as they are more.
+const WEIGHT: Duration = Duration::from_millis(10);
 /// So many failed reads in a row, while there are hosts, and the links are unreadable.
 const FAILURES: u32 = 3;
 
@@ -22,6 +25,8 @@ pub(super) struct LinkReads {
     /// Something may have changed since the read under way was asked for.
     dirty: bool,
     due: Option<Moment>,
+    /// Something was started: a read that begins after the first moment is due at the second.
+    after_starts: Option<(Moment, Moment)>,
     /// What the last read showed, if it isn't what is published.
     candidate: Option<Arc<LinkMap>>,
     failures: u32,
@@ -37,6 +42,7 @@ impl LinkReads {
             reading: false,
             dirty: false,
             due: None,
+            after_starts: None,
             candidate: None,
             failures: 0,
             stored: false,
@@ -50,6 +56,7 @@ impl LinkReads {
         self.failures = 0;
         self.stored = false;
         self.due = Some(now);
+        self.after_starts = None;
     }
 
     fn due_at(&mut self, at: Moment) {
@@ -59,10 +66,14 @@ impl LinkReads {
 
 impl Fold {
     pub(super) fn tick_links(&mut self, now: Moment) {
-        if !self.links.reading && self.links.due.is_some_and(|due| due <= now) {
+        let after_starts = self.links.after_starts;
+        let mut due = self.links.due.into_iter().chain(after_starts.map(|(_, due)| due));
+        if !self.links.reading && due.any(|due| due <= now) {
             self.links.reading = true;
             self.links.dirty = false;
             self.links.due = None;
+            let later = after_starts.filter(|(after, _)| *after > now);
+            self.links.after_starts = later.map(|(after, _)| (after, now + self.weight()));
             let how = if self.links.stored { Effect::StoredLinks } else { Effect::Links };
             self.outcome.effects.push(how);
         }
@@ -74,13 +85,26 @@ impl Fold {
         self.links.due_at(now);
     }
 
-    /// An id has been started, which makes its host write the record of its links again.
+    /// An id has been started, which makes its host write the record of its links again (T10): what was
+    /// put or deleted lately may have been undone by that.
     pub(super) fn started(&mut self, id: &WorkloadId, now: Moment) {
         let Links::Read(links) = &self.observed.links else { return };
-        if links_of(links, id).next().is_some() {
-            self.links.dirty = true;
-            self.links.due_at(now + TWICE);
+        if links_of(links, id).next().is_none() {
+            return;
         }
+        if self.observed.links_written.last(id).is_some() {
+            self.links.dirty = true;
+            return self.links.due_at(now + TWICE);
+        }
+        let due = self.links.after_starts.map_or(now + self.weight(), |(_, due)| due);
+        self.links.after_starts = Some((now + TWICE, due));
+    }
+
+    /// How long a read of all links is put off that is most likely for nothing.
+    fn weight(&self) -> Duration {
+        let Links::Read(links) = &self.observed.links else { return TWICE };
+        let links = u32::try_from(links.len()).unwrap_or(u32::MAX);
+        (TWICE + WEIGHT.saturating_mul(links)).min(REREAD)
     }
 
     pub(super) fn links_read(&mut self, read: Result<LinkMap, LinksUnread>, now: Moment) {

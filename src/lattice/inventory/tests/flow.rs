@@ -264,6 +264,47 @@ fn t12_hosts_that_never_answer_with_links_are_asked_ever_less() {
 }
 
 #[test]
+fn after_starts_links_are_read_again_the_later_the_more_there_are() {
+    let source = |number: usize| LinkKey {
+        source: format!("x-{number}").parse().unwrap(),
+        name: "default".into(),
+        namespace: "wasi".into(),
+        package: "http".into(),
+    };
+    let links: Vec<_> = (0..300).map(|number| (source(number), link("y").1)).collect();
+    let mut world = World::whole(&["a", "b"], "");
+    for _ in 0..2 {
+        links_come(&mut world, &links);
+        world.pass(SECOND, &["a", "b"]);
+    }
+    links_come(&mut world, &links);
+    world.asked();
+    // One after the other, every second.
+    let mut reads = 0;
+    for number in 0..11 {
+        let id = format!("x-{number}");
+        let start = scale("a", &id, 1);
+        let ticket = world.send(&start);
+        world.answer(&start, ticket, Answer::Accepted);
+        world.input(scaled("a", &id, 1));
+        world.pass(SECOND, &["a", "b"]);
+        if world.asked().contains("links") {
+            reads += 1;
+            links_come(&mut world, &links);
+        }
+    }
+    assert_eq!(reads, 2, "every four seconds: one, and ten milliseconds a link");
+    for _ in 0..5 {
+        world.pass(SECOND, &["a", "b"]);
+        if world.asked().contains("links") {
+            reads += 1;
+            links_come(&mut world, &links);
+        }
+    }
+    assert_eq!(reads, 3, "and once after the last");
+}
+
+#[test]
 fn links_are_read_again_after_five_minutes() {
     let mut world = World::whole(&["a"], "");
     for _ in 0..2 {
